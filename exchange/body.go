@@ -1,0 +1,337 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync/atomic"
+
+	"transom/flow"
+)
+
+// ErrTooLarge is returned by [Body.Bytes] when the body is longer than the
+// limit, or the process-wide [Budget] is spent. The body is left intact and can
+// still be streamed.
+var ErrTooLarge = errors.New("body exceeds the buffer limit")
+
+// A Source is what a codec gives a Body to read from.
+type Source interface {
+	// Read reads payload, without transfer framing.
+	io.Reader
+	// Close gives up what has not been read. It may be called at any time, by
+	// any goroutine, more than once; a Read under way then fails.
+	io.Closer
+	// Trailer returns the trailer fields once Read has returned io.EOF.
+	Trailer() flow.Header
+}
+
+// A Framed source keeps the framing its payload came in, so that a message
+// nobody changed can leave byte for byte. One Read never crosses a piece of
+// framing.
+type Framed interface {
+	Source
+	// Framing returns the framing bytes that stood on the wire before the
+	// payload that the last Read returned, or, when that Read returned io.EOF,
+	// the ones that ended the body, trailer section included. The slice is
+	// valid until the next Read. HTTP/1 chunked bodies are framed (RFC 9112,
+	// section 7.1).
+	Framing() []byte
+}
+
+// A Budget bounds the memory that all bodies together may take in [Body.Bytes].
+// The zero Budget has no room; a nil *Budget has no bound.
+type Budget struct {
+	used atomic.Int64
+	max  int64
+}
+
+// NewBudget returns a budget of max bytes.
+func NewBudget(max int64) *Budget { return &Budget{max: max} }
+
+// Used reports how many bytes are taken.
+func (b *Budget) Used() int64 {
+	if b == nil {
+		return 0
+	}
+	return b.used.Load()
+}
+
+func (b *Budget) take(n int64) bool {
+	if b == nil {
+		return true
+	}
+	if b.used.Add(n) > b.max {
+		b.used.Add(-n)
+		return false
+	}
+	return true
+}
+
+func (b *Budget) give(n int64) {
+	if b != nil {
+		b.used.Add(-n)
+	}
+}
+
+// A Body is a message body that is pulled: nothing is read from the peer until
+// somebody reads the Body, so whether a message is streamed or buffered is
+// decided by what is done with it, not by a mode.
+//
+// A Body belongs to one goroutine at a time, but for Close.
+type Body struct {
+	src     Source
+	framed  Framed // src, while nobody changed the body
+	size    int64  // -1 if unknown
+	tees    []io.Writer
+	budget  *Budget
+	changed bool
+}
+
+// NewBody returns a body that reads from src. size is its length, or -1 if
+// that is not known. budget bounds Bytes; nil is no bound.
+func NewBody(src Source, size int64, budget *Budget) *Body {
+	b := new(Body)
+	b.Reset(src, size, budget)
+	return b
+}
+
+// NoBody returns an empty body.
+func NoBody() *Body { return &Body{src: empty{}} }
+
+// Reset makes b a new body, as NewBody does; it is for codecs that keep the
+// Body inside a larger value. A nil src is an empty body.
+func (b *Body) Reset(src Source, size int64, budget *Budget) {
+	if src == nil {
+		src, size = empty{}, 0
+	}
+	f, _ := src.(Framed)
+	*b = Body{src: src, framed: f, size: size, budget: budget, tees: b.tees[:0]}
+}
+
+// Read reads payload.
+func (b *Body) Read(p []byte) (int, error) {
+	n, err := b.src.Read(p)
+	if n > 0 {
+		for _, w := range b.tees {
+			_, _ = w.Write(p[:n]) // a tee keeps its own account of what it dropped
+		}
+	}
+	return n, err
+}
+
+// Close gives up what has not been read. It may be called more than once, and
+// by another goroutine than the reader's.
+func (b *Body) Close() error { return b.src.Close() }
+
+// Size reports the length of the body, or -1 if it is not known.
+func (b *Body) Size() int64 { return b.size }
+
+// Changed reports whether Set or Wrap was used.
+func (b *Body) Changed() bool { return b.changed }
+
+// Framed reports whether Framing will tell how the body was framed: it was, and
+// nobody changed it.
+func (b *Body) Framed() bool { return b.framed != nil }
+
+// Framing returns the source framing that belongs before the payload of the
+// last Read, or after all payload at io.EOF; see [Framed]. It is nil once the
+// body has been changed.
+func (b *Body) Framing() []byte {
+	if b.framed == nil {
+		return nil
+	}
+	return b.framed.Framing()
+}
+
+// Trailer returns the trailer fields. It is valid once Read has returned
+// io.EOF. Set drops them, Wrap keeps them.
+func (b *Body) Trailer() flow.Header { return b.src.Trailer() }
+
+// Tee copies what is read from now on to w, which must not block and whose
+// errors are its own affair. Later changes to the body are not seen by w.
+func (b *Body) Tee(w io.Writer) { b.tees = append(b.tees, w) }
+
+// Set replaces the body; p is not copied. The old one is closed.
+func (b *Body) Set(p []byte) {
+	b.src.Close()
+	*b = Body{src: &held{p: p}, size: int64(len(p)), budget: b.budget, changed: true}
+}
+
+// Wrap passes the body through f as it streams. Its size is no longer known.
+func (b *Body) Wrap(f func(io.Reader) io.Reader) {
+	inner := *b
+	*b = Body{src: &wrapped{r: f(&inner), inner: &inner}, size: -1, budget: b.budget, changed: true}
+}
+
+// Bytes reads the whole body and puts it back, framing included. If it is
+// longer than limit, or the budget is spent, it reports ErrTooLarge, having put
+// back what it took; the body can still be streamed. When ctx ends, the body is
+// closed and the error is context.Cause(ctx). The bytes must not be modified.
+func (b *Body) Bytes(ctx context.Context, limit int64) ([]byte, error) {
+	if h, ok := b.src.(*held); ok && h.off == 0 && h.rest == nil {
+		if int64(len(h.p)) > limit {
+			return nil, ErrTooLarge
+		}
+		return h.p, nil
+	}
+	if b.size > limit {
+		return nil, ErrTooLarge
+	}
+	src := b.src
+	stop := context.AfterFunc(ctx, func() { src.Close() })
+	h, err := b.hold(limit)
+	if !stop() {
+		src.Close()
+		h.release()
+		return nil, context.Cause(ctx)
+	}
+	if h.err == nil {
+		h.rest = src // too large: what was taken first, then the rest
+	}
+	f := b.framed
+	*b = Body{src: h, size: b.size, budget: b.budget, changed: b.changed}
+	if f != nil {
+		b.framed = h
+	}
+	if err != nil {
+		return nil, err
+	}
+	if h.err == io.EOF {
+		b.size = int64(len(h.p))
+		return h.p, nil
+	}
+	return nil, h.err
+}
+
+// hold reads up to limit bytes of b into memory.
+func (b *Body) hold(limit int64) (*held, error) {
+	const step = 16 << 10
+	h := &held{budget: b.budget, tees: b.tees}
+	for h.err == nil {
+		if len(h.p) == cap(h.p) {
+			grow := int64(max(cap(h.p), step))
+			if b.size >= 0 && h.p == nil {
+				grow = b.size + 1
+			}
+			if !b.budget.take(grow) {
+				return h, ErrTooLarge
+			}
+			h.taken += grow
+			h.p = append(make([]byte, 0, int64(cap(h.p))+grow), h.p...)
+		}
+		n, err := b.Read(h.p[len(h.p):cap(h.p)])
+		if b.framed != nil {
+			if fr := b.framed.Framing(); len(fr) > 0 {
+				h.marks = append(h.marks, mark{off: len(h.p), raw: append([]byte(nil), fr...)})
+			}
+		}
+		h.p = h.p[:len(h.p)+n]
+		h.err = err
+		if h.err == io.EOF {
+			h.trailer = b.src.Trailer()
+		}
+		if int64(len(h.p)) > limit {
+			return h, ErrTooLarge
+		}
+	}
+	return h, nil
+}
+
+type empty struct{}
+
+func (empty) Read([]byte) (int, error) { return 0, io.EOF }
+func (empty) Close() error             { return nil }
+func (empty) Trailer() flow.Header     { return nil }
+
+// A held source is a body in memory, with what could not be held behind it.
+type held struct {
+	p       []byte
+	off     int
+	marks   []mark // framing, by the payload offset it stood before
+	fr      []byte // framing of the last Read
+	err     error  // what followed p, if rest is nil; io.EOF if also nil
+	rest    Source
+	resting bool
+	tees    []io.Writer // see what is read from rest
+	trailer flow.Header
+	budget  *Budget
+	taken   int64
+	closed  atomic.Bool
+}
+
+type mark struct {
+	off int
+	raw []byte
+}
+
+func (h *held) Read(p []byte) (int, error) {
+	h.fr = nil
+	if h.closed.Load() {
+		return 0, io.ErrClosedPipe
+	}
+	if len(h.marks) > 0 && h.marks[0].off == h.off {
+		h.fr = h.marks[0].raw
+		h.marks = h.marks[1:]
+	}
+	if h.off < len(h.p) {
+		end := len(h.p)
+		if len(h.marks) > 0 {
+			end = h.marks[0].off
+		}
+		n := copy(p, h.p[h.off:end])
+		h.off += n
+		return n, nil
+	}
+	if h.rest != nil {
+		h.resting = true
+		n, err := h.rest.Read(p)
+		for _, w := range h.tees {
+			_, _ = w.Write(p[:n])
+		}
+		return n, err
+	}
+	if h.err != nil {
+		return 0, h.err
+	}
+	return 0, io.EOF
+}
+
+func (h *held) Framing() []byte {
+	if h.resting {
+		if f, ok := h.rest.(Framed); ok {
+			return f.Framing()
+		}
+	}
+	return h.fr
+}
+
+func (h *held) Trailer() flow.Header {
+	if h.rest != nil {
+		return h.rest.Trailer()
+	}
+	return h.trailer
+}
+
+func (h *held) release() {
+	if !h.closed.Swap(true) {
+		h.budget.give(h.taken)
+	}
+}
+
+func (h *held) Close() error {
+	h.release()
+	if h.rest != nil {
+		return h.rest.Close()
+	}
+	return nil
+}
+
+// A wrapped source is a body that something changes as it streams.
+type wrapped struct {
+	r     io.Reader
+	inner *Body
+}
+
+func (w *wrapped) Read(p []byte) (int, error) { return w.r.Read(p) }
+func (w *wrapped) Close() error               { return w.inner.Close() }
+func (w *wrapped) Trailer() flow.Header       { return w.inner.Trailer() }

@@ -1,0 +1,46 @@
+// Package store keeps flows and bodies.
+package store
+
+import (
+	"context"
+	"io"
+	"iter"
+
+	"transom/flow"
+)
+
+// A Store keeps flows and bodies within its bounds. Its methods may be called
+// by many goroutines.
+type Store interface {
+	// Put keeps f, replacing an earlier Rev of the same ID. f is not copied and
+	// must not change.
+	Put(ctx context.Context, f *flow.Flow) error
+	// NewBody returns a writer for one body. It never blocks: past its budget
+	// it drops and marks the body truncated.
+	NewBody() BodyWriter
+	// OpenBody opens a stored body for reading, as far as it is kept.
+	// It fails with ErrGone if retention has dropped it.
+	OpenBody(ctx context.Context, ref flow.BodyRef) (io.ReadSeekCloser, error)
+	// Flows yields flows by ID, that is by time of creation.
+	Flows(ctx context.Context, q Query) iter.Seq2[*flow.Flow, error]
+	// Delete drops flows and the bodies only they refer to.
+	Delete(ctx context.Context, ids ...flow.ID) error
+	// Close releases what the store holds. No other method may be called after.
+	Close() error
+}
+
+// A BodyWriter stores one body. Write never fails and never blocks. It belongs
+// to one goroutine at a time; Ref may be called by any.
+type BodyWriter interface {
+	io.WriteCloser
+	// Ref names the body. Segment and Offset are right from the start; Size,
+	// Kept and Truncated tell how far it has come.
+	Ref() flow.BodyRef
+}
+
+// A Query selects flows.
+type Query struct {
+	Match func(*flow.Flow) bool // nil matches all
+	After flow.ID               // only flows with a greater ID
+	Limit int                   // 0 is no limit
+}
