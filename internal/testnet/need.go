@@ -1,5 +1,3 @@
-// Package testnet is what tests share: fakes that are shipped beside their
-// interface, and the one way to skip. Only tests import it.
 package testnet
 
 import (
