@@ -116,12 +116,18 @@ func (b *Body) Read(p []byte) (int, error) {
 			_, _ = w.Write(p[:n]) // a tee keeps its own account of what it dropped
 		}
 	}
+	if err != nil {
+		ended(b.tees, b.src, err)
+	}
 	return n, err
 }
 
 // Close gives up what has not been read. It may be called more than once, and
 // by another goroutine than the reader's.
-func (b *Body) Close() error { return b.src.Close() }
+func (b *Body) Close() error {
+	ended(b.tees, b.src, io.ErrClosedPipe)
+	return b.src.Close()
+}
 
 // Size reports the length of the body, or -1 if it is not known.
 func (b *Body) Size() int64 { return b.size }
@@ -148,12 +154,38 @@ func (b *Body) Framing() []byte {
 func (b *Body) Trailer() flow.Header { return b.src.Trailer() }
 
 // Tee copies what is read from now on to w, which must not block and whose
-// errors are its own affair. Later changes to the body are not seen by w.
+// errors are its own affair. Later changes to the body are not seen by w. An
+// [Ender] is also told how the body ended.
 func (b *Body) Tee(w io.Writer) { b.tees = append(b.tees, w) }
+
+// An Ender is a tee that wants to know when the body has ended.
+type Ender interface {
+	io.Writer
+	// End is told io.EOF and the trailer fields when the body was read to its
+	// end, what Read returned when it failed, and io.ErrClosedPipe when it was
+	// given up by Close or Set. The first call counts: others may follow, and
+	// a call for Close may come from another goroutine than Write's.
+	End(err error, trailer flow.Header)
+}
+
+// ended tells the tees of src, as far as they want to know.
+func ended(tees []io.Writer, src Source, err error) {
+	for _, w := range tees {
+		e, ok := w.(Ender)
+		if !ok {
+			continue
+		}
+		var trailer flow.Header
+		if err == io.EOF {
+			trailer = src.Trailer()
+		}
+		e.End(err, trailer)
+	}
+}
 
 // Set replaces the body; p is not copied. The old one is closed.
 func (b *Body) Set(p []byte) {
-	b.src.Close()
+	b.Close()
 	*b = Body{src: &held{p: p}, size: int64(len(p)), budget: b.budget, changed: true}
 }
 
@@ -288,6 +320,9 @@ func (h *held) Read(p []byte) (int, error) {
 		for _, w := range h.tees {
 			_, _ = w.Write(p[:n])
 		}
+		if err != nil {
+			ended(h.tees, h.rest, err)
+		}
 		return n, err
 	}
 	if h.err != nil {
@@ -321,6 +356,7 @@ func (h *held) release() {
 func (h *held) Close() error {
 	h.release()
 	if h.rest != nil {
+		ended(h.tees, h.rest, io.ErrClosedPipe)
 		return h.rest.Close()
 	}
 	return nil

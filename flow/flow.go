@@ -69,10 +69,14 @@ type HTTP struct {
 	Response, OriginalResponse *ResponseHead
 	Interim                    []ResponseHead // 1xx responses, in order
 	RequestBody, ResponseBody  BodyRef
-	RequestTrailer             Header
-	ResponseTrailer            Header
-	FirstByte                  time.Time // when the final response head was complete; zero before
-	Notes                      []string  // oddities that were passed on unchanged
+
+	// What came in, where middleware replaced the body; else nil.
+	OriginalRequestBody, OriginalResponseBody *BodyRef
+
+	RequestTrailer  Header
+	ResponseTrailer Header
+	FirstByte       time.Time // when the final response head was complete; zero before
+	Notes           []string  // oddities that were passed on unchanged
 }
 
 // A BodyRef names stored bytes by where they lie. It is known while the body
