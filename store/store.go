@@ -3,23 +3,33 @@ package store
 
 import (
 	"context"
+	"errors"
 	"io"
 	"iter"
 
 	"transom/flow"
 )
 
+// ErrGone says that what was asked for is no longer kept.
+var ErrGone = errors.New("no longer kept: the store's limit was reached")
+
+// ErrFull says that a flow was not kept because it is larger than the store.
+var ErrFull = errors.New("flow does not fit into the store")
+
 // A Store keeps flows and bodies within its bounds. Its methods may be called
 // by many goroutines.
 type Store interface {
 	// Put keeps f, replacing an earlier Rev of the same ID. f is not copied and
-	// must not change.
+	// must not change. An older Rev than the one kept is ignored.
 	Put(ctx context.Context, f *flow.Flow) error
 	// NewBody returns a writer for one body. It never blocks: past its budget
-	// it drops and marks the body truncated.
+	// it drops and marks the body truncated. A body lives as long as a flow
+	// that was Put refers to it or its writer is open: Put first, then Close.
 	NewBody() BodyWriter
-	// OpenBody opens a stored body for reading, as far as it is kept.
-	// It fails with ErrGone if retention has dropped it.
+	// OpenBody opens a stored body for reading, as far as it is kept. While it
+	// is still written, io.EOF is where it has come to, and a later Read may
+	// find more. It fails with ErrGone if retention has dropped it; so do reads
+	// of a body that is dropped meanwhile.
 	OpenBody(ctx context.Context, ref flow.BodyRef) (io.ReadSeekCloser, error)
 	// Flows yields flows by ID, that is by time of creation.
 	Flows(ctx context.Context, q Query) iter.Seq2[*flow.Flow, error]

@@ -1,0 +1,120 @@
+package store
+
+import (
+	"unsafe"
+
+	"transom/flow"
+)
+
+// What a value takes is its size, its fields' text, and its place in the
+// bookkeeping. Text that several fields share is counted each time, so the
+// bound errs towards keeping less.
+
+const (
+	mapSlot   = 48 // a slot of a map with 8-byte keys and 24-byte values, at its usual load
+	entryCost = int64(unsafe.Sizeof(entry{})) + 2*int64(unsafe.Sizeof((*entry)(nil)))
+	fieldSize = int64(unsafe.Sizeof(flow.Field{}))
+)
+
+func flowCost(f *flow.Flow) int64 {
+	n := entryCost + int64(unsafe.Sizeof(*f)) + text(f.Err) + texts(f.Tags)
+	switch d := f.Detail.(type) {
+	case *flow.HTTP:
+		n += httpCost(d)
+	case *flow.Messages:
+		n += int64(unsafe.Sizeof(*d)) + text(d.Kind)
+	case *flow.Connection:
+		n += int64(unsafe.Sizeof(*d)) + text(d.Reason)
+	}
+	return n
+}
+
+func httpCost(h *flow.HTTP) int64 {
+	n := int64(unsafe.Sizeof(*h)) + texts(h.Notes)
+	n += requestCost(h.Request) + requestCost(h.OriginalRequest)
+	n += responseCost(h.Response) + responseCost(h.OriginalResponse)
+	for i := range h.Interim {
+		n += responseCost(&h.Interim[i])
+	}
+	return n + headerCost(h.RequestTrailer) + headerCost(h.ResponseTrailer)
+}
+
+func requestCost(r *flow.RequestHead) int64 {
+	if r == nil {
+		return 0
+	}
+	return int64(unsafe.Sizeof(*r)) + int64(cap(r.Raw)) + headerCost(r.Header) +
+		text(r.Method) + text(r.Authority) + text(r.Target)
+}
+
+func responseCost(r *flow.ResponseHead) int64 {
+	if r == nil {
+		return 0
+	}
+	return int64(unsafe.Sizeof(*r)) + int64(cap(r.Raw)) + headerCost(r.Header) + text(r.Reason)
+}
+
+func headerCost(h flow.Header) int64 {
+	n := int64(cap(h)) * fieldSize
+	for i := range h {
+		n += text(h[i].Name) + text(h[i].Value)
+	}
+	return n
+}
+
+func connCost(c *flow.Conn) int64 {
+	if c == nil {
+		return 0
+	}
+	n := mapSlot + int64(unsafe.Sizeof(*c)) + text(c.Host)
+	for i := range c.Layers {
+		n += int64(unsafe.Sizeof(c.Layers[i])) + text(c.Layers[i].Host) + tlsCost(c.Layers[i].TLS)
+	}
+	if c.Process != nil {
+		n += int64(unsafe.Sizeof(*c.Process)) + text(c.Process.User) + text(c.Process.Path)
+	}
+	if c.Server != nil {
+		n += int64(unsafe.Sizeof(*c.Server)) + text(c.Server.Err) + tlsCost(c.Server.TLS)
+	}
+	return n
+}
+
+func tlsCost(t *flow.TLS) int64 {
+	if t == nil {
+		return 0
+	}
+	n := int64(unsafe.Sizeof(*t)) + int64(cap(t.Hello)) + int64(2*cap(t.Versions)) + texts(t.ALPN) +
+		text(t.ServerName) + text(t.JA3) + text(t.JA4) + text(t.Protocol) + text(t.VerifyErr)
+	for _, c := range t.Chain {
+		n += int64(unsafe.Sizeof(c)) + int64(cap(c))
+	}
+	return n
+}
+
+func text(s string) int64 { return int64(len(s)) }
+
+func texts(ss []string) int64 {
+	n := int64(cap(ss)) * int64(unsafe.Sizeof(""))
+	for _, s := range ss {
+		n += text(s)
+	}
+	return n
+}
+
+// bodiesOf returns the numbers of the bodies that f refers to; 0 is none.
+func bodiesOf(f *flow.Flow) [4]uint64 {
+	var out [4]uint64
+	switch d := f.Detail.(type) {
+	case *flow.HTTP:
+		out[0], out[1] = d.RequestBody.Segment, d.ResponseBody.Segment
+		if d.OriginalRequestBody != nil {
+			out[2] = d.OriginalRequestBody.Segment
+		}
+		if d.OriginalResponseBody != nil {
+			out[3] = d.OriginalResponseBody.Segment
+		}
+	case *flow.Messages:
+		out[0] = d.Log.Segment
+	}
+	return out
+}

@@ -1,0 +1,330 @@
+package store
+
+import (
+	"context"
+	"io"
+	"iter"
+	"sync"
+
+	"transom/flow"
+)
+
+// Options bound a store in memory. Zero fields take the defaults.
+type Options struct {
+	// MaxBytes bounds all that is kept: heads, bodies and bookkeeping. The
+	// default is 32 MiB.
+	MaxBytes int64
+	// MaxBody bounds what is kept of one body. The default is 1 MiB; negative
+	// keeps nothing of any.
+	MaxBody int64
+}
+
+const (
+	defaultMaxBytes = 32 << 20
+	defaultMaxBody  = 1 << 20
+)
+
+// Memory is a Store in memory, with a hard bound.
+//
+// When room is needed the flow that has been done for longest goes first. Only
+// if none is left an open flow has to, for the sake of a newer flow, never for a
+// body: a body that finds no room is cut instead. An eighth of the store is for
+// flows alone, so that bodies can't fill it. Stats counts all that was lost.
+//
+// Each body is a segment of its own, numbered from 1.
+type Memory struct {
+	max, maxBody int64
+
+	mu     sync.Mutex
+	used   int64
+	flows  index
+	done   list // flows that have ended, the longest ago first
+	open   list // flows that have not, the oldest first
+	conns  map[*flow.Conn]shared
+	bodies map[uint64]*body
+	last   uint64 // number of the last body
+	stats  Stats
+}
+
+// Stats tells what a Memory holds and what it has lost.
+type Stats struct {
+	Flows, Bodies int   // kept now
+	Bytes, Max    int64 // taken now, and the bound
+
+	Evicted       int64 // flows that had ended and were dropped for room
+	EvictedOpen   int64 // flows that were dropped before they ended
+	Refused       int64 // flows that Put refused
+	TruncatedBody int64 // bodies that were cut
+	DroppedBytes  int64 // payload bytes that were seen and not kept
+}
+
+// A shared value is kept once for all flows that refer to it.
+type shared struct {
+	refs int
+	cost int64
+}
+
+// An entry is one kept flow.
+type entry struct {
+	flow       *flow.Flow
+	cost       int64 // of the flow alone, without what it shares
+	list       *list
+	prev, next *entry
+}
+
+// NewMemory returns an empty store.
+func NewMemory(o Options) *Memory {
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = defaultMaxBytes
+	}
+	if o.MaxBody == 0 {
+		o.MaxBody = defaultMaxBody
+	}
+	return &Memory{
+		max:     o.MaxBytes,
+		maxBody: max(o.MaxBody, 0),
+		conns:   map[*flow.Conn]shared{},
+		bodies:  map[uint64]*body{},
+	}
+}
+
+// Stats returns the state of the store.
+func (m *Memory) Stats() Stats {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.stats
+	s.Flows, s.Bodies, s.Bytes, s.Max = m.flows.len(), len(m.bodies), m.used, m.max
+	return s
+}
+
+// Put implements Store. It fails only with ErrFull.
+func (m *Memory) Put(_ context.Context, f *flow.Flow) error {
+	cost := flowCost(f)
+	connCost := connCost(f.Conn)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := m.flows.get(f.ID)
+	if e != nil && e.flow.Rev > f.Rev {
+		return nil
+	}
+	if cost+connCost > m.max {
+		m.stats.Refused++
+		return ErrFull
+	}
+	if e == nil {
+		e = &entry{}
+	} else {
+		e.list.remove(e)
+	}
+	old := *e
+	e.flow, e.cost = f, cost
+	m.used += cost - old.cost
+	m.refer(f, connCost)
+	if old.flow == nil {
+		m.flows.insert(e)
+	} else {
+		m.release(old.flow)
+	}
+	// The new state is not on a list yet, so it can't be what makes room.
+	if !m.makeRoom(m.max, true) {
+		m.flows.remove(f.ID)
+		m.used -= e.cost
+		m.release(f)
+		m.stats.Refused++
+		return ErrFull
+	}
+	if f.State == flow.Open {
+		m.open.push(e)
+	} else {
+		m.done.push(e)
+	}
+	return nil
+}
+
+// refer counts what f shares with other flows.
+func (m *Memory) refer(f *flow.Flow, connCost int64) {
+	if f.Conn != nil {
+		s := m.conns[f.Conn]
+		if s.refs == 0 {
+			s.cost = connCost
+			m.used += connCost
+		}
+		s.refs++
+		m.conns[f.Conn] = s
+	}
+	for _, ref := range bodiesOf(f) {
+		if b := m.bodies[ref]; b != nil {
+			b.refs++
+		}
+	}
+}
+
+// release gives up what f shares with other flows.
+func (m *Memory) release(f *flow.Flow) {
+	if f.Conn != nil {
+		s := m.conns[f.Conn]
+		if s.refs--; s.refs == 0 {
+			m.used -= s.cost
+			delete(m.conns, f.Conn)
+		} else {
+			m.conns[f.Conn] = s
+		}
+	}
+	for _, ref := range bodiesOf(f) {
+		b := m.bodies[ref]
+		if b == nil {
+			continue
+		}
+		if b.refs--; b.refs == 0 && b.closed {
+			m.drop(b)
+		}
+	}
+}
+
+// makeRoom drops flows until at most limit is used, open ones only if all, and
+// reports whether it could.
+func (m *Memory) makeRoom(limit int64, all bool) bool {
+	for m.used > limit {
+		switch {
+		case m.done.first != nil:
+			m.stats.Evicted++
+			m.evict(m.done.first)
+		case all && m.open.first != nil:
+			m.stats.EvictedOpen++
+			m.evict(m.open.first)
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// evict drops a flow and, so that room is made, the bodies only it refers to,
+// though they may still be written.
+func (m *Memory) evict(e *entry) {
+	e.list.remove(e)
+	m.flows.remove(e.flow.ID)
+	m.used -= e.cost
+	for _, ref := range bodiesOf(e.flow) {
+		if b := m.bodies[ref]; b != nil && b.refs == 1 {
+			m.drop(b)
+		}
+	}
+	m.release(e.flow)
+}
+
+// drop forgets a body.
+func (m *Memory) drop(b *body) {
+	delete(m.bodies, b.number)
+	m.used -= b.cost
+	b.forget()
+}
+
+// Delete implements Store. IDs that are not kept are ignored.
+func (m *Memory) Delete(_ context.Context, ids ...flow.ID) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, id := range ids {
+		if e := m.flows.get(id); e != nil {
+			m.evict(e)
+		}
+	}
+	return nil
+}
+
+// Close implements Store.
+func (m *Memory) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, b := range m.bodies {
+		m.drop(b)
+	}
+	m.flows, m.done, m.open, m.used = index{}, list{}, list{}, 0
+	clear(m.conns)
+	return nil
+}
+
+// Flows implements Store. A flow that is Put while they are yielded is seen in
+// its new state if its turn is still to come. Nothing is locked while a flow is
+// yielded, so the loop may use the store.
+func (m *Memory) Flows(ctx context.Context, q Query) iter.Seq2[*flow.Flow, error] {
+	return func(yield func(*flow.Flow, error) bool) {
+		var batch [64]*flow.Flow
+		after, left := q.After, q.Limit
+		for {
+			if ctx.Err() != nil {
+				yield(nil, context.Cause(ctx))
+				return
+			}
+			m.mu.Lock()
+			n := m.flows.after(after, batch[:])
+			m.mu.Unlock()
+			if n == 0 {
+				return
+			}
+			for _, f := range batch[:n] {
+				if q.Match != nil && !q.Match(f) {
+					continue
+				}
+				if !yield(f, nil) {
+					return
+				}
+				if left--; left == 0 {
+					return
+				}
+			}
+			after = batch[n-1].ID
+		}
+	}
+}
+
+// NewBody implements Store.
+func (m *Memory) NewBody() BodyWriter {
+	b := &body{m: m}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.last++
+	b.number = m.last
+	if m.used+bodyCost > m.roomForBodies() && !m.makeRoom(m.roomForBodies()-bodyCost, false) {
+		b.forget()
+		return b
+	}
+	b.cost = bodyCost
+	m.used += bodyCost
+	m.bodies[b.number] = b
+	return b
+}
+
+// roomForBodies is how full the store may get for the sake of a body.
+func (m *Memory) roomForBodies() int64 { return m.max - m.max/8 }
+
+// reserve takes n bytes for a body, and reports whether it may.
+func (m *Memory) reserve(b *body, n int64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.bodies[b.number] != b || !m.makeRoom(m.roomForBodies()-n, false) {
+		return false
+	}
+	if m.bodies[b.number] != b { // it was what made room
+		return false
+	}
+	m.used += n
+	b.cost += n
+	return true
+}
+
+// OpenBody implements Store. A ref that names no body is an empty one.
+func (m *Memory) OpenBody(_ context.Context, ref flow.BodyRef) (io.ReadSeekCloser, error) {
+	if ref.Segment == 0 {
+		return &reader{b: new(body)}, nil
+	}
+	m.mu.Lock()
+	b := m.bodies[ref.Segment]
+	m.mu.Unlock()
+	if b == nil {
+		return nil, ErrGone
+	}
+	return &reader{b: b}, nil
+}
+
+var _ Store = (*Memory)(nil)
