@@ -1,0 +1,42 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// explain adds to a refusal to make namespaces what refused it and what to do.
+// read returns a kernel setting, "" if there is no such setting.
+func explain(err error, read func(path string) string) error {
+	if !errors.Is(err, syscall.EPERM) && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.EACCES) {
+		return err
+	}
+	for _, s := range []struct{ path, bad, name, good string }{
+		{"/proc/sys/user/max_user_namespaces", "0", "user.max_user_namespaces", "15000"},
+		{"/proc/sys/user/max_net_namespaces", "0", "user.max_net_namespaces", "15000"},
+		{"/proc/sys/kernel/unprivileged_userns_clone", "0", "kernel.unprivileged_userns_clone", "1"},
+		{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", "kernel.apparmor_restrict_unprivileged_userns", "0"},
+	} {
+		if read(s.path) == s.bad {
+			return fmt.Errorf("%w: the setting %s=%s forbids it; run as root, or set it for now with: sysctl -w %s=%s", err, s.name, s.bad, s.name, s.good)
+		}
+	}
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		return fmt.Errorf("%w: too many namespaces exist; end some programs that use them, or raise user.max_user_namespaces and user.max_net_namespaces with sysctl", err)
+	case errors.Is(err, syscall.EINVAL):
+		return fmt.Errorf("%w: the kernel has no user or network namespaces; run as root on a kernel with CONFIG_USER_NS and CONFIG_NET_NS", err)
+	}
+	return fmt.Errorf("%w: a security policy forbids it, as that of containers does; run as root outside of a container, or start the container with --privileged", err)
+}
+
+func readSetting(path string) string {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
+}
