@@ -53,7 +53,7 @@ func (f source) call(call *ast.CallExpr, say func(string, ...any)) {
 		say("%s: sleeps: wait for what it waits for", f.name)
 	case on.Name == "slog" && in(fun.Sel.Name, "Default SetDefault Debug* Info* Warn* Error* Log*"):
 		say("%s: logs to a global: pass a *slog.Logger", f.name)
-	case f.test && f.pkg != "internal/testnet" && in(on.Name, "t b f tb") && in(fun.Sel.Name, "Skip Skipf SkipNow"):
+	case f.test && !in(f.pkg, "internal/testnet internal/testnet/*") && in(on.Name, "t b f tb") && in(fun.Sel.Name, "Skip Skipf SkipNow"):
 		say("%s: skips by itself: use testnet.Need, which says why", f.name)
 	}
 }

@@ -52,7 +52,7 @@ var house = plan{
 		"app/demo": "platform/lab platform/nft", // it builds its own network
 	},
 	// Rooms that only _test.go files may enter.
-	forTests: "internal/testnet",
+	forTests: "internal/testnet internal/testnet/*",
 	// Rooms that may consist of _test.go files alone.
 	onlyTests: "internal/bench internal/e2e",
 	// Rooms that may have files for one operating system.
@@ -65,6 +65,7 @@ var house = plan{
 		"github.com/vishvananda/netlink":     "platform platform/*",
 		"golang.org/x/sys":                   "platform platform/*",
 		"github.com/spf13/cobra":             "cmd/*",
+		"github.com/spf13/pflag":             "cmd/*",
 		"software.sslmate.com/src/go-pkcs12": "ca",
 		"github.com/google/go-cmp":           "",
 		"go.uber.org/goleak":                 "",
