@@ -1,5 +1,7 @@
-// Package ca is the certificate authority: a root that the user trusts, and
-// the leaf certificates minted under it.
+// Package ca is the certificate authority: a root that the user trusts, kept in
+// a directory or in memory, and the leaf certificates minted under it. It also
+// writes the root in the forms that devices install. It dials nobody, verifies
+// nobody, and touches no trust store.
 package ca
 
 import (
@@ -30,6 +32,7 @@ type Leaf struct {
 	// RSA asks for an RSA key, for clients that can't use ECDSA.
 	RSA bool
 	// Untrusted asks for a leaf that no client of ours will trust, with Like's
-	// validity: the mirror image of a server whose certificate did not verify.
+	// validity and only Like's names: the mirror image of a server whose
+	// certificate did not verify, whatever the reason was.
 	Untrusted bool
 }
