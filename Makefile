@@ -1,0 +1,63 @@
+# make help lists the targets. Go, git and make are all it takes.
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+GO      ?= go
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+# Systems besides this one that make lint has to find nothing wrong for.
+TARGETS := linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 openbsd/amd64
+
+# What make bench runs, and how often.
+BENCH     ?= .
+BENCHTIME ?= 1s
+COUNT     ?= 1
+
+.DELETE_ON_ERROR:
+.PHONY: all build demo test bench lint vet staticcheck gofumpt cross install uninstall clean help
+
+all: build
+
+build: ## build bin/transom, one static binary (the default)
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/transom ./cmd/transom
+
+demo: build ## show it work: a device, a gateway and a web server in private namespaces
+	./bin/transom demo
+
+test: ## run the tests; TESTFLAGS go to go test, RACE=1 adds a run under the race detector
+	$(GO) run ./internal/testreport -count=1 $(TESTFLAGS) ./...
+
+bench: ## run the benchmarks; BENCH=regexp, BENCHTIME=1s, COUNT=1
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -count $(COUNT) -benchmem -p 1 ./...
+
+lint: vet staticcheck gofumpt cross ## go vet, staticcheck, gofumpt, and go vet for the other systems
+
+vet:
+	$(GO) vet ./...
+
+staticcheck:
+	$(GO) tool staticcheck ./...
+
+gofumpt:
+	@files=$$($(GO) tool gofumpt -l $$(git ls-files --cached --others --exclude-standard '*.go' ':!:*/testdata/*')) || exit 1; \
+	if [ -n "$$files" ]; then echo "not formatted; run: go tool gofumpt -w FILE" >&2; echo "$$files" >&2; exit 1; fi
+
+cross: $(TARGETS:%=cross/%)
+
+cross/%:
+	GOOS=$(word 1,$(subst /, ,$*)) GOARCH=$(word 2,$(subst /, ,$*)) CGO_ENABLED=0 $(GO) vet ./...
+
+install: build ## install to PREFIX (/usr/local), below DESTDIR
+	mkdir -p '$(DESTDIR)$(PREFIX)/bin'
+	install -m 755 bin/transom '$(DESTDIR)$(PREFIX)/bin/transom'
+
+uninstall: ## remove what install put there
+	rm -f '$(DESTDIR)$(PREFIX)/bin/transom'
+
+clean: ## remove what was built
+	rm -rf bin
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r target what; do printf '  make %-10s %s\n' "$$target" "$$what"; done
