@@ -122,11 +122,9 @@ func (b *body) fillLocked(p []byte) []byte {
 
 // dropped counts payload that was not kept; first is the first time for a body.
 func (m *Memory) dropped(n int64, first bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.stats.DroppedBytes += n
+	m.droppedBytes.Add(n)
 	if first {
-		m.stats.TruncatedBody++
+		m.truncated.Add(1)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"iter"
 	"sync"
+	"sync/atomic"
 
 	"transom/flow"
 )
@@ -34,6 +35,8 @@ const (
 // Each body is a segment of its own, numbered from 1.
 type Memory struct {
 	max, maxBody int64
+
+	truncated, droppedBytes atomic.Int64 // of Stats; streams count without the lock
 
 	mu     sync.Mutex
 	used   int64
@@ -94,6 +97,7 @@ func (m *Memory) Stats() Stats {
 	defer m.mu.Unlock()
 	s := m.stats
 	s.Flows, s.Bodies, s.Bytes, s.Max = m.flows.len(), len(m.bodies), m.used, m.max
+	s.TruncatedBody, s.DroppedBytes = m.truncated.Load(), m.droppedBytes.Load()
 	return s
 }
 
