@@ -1,0 +1,171 @@
+// Package tlsterm ends TLS on both legs with crypto/tls: towards the server it
+// is a client that offers what the real client offered (Connect), towards the
+// client it is a server that agrees to what the real server agreed to (Accept).
+// In between the owner sees plain bytes. It does not dial, does not decide
+// whether to intercept, and records nothing.
+package tlsterm
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync/atomic"
+)
+
+// A Conn is one leg whose TLS handshake is complete. Reading ends with io.EOF
+// when the peer has sent close_notify, and with an error that wraps
+// io.ErrUnexpectedEOF when its TCP stream ended without one: an owner whose
+// protocol has lengths may treat that as EOF (many peers never send
+// close_notify), one that reads until the end must not, for the data may have
+// been cut (RFC 8446, section 6.1).
+//
+// Read and Write may be used at the same time, and Close at any time. Close
+// sends close_notify first, and waits at most five seconds for it to go out.
+type Conn struct {
+	net.Conn // the *tls.Conn
+	tls      *tls.Conn
+	wire     *wire
+	server   bool // the peer is the server
+
+	spoke atomic.Bool           // the peer has sent data
+	end   atomic.Pointer[error] // how the peer's stream ended
+}
+
+func newConn(t *tls.Conn, w *wire, server bool) *Conn {
+	return &Conn{Conn: t, tls: t, wire: w, server: server}
+}
+
+// errTruncated ends a stream without close_notify.
+var errTruncated = fmt.Errorf("TLS stream ended without close_notify: %w", io.ErrUnexpectedEOF)
+
+// Read implements net.Conn.
+func (c *Conn) Read(p []byte) (int, error) {
+	n, err := c.tls.Read(p)
+	if n > 0 && !c.spoke.Load() {
+		c.spoke.Store(true)
+	}
+	if err != nil {
+		err = c.ended(err)
+	}
+	return n, err
+}
+
+// ended says how the stream ended, and remembers it.
+func (c *Conn) ended(err error) error {
+	if err == io.EOF && c.wire.eof.Load() || err == io.ErrUnexpectedEOF {
+		err = errTruncated
+	}
+	if !isTimeout(err) && !errors.Is(err, net.ErrClosed) {
+		c.end.CompareAndSwap(nil, &err)
+	}
+	return err
+}
+
+// CloseWrite tells the peer that no more comes: close_notify, then a FIN if the
+// conn below knows half-close.
+func (c *Conn) CloseWrite() error {
+	err := c.tls.CloseWrite()
+	if h, ok := c.wire.Conn.(interface{ CloseWrite() error }); ok {
+		err = errors.Join(err, h.CloseWrite())
+	}
+	return err
+}
+
+// Truncate ends our side as errTruncated ends the peer's: with a FIN and no
+// close_notify. It passes on a stream that was cut. Where the conn below has no
+// half-close it is closed.
+func (c *Conn) Truncate() error {
+	if h, ok := c.wire.Conn.(interface{ CloseWrite() error }); ok {
+		return h.CloseWrite()
+	}
+	return c.wire.Conn.Close()
+}
+
+// Reset closes the conn so that its peer sees a reset, as far as the conn below
+// can.
+func (c *Conn) Reset() {
+	for inner := c.wire.Conn; inner != nil; {
+		if l, ok := inner.(interface{ SetLinger(int) error }); ok {
+			_ = l.SetLinger(0) // the close below ends it either way
+			break
+		}
+		u, ok := inner.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		inner = u.NetConn()
+	}
+	c.wire.Conn.Close()
+}
+
+// NetConn returns the conn that TLS runs on, as Accept or Connect was given it.
+func (c *Conn) NetConn() net.Conn { return c.wire.Conn }
+
+// PeerCertificate returns the server's own certificate, nil on a client's leg.
+func (c *Conn) PeerCertificate() *x509.Certificate {
+	if certs := c.tls.ConnectionState().PeerCertificates; len(certs) > 0 {
+		return certs[0]
+	}
+	return nil
+}
+
+// Refused says, once reading has failed, that the client ended the connection
+// because of our certificate, in words for a record; "" if that can't be told.
+// Clients that judge the certificate after their last handshake message do so:
+// some send an alert; some just close without a byte of data, and of these it
+// is a guess, since a connection opened in advance ends in the same way.
+func (c *Conn) Refused() string {
+	end := c.end.Load()
+	if c.server || end == nil || c.spoke.Load() {
+		return ""
+	}
+	if a, remote, ok := AlertOf(*end); ok {
+		if remote {
+			return refusal(a)
+		}
+		return ""
+	}
+	if isClosed(*end) {
+		return "client closed after the handshake without sending anything: it may not accept our certificate"
+	}
+	return ""
+}
+
+// A wire is the conn below TLS. It gives back what was read before TLS began,
+// and notes what crypto/tls does not tell.
+type wire struct {
+	net.Conn
+	prefix []byte
+	keep   bool   // keep the first write: our ClientHello
+	first  []byte // it
+	wrote  bool   // something was written; settled before the handshake is over
+	eof    atomic.Bool
+}
+
+func (w *wire) Read(p []byte) (int, error) {
+	if len(w.prefix) > 0 {
+		n := copy(p, w.prefix)
+		w.prefix = w.prefix[n:]
+		return n, nil
+	}
+	n, err := w.Conn.Read(p)
+	if err == io.EOF {
+		w.eof.Store(true)
+	}
+	return n, err
+}
+
+func (w *wire) Write(p []byte) (int, error) {
+	if !w.wrote {
+		w.wrote = true
+		if w.keep {
+			w.first = append(w.first, p...)
+		}
+	}
+	return w.Conn.Write(p)
+}
+
+var _ net.Conn = (*Conn)(nil)
