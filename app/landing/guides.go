@@ -167,7 +167,7 @@ func (g *guide) write(b *strings.Builder, replace *strings.Replacer, open bool) 
 		b.WriteString("</ol>\n")
 	}
 	for _, c := range g.commands {
-		b.WriteString("<p class=\"for\">" + c[0] + "</p>\n<pre tabindex=\"0\">" +
+		b.WriteString("<p class=\"for\">" + c[0] + "</p>\n<pre>" +
 			replace.Replace(html.EscapeString(c[1])) + "</pre>\n")
 	}
 	for _, n := range g.notes {

@@ -65,7 +65,7 @@ func TestPage(t *testing.T) {
 	}
 	text := visible(t, body)
 	for _, want := range []string{
-		a.Info().Name, a.Info().SHA256, a.Info().SHA1, "can read and change", "transom ca show",
+		a.Info().Name, a.Info().SHA256, a.Info().SHA1, "can read and change", "transom\u00a0ca\u00a0show",
 		"curl -o transom-ca-cert.pem http://192.168.1.1:8080/cert/pem", "Certificate Trust Settings",
 	} {
 		if !strings.Contains(text, want) {

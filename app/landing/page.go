@@ -75,7 +75,7 @@ func (p *page) compare(b *strings.Builder) {
 	b.WriteString(`<section aria-labelledby="compare">
 <h2 id="compare">Compare before you trust</h2>
 <p>This page came unencrypted. Before you confirm, compare what your device shows with what
-<code>transom ca show</code> prints on the machine that runs the proxy.</p>
+<code>transom&nbsp;ca&nbsp;show</code> prints on the machine that runs the proxy.</p>
 <dl>
 `)
 	for _, row := range [][2]string{

@@ -32,7 +32,7 @@ details div{padding:0 1rem 1rem}
 font-weight:600;text-align:center;text-decoration:none}
 ol{margin:.9rem 0;padding-left:1.5rem}
 li{margin:.45rem 0}
-pre{margin:.25rem 0 .75rem;padding:.75rem;overflow-x:auto;background:var(--back);border:1px solid var(--line);border-radius:8px}
+pre{margin:.25rem 0 .75rem;padding:.75rem;white-space:pre-wrap;overflow-wrap:anywhere;background:var(--back);border:1px solid var(--line);border-radius:8px}
 pre,code{font:.875rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 .for{margin:.9rem 0 0;font-weight:600;font-size:.9rem}
 .small{font-size:.9rem;color:var(--soft)}
