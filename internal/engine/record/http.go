@@ -1,0 +1,376 @@
+package record
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"transom/exchange"
+	"transom/flow"
+)
+
+// HTTP records what mw is given and, where mw changes it, what it makes of it.
+// mw may be nil. The result is for this connection only.
+//
+//	client → outer → mw → inner → server
+//
+// What passes outer on the way in is the original; what passes inner was sent.
+// On the way back it is the other way round.
+func (c *Conn) HTTP(mw exchange.Middleware) exchange.Middleware {
+	return func(next exchange.Handler) exchange.Handler {
+		next = inner{next}
+		if mw != nil {
+			next = mw(next)
+		}
+		return &outer{c: c, next: next}
+	}
+}
+
+type outer struct {
+	c    *Conn
+	next exchange.Handler
+}
+
+// Exchange implements exchange.Handler.
+func (o *outer) Exchange(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
+	x := o.c.begin(ctx, req)
+	resp, err := o.next.Exchange(x, req)
+	if err != nil {
+		x.fail(err)
+		return nil, err
+	}
+	x.respond(resp)
+	return resp, nil
+}
+
+type inner struct{ next exchange.Handler }
+
+// Exchange implements exchange.Handler.
+func (i inner) Exchange(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
+	x, _ := ctx.Value(liveKey{}).(*live)
+	if x == nil { // middleware made a request of its own
+		return i.next.Exchange(ctx, req)
+	}
+	x.send(req)
+	resp, err := i.next.Exchange(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	x.receive(req, resp)
+	return resp, nil
+}
+
+// Note adds an oddity to the record of the exchange that ctx belongs to.
+func Note(ctx context.Context, text string) {
+	if x, _ := ctx.Value(liveKey{}).(*live); x != nil {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.notes = append(x.notes, text)
+	}
+}
+
+type liveKey struct{}
+
+// A live is an exchange under way, and the context it runs in. What is known of
+// it is gathered here and published in two snapshots: start when it begins,
+// kept when it ends.
+type live struct {
+	context.Context
+	c     *Conn
+	near  links
+	start startSnapshot
+	kept  *keptSnapshot
+	body  *exchange.Body // the request's, as it came
+	reqIn tap
+	first tap // respIn, unless the request was sent more than once
+
+	mu        sync.Mutex
+	watched   bool // interim responses are
+	conn      *flow.Conn
+	sent      *flow.RequestHead // if not as it came
+	replaced  [2]bool           // the request's and the response's body is not what came
+	reqOut    *tap              // if replaced
+	respIn    *tap              // nil until there is a response from the server
+	respOut   *tap              // if replaced
+	got       flow.ResponseHead // as it came
+	gotBody   *exchange.Body
+	firstByte time.Time
+	interim   []flow.ResponseHead
+	notes     []string
+	err       string
+	failed    bool
+	responded bool // the response is known
+	taken     bool // by something that is not HTTP
+	finished  bool
+}
+
+type startSnapshot struct {
+	flow flow.Flow
+	http flow.HTTP
+}
+
+// A keptSnapshot is what stays when the exchange is over, in one piece.
+type keptSnapshot struct {
+	flow flow.Flow
+	http flow.HTTP
+	req  flow.RequestHead  // as it came
+	resp flow.ResponseHead // as it was sent
+}
+
+// Value implements context.Context.
+func (x *live) Value(key any) any {
+	if key == (liveKey{}) {
+		return x
+	}
+	return x.Context.Value(key)
+}
+
+func (x *live) links() *links { return &x.near }
+
+// begin publishes the request as it came.
+func (c *Conn) begin(ctx context.Context, req *exchange.Request) *live {
+	now := time.Now()
+	x := &live{Context: ctx, c: c, kept: &keptSnapshot{req: req.RequestHead}, conn: req.Conn, body: req.Body}
+	if x.conn == nil {
+		x.conn = c.info
+	}
+	if req.Proto < flow.HTTP2 {
+		c.settle()
+	}
+	x.reqIn.attach(x, req.Body)
+	x.start.http = flow.HTTP{Request: &x.kept.req, RequestBody: x.reqIn.ref()}
+	x.start.flow = flow.Flow{ID: flow.NewID(now), Conn: x.conn, Start: now, Detail: &x.start.http}
+	c.enter(x)
+	c.r.publish(&x.start.flow)
+	return x
+}
+
+// settle ends the exchanges before the next one of HTTP/1: their responses have
+// been sent, and if nobody said what became of a request's body, it was given
+// up.
+func (c *Conn) settle() {
+	c.mu.Lock()
+	first := c.open.first
+	c.mu.Unlock()
+	if first == nil {
+		return
+	}
+	for _, e := range c.unfinished() {
+		if x, ok := e.(*live); ok {
+			x.settle()
+		}
+	}
+}
+
+func (x *live) settle() {
+	x.mu.Lock()
+	finish := !x.finished && x.responded && x.finalTap().done()
+	x.finished = x.finished || finish
+	x.mu.Unlock()
+	if finish {
+		x.finish()
+	}
+}
+
+// send notes what of the request goes out, where that is not what came. It is
+// called again if middleware tries again.
+func (x *live) send(req *exchange.Request) {
+	x.mu.Lock()
+	x.watchInterimLocked(req)
+	old := x.reqOut
+	x.sent, x.reqOut, x.replaced[0] = nil, nil, false
+	if !req.RequestHead.Equal(&x.kept.req) {
+		h := req.RequestHead
+		x.sent = &h
+	}
+	if req.Body != x.body || req.Body.Changed() {
+		x.replaced[0] = true
+		x.reqOut = &tap{}
+		x.reqOut.attach(x, req.Body)
+	}
+	x.mu.Unlock()
+	old.close()
+}
+
+// watchInterimLocked records the responses before the final one.
+func (x *live) watchInterimLocked(req *exchange.Request) {
+	if req.Interim == nil || x.watched {
+		return
+	}
+	x.watched = true
+	pass := req.Interim
+	req.Interim = func(h flow.ResponseHead) error {
+		x.mu.Lock()
+		x.interim = append(x.interim, h)
+		x.mu.Unlock()
+		return pass(h)
+	}
+}
+
+// receive notes the response as it came.
+func (x *live) receive(req *exchange.Request, resp *exchange.Response) {
+	now := time.Now()
+	x.mu.Lock()
+	old := x.respIn
+	x.respIn = &x.first
+	if old != nil {
+		x.respIn = &tap{}
+	}
+	x.firstByte, x.got, x.gotBody = now, resp.ResponseHead, resp.Body
+	if req.Conn != nil {
+		x.conn = req.Conn
+	}
+	x.respIn.attach(x, resp.Body)
+	x.mu.Unlock()
+	old.close()
+}
+
+// respond notes the response that goes back.
+func (x *live) respond(resp *exchange.Response) {
+	x.mu.Lock()
+	x.kept.resp = resp.ResponseHead
+	x.kept.http.Response = &x.kept.resp
+	if x.firstByte.IsZero() {
+		x.firstByte = time.Now()
+	}
+	if resp.Body != x.gotBody || resp.Body.Changed() {
+		x.replaced[1] = true
+		x.respOut = &tap{}
+		x.respOut.attach(x, resp.Body)
+	}
+	x.responded = true
+	x.taken = resp.Takeover != nil
+	finish := x.settledLocked()
+	x.mu.Unlock()
+	if finish {
+		x.finish()
+	}
+}
+
+// fail ends the exchange without a response.
+func (x *live) fail(err error) { x.cut(err.Error()) }
+
+// abandon implements ender.
+func (x *live) abandon(err error) {
+	x.settle()
+	why := "the connection ended before the exchange did"
+	if err != nil {
+		why += ": " + err.Error()
+	}
+	x.cut(why)
+}
+
+// cut ends the exchange, if it has not ended, as failed.
+func (x *live) cut(why string) {
+	x.mu.Lock()
+	finish := !x.finished
+	if finish {
+		x.finished, x.failed, x.err = true, true, why
+	}
+	x.mu.Unlock()
+	if finish {
+		x.finish()
+	}
+}
+
+// finalTap is on the response's body as it is sent.
+func (x *live) finalTap() *tap {
+	if x.replaced[1] {
+		return x.respOut
+	}
+	return x.respIn
+}
+
+// settledLocked reports whether the exchange has just ended: something else
+// took the connection over; or the response has ended, and the request's body
+// has been read or given up; or the response failed.
+func (x *live) settledLocked() bool {
+	if x.finished || !x.responded {
+		return false
+	}
+	final := x.finalTap()
+	switch {
+	case x.taken:
+		x.finished = true
+	case final.done():
+		requestDone := x.reqIn.done() && x.reqOut.done()
+		x.finished = requestDone || final.trouble() != nil || final.givenUp()
+	}
+	return x.finished
+}
+
+// finish publishes the exchange as it ended. Only who set finished calls it.
+func (x *live) finish() {
+	k := x.kept
+	k.flow = x.start.flow
+	k.flow.Rev, k.flow.End, k.flow.Detail = 1, time.Now(), &k.http
+	x.mu.Lock()
+	x.describeLocked(&k.http)
+	x.judgeLocked(&k.flow)
+	x.mu.Unlock()
+	x.c.leave(x)
+	x.c.r.publish(&k.flow)
+	x.reqIn.close()
+	x.reqOut.close()
+	x.respIn.close()
+	x.respOut.close()
+}
+
+// describeLocked fills in what passed.
+func (x *live) describeLocked(h *flow.HTTP) {
+	h.Request = &x.kept.req
+	if x.sent != nil {
+		h.Request, h.OriginalRequest = x.sent, &x.kept.req
+	}
+	if x.respIn != nil && (h.Response == nil || !x.got.Equal(h.Response)) {
+		got := x.got
+		h.OriginalResponse = &got
+	}
+	if h.Response == nil { // middleware failed after the server had answered
+		h.Response, h.OriginalResponse = h.OriginalResponse, nil
+	}
+	h.RequestBody, h.OriginalRequestBody, h.RequestTrailer = bodies(&x.reqIn, x.reqOut, x.replaced[0])
+	h.ResponseBody, h.OriginalResponseBody, h.ResponseTrailer = bodies(x.respIn, x.respOut, x.replaced[1])
+	h.Interim, h.FirstByte, h.Notes = x.interim, x.firstByte, x.notes
+}
+
+// bodies names a body as it was sent and, if it was replaced, as it came.
+func bodies(in, out *tap, replaced bool) (sent flow.BodyRef, original *flow.BodyRef, trailer flow.Header) {
+	if !replaced {
+		if in == nil {
+			return sent, nil, nil
+		}
+		return in.ref(), nil, in.trailer
+	}
+	if in != nil {
+		ref := in.ref()
+		original = &ref
+	}
+	return out.ref(), original, out.trailer
+}
+
+// judgeLocked says whether the exchange ended well.
+func (x *live) judgeLocked(f *flow.Flow) {
+	f.Conn, f.State, f.Err = x.conn, flow.Done, x.err
+	if x.failed {
+		f.State = flow.Failed
+		return
+	}
+	if x.taken {
+		return
+	}
+	final := x.finalTap()
+	switch {
+	case final.trouble() != nil:
+		f.State, f.Err = flow.Failed, "response body: "+final.trouble().Error()
+	case final.givenUp():
+		f.State, f.Err = flow.Failed, "the response was not sent to its end"
+	case x.reqIn.trouble() != nil:
+		f.State, f.Err = flow.Failed, "request body: "+x.reqIn.trouble().Error()
+	case x.reqOut.trouble() != nil:
+		f.State, f.Err = flow.Failed, "request body: "+x.reqOut.trouble().Error()
+	case x.reqIn.givenUp() && !x.replaced[0]:
+		h := &x.kept.http
+		h.Notes = append(h.Notes, "the request body was not read to its end")
+	}
+}

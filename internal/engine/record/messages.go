@@ -1,0 +1,195 @@
+package record
+
+import (
+	"context"
+	"sync"
+	"time"
+	"unsafe"
+
+	"transom/flow"
+	"transom/internal/engine/leg"
+	"transom/message"
+	"transom/store"
+)
+
+// Messages records a conversation that is a sequence of messages, as one flow
+// of type "tcp". The log holds what was passed on, and what came in and was
+// not; the counts are of what was passed on, and exact also when the log has
+// reached its limit.
+type Messages struct {
+	c     *Conn
+	mw    message.Middleware
+	near  links
+	start flow.Flow
+	log   store.BodyWriter // nil without a store
+
+	mu     sync.Mutex
+	detail flow.Messages
+	last   time.Duration // of the last entry, since the start
+	head   [message.MaxLogHead]byte
+	ended  bool
+}
+
+// Messages begins a flow of messages and publishes it. info is what is known of
+// the connection now; mw may be nil. Whoever calls it calls End.
+func (c *Conn) Messages(info *flow.Conn, mw message.Middleware) *Messages {
+	now := time.Now()
+	m := &Messages{c: c, mw: mw, detail: flow.Messages{Kind: "tcp"}}
+	if c.r.Store != nil {
+		m.log = c.r.Store.NewBody()
+	}
+	d := m.snapshotLocked()
+	m.start = flow.Flow{ID: flow.NewID(now), Conn: info, Start: now, Detail: &d}
+	c.enter(m)
+	f := m.start
+	c.r.publish(&f)
+	return m
+}
+
+func (m *Messages) links() *links { return &m.near }
+
+// Middleware records what passes through it, around mw.
+func (m *Messages) Middleware() message.Middleware {
+	return func(next message.Handler) message.Handler {
+		sent := message.HandlerFunc(func(ctx context.Context, c *flow.Conn, msg *message.Message) error {
+			m.passed(ctx, msg)
+			return next.Message(ctx, c, msg)
+		})
+		if m.mw == nil {
+			return sent
+		}
+		h := m.mw(sent)
+		return message.HandlerFunc(func(ctx context.Context, c *flow.Conn, msg *message.Message) error {
+			came := came{Context: ctx, payload: msg.Payload}
+			err := h.Message(&came, c, msg)
+			if !came.passed {
+				m.add(message.Entry{Dir: msg.Dir, Op: msg.Op, Dropped: true, Payload: came.payload})
+			}
+			return err
+		})
+	}
+}
+
+// came is the context of one message on its way through middleware.
+type came struct {
+	context.Context
+	payload []byte
+	passed  bool
+}
+
+type cameKey struct{}
+
+// Value implements context.Context.
+func (c *came) Value(key any) any {
+	if key == (cameKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+// passed logs a message that goes out. A message that middleware made, or made
+// again in other memory, is marked as changed.
+func (m *Messages) passed(ctx context.Context, msg *message.Message) {
+	e := message.Entry{Dir: msg.Dir, Op: msg.Op, Payload: msg.Payload}
+	if m.mw != nil {
+		c, _ := ctx.Value(cameKey{}).(*came)
+		e.Changed = c == nil || c.passed || !same(c.payload, msg.Payload)
+		if c != nil {
+			c.passed = true
+		}
+	}
+	m.add(e)
+}
+
+// same reports whether a and b are the same memory.
+func same(a, b []byte) bool {
+	return len(a) == len(b) && unsafe.SliceData(a) == unsafe.SliceData(b)
+}
+
+// add writes e to the log, and counts it if it was passed on.
+func (m *Messages) add(e message.Entry) {
+	now := time.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ended {
+		return
+	}
+	if !e.Dropped {
+		m.detail.Count[e.Dir&1]++
+		m.detail.Bytes[e.Dir&1] += int64(len(e.Payload))
+	}
+	if m.log == nil {
+		return
+	}
+	e.At, e.Size = max(now.Sub(m.start.Start), m.last), int64(len(e.Payload))
+	_, _ = m.log.Write(message.AppendHead(m.head[:0], &e, m.last)) // a BodyWriter does not fail
+	_, _ = m.log.Write(e.Payload)
+	m.last = e.At
+}
+
+// snapshotLocked returns how far the conversation has come.
+func (m *Messages) snapshotLocked() flow.Messages {
+	d := m.detail
+	if m.log != nil {
+		d.Log = m.log.Ref()
+	}
+	return d
+}
+
+// End publishes how the conversation ended. Only the first call counts.
+func (m *Messages) End(client, server flow.Close) {
+	why := ""
+	switch {
+	case abrupt(client):
+		why = words("client", client)
+	case abrupt(server):
+		why = words("server", server)
+	}
+	m.end(why)
+}
+
+// abrupt reports whether a side ended otherwise than its protocol says.
+func abrupt(c flow.Close) bool {
+	switch c {
+	case flow.NotClosed, flow.FIN, flow.ClosedByUs:
+		return false
+	}
+	return true
+}
+
+func words(side string, how flow.Close) string {
+	if w := leg.Words(side, how); w != "" {
+		return w
+	}
+	return side + " ended with " + how.String()
+}
+
+// abandon implements ender.
+func (m *Messages) abandon(err error) {
+	why := ""
+	if err != nil {
+		why = err.Error()
+	}
+	m.end(why)
+}
+
+func (m *Messages) end(why string) {
+	m.mu.Lock()
+	if m.ended {
+		m.mu.Unlock()
+		return
+	}
+	m.ended = true
+	d := m.snapshotLocked()
+	m.mu.Unlock()
+	f := m.start
+	f.Rev, f.End, f.State, f.Err, f.Detail = 1, time.Now(), flow.Done, why, &d
+	if why != "" {
+		f.State = flow.Failed
+	}
+	m.c.leave(m)
+	m.c.r.publish(&f)
+	if m.log != nil {
+		m.log.Close()
+	}
+}
