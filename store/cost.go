@@ -12,7 +12,7 @@ import (
 
 const (
 	mapSlot   = 48 // a slot of a map with 8-byte keys and 24-byte values, at its usual load
-	entryCost = int64(unsafe.Sizeof(entry{})) + 2*int64(unsafe.Sizeof((*entry)(nil)))
+	entryCost = int64(unsafe.Sizeof(entry{})) + 2*int64(unsafe.Sizeof(slot{}))
 	fieldSize = int64(unsafe.Sizeof(flow.Field{}))
 )
 

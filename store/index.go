@@ -9,33 +9,45 @@ import (
 
 // An index holds entries by ID. IDs come nearly in order and go nearly in
 // order, so it is a sorted slice that grows at its end and is freed from its
-// front.
-type index struct{ sorted []*entry }
+// front. IDs stand in the slice itself: a search would else touch two cold
+// objects a step.
+type index struct{ sorted []slot }
+
+type slot struct {
+	id flow.ID
+	e  *entry
+}
 
 func (x *index) len() int { return len(x.sorted) }
 
 // find returns where id is, or where it belongs.
 func (x *index) find(id flow.ID) (int, bool) {
 	n := len(x.sorted)
-	if n == 0 || compare(x.sorted[n-1].flow.ID, id) < 0 {
-		return n, false
+	if n == 0 {
+		return 0, false
 	}
-	return slices.BinarySearchFunc(x.sorted, id, func(e *entry, id flow.ID) int { return compare(e.flow.ID, id) })
+	if d := bytes.Compare(x.sorted[n-1].id[:], id[:]); d < 0 {
+		return n, false
+	} else if d == 0 {
+		return n - 1, true
+	}
+	if x.sorted[0].id == id {
+		return 0, true
+	}
+	return slices.BinarySearchFunc(x.sorted, id, func(s slot, id flow.ID) int { return bytes.Compare(s.id[:], id[:]) })
 }
-
-func compare(a, b flow.ID) int { return bytes.Compare(a[:], b[:]) }
 
 // get returns the entry of id, or nil.
 func (x *index) get(id flow.ID) *entry {
 	if i, ok := x.find(id); ok {
-		return x.sorted[i]
+		return x.sorted[i].e
 	}
 	return nil
 }
 
 func (x *index) insert(e *entry) {
 	i, _ := x.find(e.flow.ID)
-	x.sorted = slices.Insert(x.sorted, i, e)
+	x.sorted = slices.Insert(x.sorted, i, slot{e.flow.ID, e})
 }
 
 // remove takes the entry of id out, moving the shorter side.
@@ -46,7 +58,7 @@ func (x *index) remove(id flow.ID) {
 	}
 	if i < len(x.sorted)/2 {
 		copy(x.sorted[1:i+1], x.sorted[:i])
-		x.sorted[0] = nil
+		x.sorted[0] = slot{}
 		x.sorted = x.sorted[1:]
 		return
 	}
@@ -61,7 +73,7 @@ func (x *index) after(id flow.ID, out []*flow.Flow) int {
 	}
 	n := 0
 	for ; n < len(out) && i+n < len(x.sorted); n++ {
-		out[n] = x.sorted[i+n].flow
+		out[n] = x.sorted[i+n].e.flow
 	}
 	return n
 }
