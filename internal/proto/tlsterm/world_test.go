@@ -1,0 +1,189 @@
+package tlsterm_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"io"
+	"math/big"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"transom/ca"
+	"transom/flow"
+	"transom/internal/proto/sniff"
+	"transom/internal/proto/tlsterm"
+	"transom/internal/testnet"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var (
+	clientAddr = netip.MustParseAddrPort("192.0.2.10:50000")
+	serverAddr = netip.MustParseAddrPort("198.51.100.7:443")
+)
+
+// ours is the authority that clients trust, made once: RSA keys are slow.
+var ours = sync.OnceValue(func() *ca.Authority {
+	a, err := ca.New(ca.Options{Host: "test"})
+	if err != nil {
+		panic(err)
+	}
+	return a
+})
+
+func poolOf(certs ...*x509.Certificate) *x509.CertPool {
+	p := x509.NewCertPool()
+	for _, c := range certs {
+		p.AddCert(c)
+	}
+	return p
+}
+
+// selfSigned is the certificate of a real server, which is its own root.
+func selfSigned(t testing.TB, names ...string) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(7), Subject: pkix.Name{Organization: []string{"Shop"}},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, DNSNames: names,
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+}
+
+// A world is a client, us and a server. Unset fields have good defaults.
+type world struct {
+	client *tls.Config
+	server *tls.Config
+	speak  []string
+	roots  *x509.CertPool // that we verify the server against
+	keys   io.Writer
+	mirror bool // answer a server that does not verify with an untrusted leaf
+
+	clientRaw func(c *testnet.Conn) // instead of a TLS client
+	serverRaw func(c *testnet.Conn) // instead of a TLS server
+}
+
+// A result is what became of it.
+type result struct {
+	client           tls.ConnectionState
+	clientErr        error
+	up, down         *flow.TLS
+	upErr, downErr   error
+	upConn, downConn *tlsterm.Conn
+	clientConn       *tls.Conn
+	serverConn       *tls.Conn
+}
+
+func newWorld(t testing.TB) *world {
+	cert := selfSigned(t, "shop.example")
+	return &world{
+		client: &tls.Config{ServerName: "shop.example", RootCAs: poolOf(ours().Root())},
+		server: &tls.Config{Certificates: []tls.Certificate{cert}},
+		speak:  []string{"http/1.1", "http/1.0"},
+		roots:  poolOf(cert.Leaf),
+	}
+}
+
+// run lets the client connect through us to the server. Whatever stands
+// afterwards is closed at the end of the test.
+func (w *world) run(t testing.TB) *result {
+	t.Helper()
+	r := &result{}
+	client, proxyDown := testnet.Pipe(clientAddr, serverAddr)
+	proxyUp, server := testnet.Pipe(clientAddr, serverAddr)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if w.clientRaw != nil {
+			w.clientRaw(client)
+			return
+		}
+		r.clientConn = tls.Client(client, w.client)
+		r.clientErr = r.clientConn.Handshake()
+		r.client = r.clientConn.ConnectionState()
+	})
+	wg.Go(func() {
+		if w.serverRaw != nil {
+			w.serverRaw(server)
+			return
+		}
+		r.serverConn = tls.Server(server, w.server)
+		if r.serverConn.Handshake() != nil {
+			server.Close()
+		}
+	})
+	w.proxy(t, r, proxyDown, proxyUp)
+	wg.Wait()
+	t.Cleanup(func() {
+		for _, c := range []net.Conn{client, proxyDown, proxyUp, server} {
+			c.Close()
+		}
+	})
+	return r
+}
+
+// proxy is what the engine does with the two legs.
+func (w *world) proxy(t testing.TB, r *result, down, up net.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	prefix, hello := peek(t, down)
+	r.upConn, r.up, r.upErr = tlsterm.Connect(ctx, up, hello, tlsterm.ConnectOptions{Roots: w.roots, Speak: w.speak, KeyLog: w.keys})
+	if r.upErr != nil {
+		if a, ok := tlsterm.InKind(r.upErr); ok {
+			if err := tlsterm.SendAlert(down, hello, a); err != nil {
+				t.Error(err)
+			}
+		}
+		up.Close()
+		down.Close()
+		return
+	}
+	r.downConn, r.down, r.downErr = tlsterm.Accept(ctx, down, prefix, hello, tlsterm.Options{
+		Issuer: ours(), Dst: serverAddr.Addr(), Server: r.up, Like: r.upConn.PeerCertificate(),
+		Untrusted: w.mirror && r.up.VerifyErr != "", KeyLog: w.keys,
+	})
+	if r.downErr != nil {
+		up.Close()
+		down.Close()
+	}
+}
+
+// peek reads a whole ClientHello, by single bytes to be mean.
+func peek(t testing.TB, c net.Conn) ([]byte, *sniff.Hello) {
+	t.Helper()
+	var prefix []byte
+	for {
+		var b [1]byte
+		if _, err := c.Read(b[:]); err != nil {
+			t.Fatalf("hello: %v", err)
+		}
+		prefix = append(prefix, b[0])
+		if r := sniff.Stream(prefix); r.Err != nil || r.Answer == sniff.No {
+			t.Fatalf("hello: %+v", r)
+		} else if r.Complete {
+			return prefix, r.Hello
+		}
+	}
+}
