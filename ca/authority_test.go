@@ -20,6 +20,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"transom/ca"
@@ -396,6 +397,71 @@ func TestMintedOnce(t *testing.T) {
 			}
 		}
 	}
+}
+
+// gate returns a clock that stops at its nth reading until release is called.
+func gate(n int64) (now func() time.Time, release func()) {
+	var calls atomic.Int64
+	open := make(chan struct{})
+	return func() time.Time {
+		if calls.Add(1) == n {
+			<-open
+		}
+		return noon
+	}, func() { close(open) }
+}
+
+var errGone = errors.New("the client is gone")
+
+func TestWaitersMayLeave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		// Readings: the authority's making, the first caller's two.
+		now, release := gate(3)
+		a := newAuthority(t, ca.Options{Now: now})
+		l := ca.Leaf{Name: "a.example"}
+		var first, last *tls.Certificate
+		go func() { first, _ = a.Issue(context.Background(), l) }()
+		synctest.Wait()
+		go func() { last, _ = a.Issue(context.Background(), l) }()
+		ctx, cancel := context.WithCancelCause(context.Background())
+		cancel(errGone)
+		if _, err := a.Issue(ctx, l); !errors.Is(err, errGone) {
+			t.Errorf("who left got %v", err)
+		}
+		release()
+		synctest.Wait()
+		if first == nil || first != last {
+			t.Error("who stayed did not get the one leaf")
+		}
+	})
+}
+
+func TestMinterMayLeave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		// The fourth reading is for the throwaway authority that the first
+		// caller makes and everybody else waits for.
+		now, release := gate(4)
+		a := newAuthority(t, ca.Options{Now: now})
+		var first, last *tls.Certificate
+		var left error
+		go func() { first, _ = a.Issue(context.Background(), ca.Leaf{Name: "a.example", Untrusted: true}) }()
+		synctest.Wait()
+		ctx, cancel := context.WithCancelCause(context.Background())
+		go func() { _, left = a.Issue(ctx, ca.Leaf{Name: "b.example", Untrusted: true}) }()
+		synctest.Wait()
+		go func() { last, _ = a.Issue(context.Background(), ca.Leaf{Name: "b.example", Untrusted: true}) }()
+		synctest.Wait()
+		cancel(errGone)
+		synctest.Wait()
+		if !errors.Is(left, errGone) {
+			t.Errorf("who left got %v", left)
+		}
+		release()
+		synctest.Wait()
+		if first == nil || last == nil || last.Leaf.VerifyHostname("b.example") != nil {
+			t.Error("who stayed got nothing after the one before went away")
+		}
+	})
 }
 
 func TestManyNamesAtOnce(t *testing.T) {

@@ -96,6 +96,7 @@ type nameWriter struct {
 	b     []byte
 	start int // of the first name in b
 	count int
+	marks [8]uint64 // a bit for the hash of each name; most need no look at the others
 }
 
 // addLike adds the names of the server's certificate as far as they fit, and
@@ -171,7 +172,16 @@ func (w nameWriter) keep(at int, ok bool) nameWriter {
 }
 
 // seen reports whether the entry at b[at:] stands before itself already.
-func (w nameWriter) seen(at int) bool {
+func (w *nameWriter) seen(at int) bool {
+	h := uint32(2166136261) // FNV-1a
+	for _, c := range w.b[at:] {
+		h = (h ^ uint32(c)) * 16777619
+	}
+	word, bit := &w.marks[h>>6&7], uint64(1)<<(h&63)
+	if *word&bit == 0 {
+		*word |= bit
+		return false
+	}
 	for i := w.start; i < at; {
 		end := i + 2 + int(w.b[i+1])
 		if bytes.Equal(w.b[i:end], w.b[at:]) {
