@@ -52,7 +52,7 @@ func Accept(ctx context.Context, c net.Conn, prefix []byte, hello *sniff.Hello, 
 		return nil, nil, &HandshakeError{Err: err}
 	}
 	t := tls.Server(w, cfg)
-	if err := handshake(ctx, t); err != nil {
+	if err := w.handshake(ctx, t); err != nil {
 		return nil, nil, &HandshakeError{Sent: w.wrote, Err: err}
 	}
 	leg := hello.TLS
@@ -103,13 +103,17 @@ func (o *Options) like() *x509.Certificate {
 	return cert
 }
 
-// handshake runs t's and says why the context ended, if that is why.
-func handshake(ctx context.Context, t *tls.Conn) error {
+// handshake runs that of t, on w, and says why the context ended, if that is why.
+func (w *wire) handshake(ctx context.Context, t *tls.Conn) error {
 	err := t.HandshakeContext(ctx)
-	if err != nil && ctx.Err() != nil {
+	w.settled = true
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}
-	return err
+	return w.alerts.cause(err)
 }
 
 // agreed fills in what a handshake ended with.

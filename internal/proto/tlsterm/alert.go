@@ -64,11 +64,11 @@ func (a Alert) aboutCertificate() bool {
 // AlertOf returns the alert that err carries, and whether the peer sent it;
 // else we did. ok is false if there is none.
 func AlertOf(err error) (a Alert, remote, ok bool) {
-	if errors.As(err, &a) {
-		return a, false, true
-	}
 	var op *net.OpError
-	if !errors.As(err, &op) || op.Err == nil || op.Op != "remote error" && op.Op != "local error" {
+	if !errors.As(err, &op) {
+		return a, false, errors.As(err, &a)
+	}
+	if op.Err == nil || op.Op != "remote error" && op.Op != "local error" {
 		return 0, false, false
 	}
 	// crypto/tls does not export the type of its alerts; it is a uint8.

@@ -3,6 +3,9 @@ package tlsterm_test
 import (
 	"crypto/tls"
 	"testing"
+
+	"transom/internal/proto/sniff"
+	"transom/internal/proto/tlsterm"
 )
 
 // BenchmarkHandshake is one new connection in full: both ends of both legs.
@@ -24,5 +27,16 @@ func BenchmarkHandshake(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+func BenchmarkAnswerable(b *testing.B) {
+	stream := realHello(b)
+	hello := sniff.Stream(stream).Hello
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := tlsterm.Answerable(stream, hello); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -134,38 +134,4 @@ func (c *Conn) Refused() string {
 	return ""
 }
 
-// A wire is the conn below TLS. It gives back what was read before TLS began,
-// and notes what crypto/tls does not tell.
-type wire struct {
-	net.Conn
-	prefix []byte
-	keep   bool   // keep the first write: our ClientHello
-	first  []byte // it
-	wrote  bool   // something was written; settled before the handshake is over
-	eof    atomic.Bool
-}
-
-func (w *wire) Read(p []byte) (int, error) {
-	if len(w.prefix) > 0 {
-		n := copy(p, w.prefix)
-		w.prefix = w.prefix[n:]
-		return n, nil
-	}
-	n, err := w.Conn.Read(p)
-	if err == io.EOF {
-		w.eof.Store(true)
-	}
-	return n, err
-}
-
-func (w *wire) Write(p []byte) (int, error) {
-	if !w.wrote {
-		w.wrote = true
-		if w.keep {
-			w.first = append(w.first, p...)
-		}
-	}
-	return w.Conn.Write(p)
-}
-
 var _ net.Conn = (*Conn)(nil)

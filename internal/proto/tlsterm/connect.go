@@ -55,7 +55,7 @@ func Connect(ctx context.Context, c net.Conn, hello *sniff.Hello, o ConnectOptio
 			return &tls.Certificate{}, nil // none: the client's key is the client's
 		},
 	})
-	if err := handshake(ctx, t); err != nil {
+	if err := w.handshake(ctx, t); err != nil {
 		return nil, nil, &HandshakeError{Server: true, Sent: w.wrote, Err: err}
 	}
 	leg := ours(w.first)

@@ -120,6 +120,8 @@ func TestClientRefuses(t *testing.T) {
 		"closes":                {closing(func(c *testnet.Conn) { c.CloseWrite() }), "client closed during the handshake: it probably does not trust our certificate", flow.HandshakeEnd},
 		"resets":                {closing(func(c *testnet.Conn) { c.SetLinger(0); c.Close() }), "client closed during the handshake: it probably does not trust our certificate", flow.RST},
 		"unknown-ca":            {closing(func(c *testnet.Conn) { c.Write([]byte{21, 3, 3, 0, 2, 2, 48}) }), "client refused our certificate (unknown_ca)", flow.Alert},
+		"plain-in-1.3":          {plainAlert(48), "client refused our certificate (unknown_ca)", flow.Alert},
+		"plain-in-1.3-closes":   {plainAlert(0), "client closed during the handshake: it probably does not trust our certificate", flow.HandshakeEnd},
 		"other-alert":           {closing(func(c *testnet.Conn) { c.Write([]byte{21, 3, 3, 0, 2, 2, 40}) }), "client ended TLS (handshake_failure)", flow.Alert},
 	}
 	for name, c := range cases {
@@ -134,6 +136,22 @@ func TestClientRefuses(t *testing.T) {
 				t.Errorf("ended %q, want %q", got, c.ended)
 			}
 		})
+	}
+}
+
+// plainAlert is a TLS 1.3 client as OpenSSL makes them: when it refuses, it has
+// not yet turned to its keys.
+func plainAlert(a tlsterm.Alert) func(w *world, t *testing.T) {
+	return func(w *world, t *testing.T) {
+		hello, err := os.ReadFile("../sniff/testdata/curl.hello")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.clientRaw = func(c *testnet.Conn) {
+			c.Write(hello)
+			io.ReadFull(c, make([]byte, 5))
+			c.Write([]byte{20, 3, 3, 0, 1, 1, 21, 3, 3, 0, 2, 2, byte(a)})
+		}
 	}
 }
 
