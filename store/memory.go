@@ -10,19 +10,19 @@ import (
 	"transom/flow"
 )
 
-// Options bound a store in memory. Zero fields take the defaults.
-type Options struct {
+// MemoryOptions bound a store in memory. Zero fields take the defaults.
+type MemoryOptions struct {
 	// MaxBytes bounds all that is kept: heads, bodies and bookkeeping. The
 	// default is 32 MiB.
 	MaxBytes int64
-	// MaxBody bounds what is kept of one body. The default is 1 MiB; negative
+	// BodyLimit bounds what is kept of one body. The default is 1 MiB; negative
 	// keeps nothing of any.
-	MaxBody int64
+	BodyLimit int64
 }
 
 const (
-	defaultMaxBytes = 32 << 20
-	defaultMaxBody  = 1 << 20
+	defaultMaxBytes  = 32 << 20
+	defaultBodyLimit = 1 << 20
 )
 
 // Memory is a Store in memory, with a hard bound.
@@ -76,16 +76,16 @@ type entry struct {
 }
 
 // NewMemory returns an empty store.
-func NewMemory(o Options) *Memory {
+func NewMemory(o MemoryOptions) *Memory {
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = defaultMaxBytes
 	}
-	if o.MaxBody == 0 {
-		o.MaxBody = defaultMaxBody
+	if o.BodyLimit == 0 {
+		o.BodyLimit = defaultBodyLimit
 	}
 	return &Memory{
 		max:     o.MaxBytes,
-		maxBody: max(o.MaxBody, 0),
+		maxBody: max(o.BodyLimit, 0),
 		conns:   map[*flow.Conn]shared{},
 		bodies:  map[uint64]*body{},
 	}

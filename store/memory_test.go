@@ -68,7 +68,7 @@ func open(m *store.Memory, ref flow.BodyRef) ([]byte, error) {
 }
 
 func TestFlowsComeByID(t *testing.T) {
-	m := store.NewMemory(store.Options{})
+	m := store.NewMemory(store.MemoryOptions{})
 	defer m.Close()
 	all := make([]flow.ID, 500)
 	for i := range all {
@@ -104,7 +104,7 @@ func TestFlowsComeByID(t *testing.T) {
 }
 
 func TestFlowsEndsWithContext(t *testing.T) {
-	m := store.NewMemory(store.Options{})
+	m := store.NewMemory(store.MemoryOptions{})
 	defer m.Close()
 	put(t, m, httpFlow(id(1), 0, flow.Done, flow.BodyRef{}))
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -118,7 +118,7 @@ func TestFlowsEndsWithContext(t *testing.T) {
 }
 
 func TestPutKeepsTheNewest(t *testing.T) {
-	m := store.NewMemory(store.Options{})
+	m := store.NewMemory(store.MemoryOptions{})
 	defer m.Close()
 	x := id(1)
 	put(t, m, httpFlow(x, 2, flow.Done, flow.BodyRef{}))
@@ -147,7 +147,7 @@ func TestBody(t *testing.T) {
 		{"nothing", -1, []int{5}, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			m := store.NewMemory(store.Options{MaxBody: tc.limit})
+			m := store.NewMemory(store.MemoryOptions{BodyLimit: tc.limit})
 			defer m.Close()
 			w := m.NewBody()
 			first := w.Ref()
@@ -175,7 +175,7 @@ func TestBody(t *testing.T) {
 }
 
 func TestBodyIsReadWhileItIsWritten(t *testing.T) {
-	m := store.NewMemory(store.Options{})
+	m := store.NewMemory(store.MemoryOptions{})
 	defer m.Close()
 	w := m.NewBody()
 	r, err := m.OpenBody(context.Background(), w.Ref())
@@ -203,7 +203,7 @@ func TestBodyIsReadWhileItIsWritten(t *testing.T) {
 }
 
 func TestBodyLivesAsLongAsAFlow(t *testing.T) {
-	m := store.NewMemory(store.Options{})
+	m := store.NewMemory(store.MemoryOptions{})
 	defer m.Close()
 	w := m.NewBody()
 	write(t, w, []byte("hello"))
@@ -233,7 +233,7 @@ func TestBodyLivesAsLongAsAFlow(t *testing.T) {
 }
 
 func TestUnreferencedBodyGoesWithItsWriter(t *testing.T) {
-	m := store.NewMemory(store.Options{})
+	m := store.NewMemory(store.MemoryOptions{})
 	defer m.Close()
 	w := m.NewBody()
 	write(t, w, []byte("hello"))
@@ -244,7 +244,7 @@ func TestUnreferencedBodyGoesWithItsWriter(t *testing.T) {
 }
 
 func TestEmptyRef(t *testing.T) {
-	m := store.NewMemory(store.Options{})
+	m := store.NewMemory(store.MemoryOptions{})
 	defer m.Close()
 	if got, err := open(m, flow.BodyRef{}); len(got) != 0 || err != nil {
 		t.Errorf("%q, %v", got, err)
@@ -252,7 +252,7 @@ func TestEmptyRef(t *testing.T) {
 }
 
 func TestEvictionTakesTheLongestDone(t *testing.T) {
-	m := store.NewMemory(store.Options{MaxBytes: 64 << 10})
+	m := store.NewMemory(store.MemoryOptions{MaxBytes: 64 << 10})
 	defer m.Close()
 	waiting := id(0)
 	put(t, m, httpFlow(waiting, 0, flow.Open, flow.BodyRef{}))
@@ -286,7 +286,7 @@ func TestEvictionTakesTheLongestDone(t *testing.T) {
 }
 
 func TestOpenFlowsGoLast(t *testing.T) {
-	m := store.NewMemory(store.Options{MaxBytes: 16 << 10})
+	m := store.NewMemory(store.MemoryOptions{MaxBytes: 16 << 10})
 	defer m.Close()
 	w := m.NewBody()
 	put(t, m, httpFlow(id(0), 0, flow.Open, w.Ref()))
@@ -308,7 +308,7 @@ func TestOpenFlowsGoLast(t *testing.T) {
 }
 
 func TestBodiesDoNotDriveOutOpenFlows(t *testing.T) {
-	m := store.NewMemory(store.Options{MaxBytes: 64 << 10})
+	m := store.NewMemory(store.MemoryOptions{MaxBytes: 64 << 10})
 	defer m.Close()
 	for i := range 10 {
 		w := m.NewBody()
@@ -321,7 +321,7 @@ func TestBodiesDoNotDriveOutOpenFlows(t *testing.T) {
 }
 
 func TestTooLarge(t *testing.T) {
-	m := store.NewMemory(store.Options{MaxBytes: 4 << 10})
+	m := store.NewMemory(store.MemoryOptions{MaxBytes: 4 << 10})
 	defer m.Close()
 	f := httpFlow(id(1), 0, flow.Done, flow.BodyRef{})
 	f.Detail.(*flow.HTTP).Request.Raw = make([]byte, 5<<10)
@@ -337,7 +337,7 @@ func TestTooLarge(t *testing.T) {
 func TestBoundHolds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		ctx := context.Background()
-		m := store.NewMemory(store.Options{MaxBytes: 32 << 10, MaxBody: 10 << 10})
+		m := store.NewMemory(store.MemoryOptions{MaxBytes: 32 << 10, BodyLimit: 10 << 10})
 		conns := []*flow.Conn{nil, {Host: "a"}, {Host: "b", Layers: make([]flow.Layer, 3)}}
 		var writers []store.BodyWriter
 		for range rapid.IntRange(1, 80).Draw(t, "steps") {
@@ -382,7 +382,7 @@ func TestBoundHolds(t *testing.T) {
 }
 
 func TestManyAtOnce(t *testing.T) {
-	m := store.NewMemory(store.Options{MaxBytes: 256 << 10})
+	m := store.NewMemory(store.MemoryOptions{MaxBytes: 256 << 10})
 	defer m.Close()
 	var wg sync.WaitGroup
 	for g := range 4 {
@@ -418,7 +418,7 @@ func TestManyAtOnce(t *testing.T) {
 func TestBoundIsHonest(t *testing.T) {
 	const limit = 8 << 20
 	before := heap()
-	m := store.NewMemory(store.Options{MaxBytes: limit})
+	m := store.NewMemory(store.MemoryOptions{MaxBytes: limit})
 	for i := range 30_000 {
 		w := m.NewBody()
 		write(t, w, make([]byte, 300))
@@ -448,7 +448,7 @@ func heap() int64 {
 }
 
 func BenchmarkPutExchange(b *testing.B) {
-	m := store.NewMemory(store.Options{})
+	m := store.NewMemory(store.MemoryOptions{})
 	defer m.Close()
 	ctx := context.Background()
 	b.ReportAllocs()
@@ -463,7 +463,7 @@ func BenchmarkPutExchange(b *testing.B) {
 }
 
 func BenchmarkSmallBody(b *testing.B) {
-	m := store.NewMemory(store.Options{})
+	m := store.NewMemory(store.MemoryOptions{})
 	defer m.Close()
 	ctx := context.Background()
 	p := make([]byte, 1000)

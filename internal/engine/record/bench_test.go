@@ -32,7 +32,7 @@ func chain(body bool) (with, without func()) {
 		}
 		return resp, nil
 	})
-	r := &record.Recorder{Bus: new(bus.Bus), Store: store.NewMemory(store.Options{})}
+	r := &record.Recorder{Bus: new(bus.Bus), Store: store.NewMemory(store.MemoryOptions{})}
 	recorded := r.Conn(newInfo()).HTTP(nil)(end)
 	run := func(h exchange.Handler) func() {
 		return func() {
@@ -93,7 +93,7 @@ func BenchmarkExchange(b *testing.B) {
 }
 
 func BenchmarkMessage(b *testing.B) {
-	r := &record.Recorder{Bus: new(bus.Bus), Store: store.NewMemory(store.Options{})}
+	r := &record.Recorder{Bus: new(bus.Bus), Store: store.NewMemory(store.MemoryOptions{})}
 	m := r.Conn(newInfo()).Messages(newInfo(), nil)
 	h := m.Middleware()(discard)
 	b.ReportAllocs()

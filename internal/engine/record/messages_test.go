@@ -126,7 +126,7 @@ func TestMessagesEnds(t *testing.T) {
 
 // The counts stay exact when the log is full, and with both directions at once.
 func TestMessagesPastTheLimit(t *testing.T) {
-	s := &spy{Memory: store.NewMemory(store.Options{MaxBody: 10_000})}
+	s := &spy{Memory: store.NewMemory(store.MemoryOptions{BodyLimit: 10_000})}
 	defer s.Close()
 	r := &record.Recorder{Store: s}
 	m := r.Conn(newInfo()).Messages(newInfo(), nil)

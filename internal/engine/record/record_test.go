@@ -65,7 +65,7 @@ func (s *spy) body(t *testing.T, ref flow.BodyRef) string {
 
 func newRecorder(t *testing.T) (*record.Recorder, *spy) {
 	t.Helper()
-	s := &spy{Memory: store.NewMemory(store.Options{})}
+	s := &spy{Memory: store.NewMemory(store.MemoryOptions{})}
 	t.Cleanup(func() { s.Close() })
 	return &record.Recorder{Bus: new(bus.Bus), Store: s}, s
 }
