@@ -149,6 +149,25 @@ func (b *Body) Framing() []byte {
 	return b.framed.Framing()
 }
 
+// Buffered reports how many bytes of payload can be read without waiting for
+// the peer, as far as that is known. A body that is at its end in memory says
+// at least 0 and Size.
+func (b *Body) Buffered() int {
+	if s, ok := b.src.(interface{ Buffered() int }); ok {
+		return s.Buffered()
+	}
+	return 0
+}
+
+// NoContinue tells the source that whoever reads the body passes on the
+// server's 100 Continue, so that it does not send one itself when it is first
+// read (RFC 9110, section 10.1.1).
+func (b *Body) NoContinue() {
+	if s, ok := b.src.(interface{ NoContinue() }); ok {
+		s.NoContinue()
+	}
+}
+
 // Trailer returns the trailer fields. It is valid once Read has returned
 // io.EOF. Set drops them, Wrap keeps them.
 func (b *Body) Trailer() flow.Header { return b.src.Trailer() }
@@ -347,6 +366,15 @@ func (h *held) Trailer() flow.Header {
 	return h.trailer
 }
 
+// Buffered counts what is in memory, not what rest may have.
+func (h *held) Buffered() int { return len(h.p) - h.off }
+
+func (h *held) NoContinue() {
+	if s, ok := h.rest.(interface{ NoContinue() }); ok {
+		s.NoContinue()
+	}
+}
+
 func (h *held) release() {
 	if !h.closed.Swap(true) {
 		h.budget.give(h.taken)
@@ -371,3 +399,4 @@ type wrapped struct {
 func (w *wrapped) Read(p []byte) (int, error) { return w.r.Read(p) }
 func (w *wrapped) Close() error               { return w.inner.Close() }
 func (w *wrapped) Trailer() flow.Header       { return w.inner.Trailer() }
+func (w *wrapped) NoContinue()                { w.inner.NoContinue() }

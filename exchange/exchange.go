@@ -57,6 +57,11 @@ type Request struct {
 	Conn *flow.Conn
 	Body *Body // never nil
 
+	// Received is the head as the client sent it, nil for a request of our
+	// own. It never changes: a codec sends its Raw if RequestHead is still
+	// equal to it.
+	Received *flow.RequestHead
+
 	// Interim, if set, is called for each 1xx response before the final one,
 	// 101 excepted.
 	Interim func(flow.ResponseHead) error
@@ -66,6 +71,10 @@ type Request struct {
 type Response struct {
 	flow.ResponseHead
 	Body *Body // never nil
+
+	// Received is the head as the server sent it, nil for a response of our
+	// own; see Request.Received.
+	Received *flow.ResponseHead
 
 	// Takeover, if set, is given the client's side of the connection once the
 	// head has been written: 101, CONNECT and extended CONNECT. client yields

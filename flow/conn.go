@@ -37,6 +37,17 @@ func (c *Conn) WithServer(l *Leg) *Conn {
 	return &d
 }
 
+// Agreed returns a copy of c whose last layer, TLS, is t: what was offered is now
+// agreed.
+func (c *Conn) Agreed(t *TLS) *Conn {
+	d := *c
+	d.Layers = append([]Layer(nil), c.Layers...)
+	if n := len(d.Layers); n > 0 {
+		d.Layers[n-1].TLS = t
+	}
+	return &d
+}
+
 // Last returns the innermost layer found so far, or the zero Layer.
 func (c *Conn) Last() Layer {
 	if len(c.Layers) == 0 {

@@ -10,7 +10,7 @@ type RequestHead struct {
 	Target    string // as on the wire: "/a?b", "*", absolute form, or authority form for CONNECT
 	Proto     Proto
 	Header    Header
-	Raw       []byte // HTTP/1 head as received, through the empty line; sent verbatim while unchanged
+	Raw       []byte // HTTP/1 head as received, through the empty line; sent verbatim while unchanged; must not be written to
 }
 
 // A ResponseHead is a response without its body.

@@ -1,0 +1,280 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"transom"
+	"transom/app/landing"
+	"transom/app/show"
+	"transom/ca"
+	"transom/capture"
+	"transom/platform"
+	"transom/policy"
+	"transom/store"
+)
+
+type listenFlags struct {
+	modes       []string
+	transparent bool
+	host        string
+	port        uint16
+
+	ignore, allow, tcp []string
+
+	caDir        string
+	keylog       string
+	upstreamCA   string
+	insecure     bool
+	onTLSFailure string
+
+	out       string
+	detail    int
+	json      bool
+	quiet     bool
+	verbose   bool
+	storeMax  sizeFlag
+	bodyLimit sizeFlag
+}
+
+func listenCommand() *cobra.Command {
+	f := &listenFlags{storeMax: 32 << 20, bodyLimit: 1 << 20}
+	cmd := &cobra.Command{
+		Use:   "listen --mode SPEC",
+		Short: "Open listeners for traffic that your own rules redirect",
+		Long: `listen opens listeners and nothing else: the host's redirection rules are yours.
+In transparent mode every connection that a REDIRECT or TPROXY rule brings is
+read, shown, and carried on to where its client meant to go. A connection made
+to the port itself gets a page that offers the certificate, or is served as by
+an ordinary HTTP proxy.`,
+		Example: `  transom listen --mode transparent
+  transom listen -T -p 8443 --ignore-hosts '\.bank\.example:443$' --json -o flows.ndjson`,
+		Args: noArguments,
+	}
+	fl := cmd.Flags()
+	fl.StringArrayVarP(&f.modes, "mode", "m", nil, "what to listen for: transparent[@[host:]port]; may be repeated")
+	fl.BoolVarP(&f.transparent, "transparent", "T", false, "short for --mode transparent")
+	fl.StringVar(&f.host, "listen-host", "", "address to listen on (default: all, IPv4 and IPv6)")
+	fl.Uint16VarP(&f.port, "listen-port", "p", defaultPort, "port to listen on")
+	fl.StringArrayVar(&f.ignore, "ignore-hosts", nil, "pass connections whose `host:port` matches this regular expression; may be repeated")
+	fl.StringArrayVar(&f.allow, "allow-hosts", nil, "pass all connections but those whose `host:port` matches; may be repeated")
+	fl.StringArrayVar(&f.tcp, "tcp-hosts", nil, "take TLS off and record the bytes inside, for hosts matching this `regex`; may be repeated")
+	addCADir(fl, &f.caDir)
+	fl.StringVar(&f.keylog, "keylog", "", "append the TLS secrets of both legs to this `file` (NSS format)")
+	fl.StringVar(&f.upstreamCA, "upstream-ca", "", "trust servers under the certificates in this PEM `file` as well as the system's")
+	fl.BoolVarP(&f.insecure, "ssl-insecure", "k", false, "accept any certificate of a server")
+	fl.StringVar(&f.onTLSFailure, "on-upstream-tls-failure", "mirror", "when TLS with a server fails, show the client the same (mirror), answer 502, or pass undecrypted (pass)")
+	fl.StringVarP(&f.out, "output", "o", "", "write flows to this `file` (default: stdout)")
+	fl.IntVar(&f.detail, "flow-detail", 1, "how much to show of a flow, 0 to 4")
+	fl.BoolVar(&f.json, "json", false, "one JSON object a line")
+	fl.BoolVarP(&f.quiet, "quiet", "q", false, "show no flows")
+	fl.BoolVarP(&f.verbose, "verbose", "v", false, "log more, to stderr")
+	fl.Var(&f.storeMax, "store-max", "memory for recorded flows and bodies")
+	fl.Var(&f.bodyLimit, "body-limit", "how much of one body is kept")
+	cmd.RunE = running(func(cmd *cobra.Command, _ []string) error {
+		return f.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+	})
+	return cmd
+}
+
+// run checks all of the command line before it starts anything.
+func (f *listenFlags) run(ctx context.Context, stdout, stderr io.Writer) (err error) {
+	captures, err := f.captures()
+	if err != nil {
+		return &usageError{err}
+	}
+	p := &transom.Proxy{Captures: captures, Log: logger(stderr, f.verbose)}
+	if err := f.settings(&p.Settings); err != nil {
+		return err
+	}
+	if f.detail < 0 || f.detail > 4 {
+		return usagef("--flow-detail %d: want 0 to 4", f.detail)
+	}
+	out, done, err := f.output(stdout)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	closeLog, err := f.authority(p)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeLog()) }()
+	p.Store = store.NewMemory(store.MemoryOptions{MaxBytes: int64(f.storeMax), BodyLimit: int64(f.bodyLimit)})
+	defer p.Store.Close()
+	p.Host, err = platform.Here(p.Log)
+	if err != nil {
+		return err
+	}
+	defer p.Host.Close()
+	p.Listening = func(addrs []net.Addr) {
+		for _, a := range addrs {
+			p.Log.Info("listening", "mode", "transparent", "addr", a.String())
+		}
+	}
+	return f.serve(ctx, p, out, stderr)
+}
+
+// serve runs p and shows its flows until a signal ends it.
+func (f *listenFlags) serve(ctx context.Context, p *transom.Proxy, out, stderr io.Writer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := handleSignals(cancel, p, stderr)
+	defer stop()
+
+	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWatching()
+	var shown error
+	var wg sync.WaitGroup
+	if !f.quiet {
+		news := p.Watch(watching)
+		wg.Go(func() {
+			shown = show.Run(watching, out, news, show.Options{
+				Detail: f.detail, JSON: f.json, Store: p.Flows(), Log: p.Log, Color: show.ColorFor(out),
+			})
+			if shown != nil {
+				cancel() // nobody can see what we do any more
+			}
+		})
+	}
+	err := p.Run(ctx)
+	p.Close()
+	wg.Wait()
+	if errors.Is(shown, syscall.EPIPE) {
+		shown = nil // whoever read our output has seen enough
+	}
+	return errors.Join(err, shown)
+}
+
+// handleSignals lets the first SIGINT or SIGTERM drain and the second end.
+func handleSignals(drain func(), p *transom.Proxy, stderr io.Writer) (stop func()) {
+	ch := make(chan os.Signal, 2)
+	signal.Notify(ch, os.Interrupt, syscall.SIGTERM)
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for n := 0; ; n++ {
+			select {
+			case <-ch:
+			case <-quit:
+				return
+			}
+			if n == 0 {
+				fmt.Fprintln(stderr, "transom: stopping: open connections may finish; interrupt again to end at once")
+				drain()
+			} else {
+				p.End()
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(ch)
+		close(quit)
+		<-done
+	}
+}
+
+func (f *listenFlags) captures() ([]capture.Capture, error) {
+	modes := f.modes
+	if f.transparent {
+		modes = append(modes, "transparent")
+	}
+	if len(modes) == 0 {
+		return nil, errors.New("nothing to listen for; try --mode transparent")
+	}
+	var cs []capture.Capture
+	for _, m := range modes {
+		c, err := parseMode(m, f.host, f.port)
+		if err != nil {
+			return nil, err
+		}
+		cs = append(cs, c)
+	}
+	return cs, nil
+}
+
+func (f *listenFlags) settings(s *transom.Settings) error {
+	hosts := &policy.Hosts{}
+	for _, l := range []struct {
+		flag  string
+		texts []string
+		to    *[]*policy.Pattern
+	}{{"ignore-hosts", f.ignore, &hosts.Ignore}, {"allow-hosts", f.allow, &hosts.Allow}, {"tcp-hosts", f.tcp, &hosts.TCP}} {
+		for _, text := range l.texts {
+			p, err := policy.CompilePattern(text)
+			if err != nil {
+				return usagef("--%s: %w", l.flag, err)
+			}
+			*l.to = append(*l.to, p)
+		}
+	}
+	s.Policy = hosts
+	s.Insecure = f.insecure
+	switch f.onTLSFailure {
+	case "mirror":
+		s.OnTLSFailure = transom.Mirror
+	case "502":
+		s.OnTLSFailure = transom.BadGateway
+	case "pass":
+		s.OnTLSFailure = transom.PassThrough
+	default:
+		return usagef("--on-upstream-tls-failure %q: want mirror, 502 or pass", f.onTLSFailure)
+	}
+	if f.upstreamCA != "" {
+		roots, err := ca.Roots(f.upstreamCA)
+		if err != nil {
+			return usagef("--upstream-ca: %w", err)
+		}
+		s.UpstreamRoots = roots
+	}
+	return nil
+}
+
+// authority opens what the proxy signs with and the key log. The returned
+// function closes the latter.
+func (f *listenFlags) authority(p *transom.Proxy) (done func() error, err error) {
+	authority, err := openAuthority(f.caDir)
+	if err != nil {
+		return nil, err
+	}
+	p.Issuer = authority
+	p.Direct = landing.Handler(authority)
+	if f.keylog == "" {
+		return func() error { return nil }, nil
+	}
+	file, err := os.OpenFile(f.keylog, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("--keylog: %w", err)
+	}
+	p.KeyLog = file
+	return file.Close, nil
+}
+
+func (f *listenFlags) output(stdout io.Writer) (out io.Writer, done func() error, err error) {
+	if f.out == "" {
+		return stdout, func() error { return nil }, nil
+	}
+	file, err := os.OpenFile(f.out, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, nil, usagef("-o: %w", err)
+	}
+	return file, file.Close, nil
+}
+
+func logger(w io.Writer, verbose bool) *slog.Logger {
+	level := slog.LevelInfo
+	if verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+}

@@ -1,0 +1,228 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"transom/egress"
+	"transom/exchange"
+	"transom/flow"
+)
+
+// direct serves a client that connected to the proxy itself: the landing page
+// for an ordinary request, and explicit proxying for a request in absolute form
+// or CONNECT (RFC 9112, section 3.2). Only peers of private networks are served.
+func (s *session) direct(ctx context.Context) error {
+	s.end.Action = "direct"
+	if !private(s.info.Client.Addr()) {
+		return &endError{reason: "connected to the proxy itself from a public address", how: flow.RST, ours: true}
+	}
+	var never atomic.Bool
+	layer, err := s.sniff(&never)
+	if err != nil {
+		return err
+	}
+	if layer.Proto != "http/1.1" {
+		return &endError{
+			reason: "connected to the proxy itself, and did not speak HTTP: send traffic through it instead",
+			how:    flow.FIN, ours: true,
+		}
+	}
+	defer s.hangUp()
+	srv := s.server(&explicit{s: s}, nil)
+	return s.exchangesEnded(srv.run(ctx, s))
+}
+
+// private reports whether a is loopback, private, link-local or unique-local.
+func private(a netip.Addr) bool {
+	return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast()
+}
+
+// explicit handles the requests of a client that uses us as its proxy. It keeps
+// the connection to one server at a time.
+type explicit struct {
+	s      *session
+	target string
+}
+
+// Exchange implements exchange.Handler.
+func (x *explicit) Exchange(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
+	if req.Method == "CONNECT" {
+		return x.connect(ctx, req)
+	}
+	authority, path, ok := absolute(req.Target)
+	if !ok {
+		return x.s.p.Direct.Exchange(ctx, req)
+	}
+	host, port, err := splitAuthority(authority, "80")
+	if err != nil {
+		return badRequest(err.Error()), nil
+	}
+	if err := x.reach(ctx, host, port); err != nil {
+		return x.failed(ctx, req, err)
+	}
+	req.Conn = x.s.info
+	req.Target = path
+	if _, ok := req.Header.Lookup("Host"); ok {
+		req.Header.Set("Host", authority) // RFC 9112, section 3.2.2
+	}
+	req.Header.Del("Proxy-Connection")
+	req.Header.Del("Proxy-Authorization")
+	resp, err := x.s.chain(x.s.up).Exchange(ctx, req)
+	if err != nil && ctx.Err() == nil {
+		x.drop()
+		return badGateway("the server at " + authority + " did not answer: " + err.Error()), nil
+	}
+	return resp, err
+}
+
+// reach connects to host unless the last request did.
+func (x *explicit) reach(ctx context.Context, host string, port uint16) error {
+	target := net.JoinHostPort(host, strconv.Itoa(int(port)))
+	if x.s.up != nil && x.target == target && x.s.up.Usable() {
+		return nil
+	}
+	x.drop()
+	info := *x.s.info
+	info.Via, info.Host, info.Dst, info.Server = "proxy", host, netip.AddrPortFrom(netip.Addr{}, port), nil
+	if a, err := netip.ParseAddr(host); err == nil {
+		info.Host, info.Dst = "", netip.AddrPortFrom(a.Unmap(), port)
+	}
+	x.s.info = &info
+	x.s.dial(ctx)
+	x.target = target
+	if err := x.s.up.Ready(ctx); err != nil {
+		return err
+	}
+	x.s.info = info.WithServer(x.s.up.Leg())
+	return nil
+}
+
+func (x *explicit) drop() {
+	x.s.hangUp()
+	x.target = ""
+}
+
+// failed answers for a server that can't be reached. A request that leads back
+// to us is for us.
+func (x *explicit) failed(ctx context.Context, req *exchange.Request, err error) (*exchange.Response, error) {
+	x.drop()
+	if errors.Is(err, ErrSelf) {
+		if _, path, ok := absolute(req.Target); ok {
+			req.Target = path
+		}
+		return x.s.p.Direct.Exchange(ctx, req)
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return badGateway("can't connect to " + x.authority(req) + ": " + err.Error()), nil
+}
+
+func (x *explicit) authority(req *exchange.Request) string {
+	if a, _, ok := absolute(req.Target); ok {
+		return a
+	}
+	return req.Target
+}
+
+// connect opens a tunnel, which is then a connection like a captured one.
+func (x *explicit) connect(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
+	host, port, err := splitAuthority(req.Target, "")
+	if err != nil {
+		return badRequest(err.Error()), nil
+	}
+	x.drop()
+	if err := x.reach(ctx, host, port); err != nil {
+		return x.failed(ctx, req, err)
+	}
+	inner := &session{e: x.s.e, p: x.s.p, raw: x.s.raw, cancel: x.s.cancel, up: x.s.up, locals: x.s.locals}
+	x.s.up, x.s.locals = nil, nil
+	info := *x.s.info
+	info.ID, info.Via = flow.NewID(info.Start), "connect"
+	inner.info = &info
+	resp := &exchange.Response{
+		ResponseHead: flow.ResponseHead{Status: 200, Reason: "Connection established", Proto: flow.HTTP11},
+		Body:         exchange.NoBody(),
+		Takeover: func(ctx context.Context, client net.Conn) error {
+			inner.c = client
+			inner.rec = inner.e.Recorder.Conn(inner.info)
+			inner.e.enter(inner)
+			defer inner.e.leave(inner)
+			inner.finish(inner.tunnel(ctx))
+			return nil
+		},
+	}
+	return resp, nil
+}
+
+// tunnel is intercept for a connection whose server has been dialled.
+func (s *session) tunnel(ctx context.Context) error {
+	defer s.hangUp()
+	return s.layers(ctx, s.p.Policy.Decide(s.info))
+}
+
+// absolute takes a target in absolute form apart. Only http is proxied that
+// way; https comes by CONNECT.
+func absolute(target string) (authority, path string, ok bool) {
+	rest, ok := strings.CutPrefix(target, "http://")
+	if !ok {
+		if len(target) < 7 || !strings.EqualFold(target[:7], "http://") {
+			return "", "", false
+		}
+		rest = target[7:]
+	}
+	authority, path = rest, "/"
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		authority, path = rest[:i], rest[i:]
+		if path[0] != '/' {
+			path = "/" + path
+		}
+	}
+	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
+		authority = authority[i+1:]
+	}
+	return authority, path, authority != ""
+}
+
+// splitAuthority takes host[:port] apart.
+func splitAuthority(authority, defaultPort string) (host string, port uint16, err error) {
+	host, p, err := net.SplitHostPort(authority)
+	if err != nil {
+		host, p = strings.Trim(authority, "[]"), defaultPort
+	}
+	n, err := strconv.ParseUint(p, 10, 16)
+	if err != nil || n == 0 || host == "" {
+		return "", 0, errors.New("the target " + strconv.Quote(authority) + " is not host:port")
+	}
+	return host, uint16(n), nil
+}
+
+func badRequest(why string) *exchange.Response {
+	r := exchange.Text(400, "400 Bad Request\n\ntransom: "+why+"\n")
+	r.Reason = "Bad Request"
+	r.Header.Add("Connection", "close")
+	return r
+}
+
+// ErrSelf is wrapped by a dialer's error when the address is our own.
+var ErrSelf = errors.New("that is transom itself")
+
+// Refuse returns an error that wraps ErrSelf if dst is ours. It is for dialers
+// that resolve names.
+func (g *Guard) Refuse(dst netip.AddrPort) error {
+	if g.Ours(dst) {
+		return ErrSelf
+	}
+	return nil
+}
+
+var (
+	_ exchange.Handler = (*explicit)(nil)
+	_ egress.Dialer    = (*session)(nil)
+)

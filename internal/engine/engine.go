@@ -1,0 +1,141 @@
+// Package engine reads a captured connection layer by layer: peek, decide, hand
+// on, look again. It is the only package that knows every protocol and every
+// decision; codecs know no policy, and policies know no protocol.
+package engine
+
+import (
+	"context"
+	"crypto/x509"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"transom/ca"
+	"transom/capture"
+	"transom/egress"
+	"transom/exchange"
+	"transom/internal/engine/record"
+	"transom/internal/proto/h1"
+	"transom/message"
+	"transom/policy"
+)
+
+// A Program is all that a reload replaces: compiled, immutable, swapped whole.
+type Program struct {
+	Policy   policy.Policy
+	Issuer   ca.Issuer
+	Dialer   egress.Dialer
+	HTTP     exchange.Middleware // nil for none
+	Messages message.Middleware  // nil for none
+
+	// Direct answers requests that are meant for the proxy itself.
+	Direct exchange.Handler
+
+	Roots        *x509.CertPool // what servers are verified against; nil is the system's
+	Insecure     bool           // accept any server certificate
+	OnTLSFailure TLSFailure
+	KeyLog       io.Writer // TLS secrets of both legs, NSS format; nil for none
+}
+
+// A TLSFailure says what the client gets when TLS with the server fails.
+type TLSFailure uint8
+
+const (
+	// Mirror shows the client the same failure: the server's alert, or for a
+	// certificate that does not verify, one of ours that does not either.
+	Mirror TLSFailure = iota
+	// BadGateway answers each request with a 502 that says why.
+	BadGateway
+	// PassThrough relays the connection without decrypting it.
+	PassThrough
+)
+
+// Timeouts bound the waits of a connection. Zero is for ever.
+type Timeouts struct {
+	Sniff     time.Duration // for the next byte, while what came is ambiguous
+	Handshake time.Duration // for a TLS handshake, each leg
+	Head      time.Duration // for an HTTP head, from its first byte
+	Idle      time.Duration // with nothing moving
+}
+
+// An Engine serves connections with the current program.
+type Engine struct {
+	Program  atomic.Pointer[Program]
+	Recorder *record.Recorder
+	Guard    *Guard
+	Log      *slog.Logger
+	Timeouts Timeouts
+	Limits   h1.Limits
+	Budget   *exchange.Budget // for all bodies held in memory
+
+	mu       sync.Mutex
+	sessions map[*session]struct{}
+	draining bool
+	loops    quieter
+	unknown  quieter
+}
+
+// Serve reads one captured connection to its end and closes it.
+func (e *Engine) Serve(ctx context.Context, cc *capture.Conn) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	s := &session{e: e, p: e.Program.Load(), raw: cc.Conn, c: cc.Conn, info: cc.Info}
+	s.cancel = cancel
+	s.rec = e.Recorder.Conn(cc.Info)
+	e.enter(s)
+	defer e.leave(s)
+	stop := context.AfterFunc(ctx, s.abort)
+	defer stop()
+	s.finish(s.serve(ctx, cc))
+}
+
+// Drain lets every connection finish the exchange it is in and end then;
+// connections that carry something else go on. It returns at once.
+func (e *Engine) Drain() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.draining = true
+	for s := range e.sessions {
+		s.drain()
+	}
+}
+
+func (e *Engine) enter(s *session) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.sessions == nil {
+		e.sessions = map[*session]struct{}{}
+	}
+	e.sessions[s] = struct{}{}
+	if e.draining {
+		s.drain()
+	}
+}
+
+func (e *Engine) leave(s *session) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.sessions, s)
+}
+
+// A quieter lets one log line through for each kind of trouble and minute, and
+// counts the rest.
+type quieter struct {
+	mu      sync.Mutex
+	last    time.Time
+	skipped int
+}
+
+// pass reports whether to log now, and how many were held back before.
+func (q *quieter) pass() (ok bool, skipped int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if now := time.Now(); q.last.IsZero() || now.Sub(q.last) >= time.Minute {
+		q.last, skipped, q.skipped = now, q.skipped, 0
+		return true, skipped
+	}
+	q.skipped++
+	return false, 0
+}

@@ -1,0 +1,187 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"transom/exchange"
+	"transom/flow"
+	"transom/internal/engine/leg"
+	"transom/internal/engine/relay"
+	"transom/internal/engine/upstream"
+	"transom/internal/proto/h1"
+	"transom/policy"
+)
+
+// serveHTTP reads the client's requests until one of the sides ends, or until a
+// request is for somebody we leave alone.
+func (s *session) serveHTTP(ctx context.Context) error {
+	if err := s.up.Ready(ctx); err != nil {
+		return serverError(err)
+	}
+	s.info = s.info.WithServer(s.up.Leg())
+	d := &decider{policy: s.p.Policy, base: s.info}
+	s.info = s.info.With(flow.Layer{Proto: "http/1.1"})
+	srv := s.server(s.chain(s.up), d.decide)
+	srv.o.Quiet = func() func() { return s.watchServer(ctx, srv.h) }
+	err := srv.run(ctx, s)
+	switch {
+	case errors.Is(err, h1.ErrHandOver):
+		s.prefix = srv.h.Unread()
+		if d.verdict.Action == policy.Block {
+			return s.blocked(d.verdict)
+		}
+		s.info = d.info
+		if d.verdict.Action == policy.Record {
+			return s.messages(ctx, d.verdict)
+		}
+		return s.pass(ctx, d.verdict.Reason)
+	case errors.Is(err, h1.ErrUnsolicited):
+		return s.unsolicited(ctx, srv.h.Unread())
+	}
+	return s.exchangesEnded(err)
+}
+
+// exchangesEnded says how the client's leg is to end after its last exchange.
+func (s *session) exchangesEnded(err error) error {
+	var gone *serverGone
+	switch {
+	case err == nil:
+		s.end.Client = flow.FIN
+		return nil
+	case errors.As(err, &gone):
+		s.end.Server = leg.Ended(gone.err)
+		if s.end.Server == flow.FIN {
+			s.c.Close()
+			return nil
+		}
+		return serverError(gone.err)
+	}
+	return err
+}
+
+// A server is an h1.Server under construction: its options refer to itself.
+type server struct {
+	h *h1.Server
+	o h1.Options
+	x exchange.Handler
+}
+
+func (s *session) server(x exchange.Handler, decide func(*flow.RequestHead) bool) *server {
+	scheme := "http"
+	if s.info.TLS() != nil {
+		scheme = "https"
+	}
+	return &server{x: x, o: h1.Options{
+		Limits:      s.e.Limits,
+		Scheme:      scheme,
+		Info:        s.info,
+		Budget:      s.e.Budget,
+		HeadTimeout: s.e.Timeouts.Head,
+		IdleTimeout: s.e.Timeouts.Idle,
+		Decide:      decide,
+		Refused:     s.rec.Refused,
+	}}
+}
+
+func (v *server) run(ctx context.Context, s *session) error {
+	v.h = h1.NewServer(s.c, s.prefix, v.x, v.o)
+	s.prefix = nil
+	s.http.Store(v.h)
+	defer s.http.Store(nil)
+	if s.drains.Load() {
+		v.h.Drain()
+	}
+	return v.h.Serve(ctx)
+}
+
+// watchServer looks after the server's connection while the client is quiet: if
+// the server ends it, the client is told at once.
+func (s *session) watchServer(ctx context.Context, srv *h1.Server) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err := s.up.Wait(ctx)
+		switch {
+		case err == nil:
+		case errors.Is(err, h1.ErrUnsolicited):
+			srv.Interrupt(err)
+		default:
+			srv.Interrupt(&serverGone{err})
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// serverGone says that the server ended a connection that was idle.
+type serverGone struct{ err error }
+
+func (e *serverGone) Error() string { return "server ended the idle connection: " + e.err.Error() }
+func (e *serverGone) Unwrap() error { return e.err }
+
+// unsolicited relays what a server says unasked on an idle connection (a 408
+// before it closes, say), and whatever follows.
+func (s *session) unsolicited(ctx context.Context, unread []byte) error {
+	s.prefix = unread
+	client, server, err := s.sides(ctx)
+	if err != nil {
+		return err
+	}
+	s.relayed(relay.Copy(ctx, client, server, s.e.Timeouts.Idle))
+	return nil
+}
+
+// chain returns the handler of the client's requests: the middleware in force
+// around up. A reload is taken up by the next exchange.
+func (s *session) chain(up *upstream.Set) exchange.Handler {
+	var (
+		built *Program
+		next  exchange.Handler
+	)
+	return exchange.HandlerFunc(func(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
+		if p := s.e.Program.Load(); p != built {
+			built, next = p, s.rec.HTTP(p.HTTP)(up)
+		}
+		resp, err := next.Exchange(ctx, req)
+		if err == nil {
+			return resp, nil
+		}
+		var bad *h1.MalformedError
+		if errors.As(err, &bad) {
+			return badGateway("the server's response is malformed: " + bad.Error()), nil
+		}
+		return nil, err
+	})
+}
+
+// badGateway is our own 502; the connection ends after it.
+func badGateway(why string) *exchange.Response {
+	r := exchange.Text(502, "502 Bad Gateway\n\ntransom: "+why+"\n")
+	r.Reason = "Bad Gateway"
+	r.Header.Add("Connection", "close")
+	return r
+}
+
+// A decider asks the policy about each request; the same answer serves
+// consecutive requests for the same authority.
+type decider struct {
+	policy  policy.Policy
+	base    *flow.Conn
+	asked   bool
+	last    string
+	verdict policy.Verdict
+	info    *flow.Conn
+}
+
+func (d *decider) decide(h *flow.RequestHead) bool {
+	if !d.asked || h.Authority != d.last {
+		d.asked, d.last = true, h.Authority
+		d.info = d.base.With(flow.Layer{Proto: "http/1.1", Host: h.Authority})
+		d.verdict = d.policy.Decide(d.info)
+	}
+	return d.verdict.Action == policy.Inspect
+}

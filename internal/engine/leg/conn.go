@@ -1,0 +1,57 @@
+package leg
+
+import (
+	"net"
+	"net/netip"
+)
+
+// AddrPort returns a TCP address as a value, never v4-mapped; the zero AddrPort
+// if a is something else.
+func AddrPort(a net.Addr) netip.AddrPort {
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := t.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
+// Join returns c with prefix in front of what is still to be read from it.
+// Without a prefix it is c itself. A joined conn keeps CloseWrite and NetConn,
+// so that endings still reach the socket; whoever wants to splice takes the
+// prefix with Split first.
+func Join(c net.Conn, prefix []byte) net.Conn {
+	if len(prefix) == 0 {
+		return c
+	}
+	return &joined{Conn: c, prefix: prefix}
+}
+
+// Split takes a conn made by Join apart again.
+func Split(c net.Conn) (net.Conn, []byte) {
+	if j, ok := c.(*joined); ok {
+		p := j.prefix
+		j.prefix = nil
+		return j.Conn, p
+	}
+	return c, nil
+}
+
+type joined struct {
+	net.Conn
+	prefix []byte
+}
+
+func (j *joined) Read(p []byte) (int, error) {
+	if len(j.prefix) > 0 {
+		n := copy(p, j.prefix)
+		j.prefix = j.prefix[n:]
+		return n, nil
+	}
+	return j.Conn.Read(p)
+}
+
+func (j *joined) CloseWrite() error { return CloseWrite(j.Conn) }
+
+// NetConn returns the conn below.
+func (j *joined) NetConn() net.Conn { return j.Conn }

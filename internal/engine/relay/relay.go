@@ -1,0 +1,205 @@
+// Package relay moves bytes that nobody parses, both ways between a client and
+// a server, and carries over how each side ends: FIN as FIN, RST as RST.
+//
+// Between two sockets the kernel moves them (platform/splice); anything else,
+// and anything that message handlers want to see, goes through a pooled buffer.
+package relay
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"transom/flow"
+	"transom/internal/engine/leg"
+	"transom/message"
+)
+
+// A Side is one end of a relay. Prefix has been read from Conn already and goes
+// to the other side first.
+type Side struct {
+	Conn   net.Conn
+	Prefix []byte
+}
+
+// A Result says what was relayed and how each side ended.
+type Result struct {
+	Bytes          [2]int64 // to the server, to the client
+	Client, Server flow.Close
+}
+
+// Copy relays both ways until both sides have ended, ctx is done, or nothing
+// has moved for idle (0 is for ever). It closes both.
+func Copy(ctx context.Context, client, server Side, idle time.Duration) Result {
+	return run(ctx, client, server, idle, nil)
+}
+
+// Messages relays as Copy does, through mw: each read is one message. info is
+// what handlers are told of the connection.
+func Messages(ctx context.Context, info *flow.Conn, client, server Side, idle time.Duration, mw message.Middleware) Result {
+	h := mw(message.HandlerFunc(func(_ context.Context, _ *flow.Conn, m *message.Message) error {
+		to := server.Conn
+		if m.Dir == message.ToClient {
+			to = client.Conn
+		}
+		_, err := to.Write(m.Payload)
+		return err
+	}))
+	return run(ctx, client, server, idle, func(dir message.Direction, p []byte) error {
+		return h.Message(ctx, info, &message.Message{Dir: dir, Payload: p})
+	})
+}
+
+// A pump moves one direction.
+type pump struct {
+	dir     message.Direction
+	src     Side
+	dst     net.Conn
+	pass    func(message.Direction, []byte) error // nil: write to dst
+	act     *activity
+	bytes   int64
+	srcEnd  flow.Close // how src ended
+	dstEnd  flow.Close // how dst failed, if it did
+	timeout bool
+}
+
+func run(ctx context.Context, client, server Side, idle time.Duration, pass func(message.Direction, []byte) error) Result {
+	stop := context.AfterFunc(ctx, func() {
+		client.Conn.Close()
+		server.Conn.Close()
+	})
+	defer stop()
+	act := &activity{idle: idle}
+	act.touch()
+	up := &pump{dir: message.ToServer, src: client, dst: server.Conn, pass: pass, act: act}
+	down := &pump{dir: message.ToClient, src: server, dst: client.Conn, pass: pass, act: act}
+	var wg sync.WaitGroup
+	wg.Go(up.run)
+	down.run()
+	wg.Wait()
+	client.Conn.Close()
+	server.Conn.Close()
+	return Result{
+		Bytes:  [2]int64{up.bytes, down.bytes},
+		Client: first(up.srcEnd, down.dstEnd),
+		Server: first(down.srcEnd, up.dstEnd),
+	}
+}
+
+// first returns how a side ended: what it said itself, unless that was only
+// our own doing.
+func first(own, seen flow.Close) flow.Close {
+	if own == flow.NotClosed || own == flow.ClosedByUs && seen != flow.NotClosed {
+		return seen
+	}
+	return own
+}
+
+// run moves bytes until src ends or dst fails, and ends dst as src ended.
+func (p *pump) run() {
+	readErr, writeErr := p.move()
+	switch {
+	case writeErr != nil:
+		p.dstEnd = leg.Ended(writeErr)
+		leg.Reset(p.src.Conn)
+		leg.Reset(p.dst)
+	case readErr == io.EOF:
+		p.srcEnd = flow.FIN
+		if err := leg.CloseWrite(p.dst); err != nil && !errors.Is(err, net.ErrClosed) {
+			p.dstEnd = leg.Ended(err)
+		}
+	case p.timeout:
+		p.srcEnd = flow.Timeout
+		p.src.Conn.Close()
+		p.dst.Close()
+	default:
+		p.srcEnd = leg.Ended(readErr)
+		if p.srcEnd == flow.FIN { // cut short, as TLS without close_notify is
+			leg.CloseWrite(p.dst)
+			return
+		}
+		leg.Reset(p.dst)
+		leg.Reset(p.src.Conn)
+	}
+}
+
+// move returns io.EOF as readErr when src ended well.
+func (p *pump) move() (readErr, writeErr error) {
+	if len(p.src.Prefix) > 0 {
+		if err := p.put(p.src.Prefix); err != nil {
+			return nil, err
+		}
+	}
+	if p.pass == nil {
+		if readErr, writeErr, ok := p.splice(); ok {
+			return readErr, writeErr
+		}
+	}
+	buf := buffers.Get().(*[bufferSize]byte)
+	defer buffers.Put(buf)
+	for {
+		if err := p.act.arm(p.src.Conn); err != nil {
+			return err, nil
+		}
+		n, err := p.src.Conn.Read(buf[:])
+		if n > 0 {
+			p.act.touch()
+			if err := p.put(buf[:n]); err != nil {
+				return nil, err
+			}
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			if !p.act.expired() {
+				continue // the other direction has moved since
+			}
+			p.timeout = true
+		}
+		if err != nil {
+			return err, nil
+		}
+	}
+}
+
+func (p *pump) put(b []byte) error {
+	p.bytes += int64(len(b))
+	if p.pass != nil {
+		return p.pass(p.dir, b)
+	}
+	_, err := p.dst.Write(b)
+	return err
+}
+
+const bufferSize = 32 << 10
+
+// buffers are lent to directions that are moved in user space.
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+
+// activity is when something last moved in either direction, so that a relay
+// times out only when both are idle.
+type activity struct {
+	idle time.Duration
+	last atomic.Int64 // Unix nanoseconds
+}
+
+func (a *activity) touch() {
+	if a.idle > 0 {
+		a.last.Store(time.Now().UnixNano())
+	}
+}
+
+// arm sets c's read deadline to when the relay will have been idle too long.
+func (a *activity) arm(c net.Conn) error {
+	if a.idle <= 0 {
+		return nil
+	}
+	return c.SetReadDeadline(time.Unix(0, a.last.Load()).Add(a.idle))
+}
+
+func (a *activity) expired() bool {
+	return time.Since(time.Unix(0, a.last.Load())) >= a.idle
+}

@@ -1,0 +1,289 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync/atomic"
+
+	"transom/capture"
+	"transom/egress"
+	"transom/flow"
+	"transom/internal/engine/leg"
+	"transom/internal/engine/record"
+	"transom/internal/engine/relay"
+	"transom/internal/engine/upstream"
+	"transom/internal/proto/h1"
+	"transom/internal/proto/sniff"
+	"transom/policy"
+)
+
+// A session is one client connection on its way through the layers.
+type session struct {
+	e      *Engine
+	p      *Program
+	cancel context.CancelCauseFunc
+	raw    net.Conn // the socket
+	c      net.Conn // the innermost stream found so far
+	prefix []byte   // what was read of c and not handled
+	info   *flow.Conn
+	hello  *sniff.Hello // of the TLS layer found last
+	up     *upstream.Set
+	rec    *record.Conn
+	end    flow.Connection
+	http   atomic.Pointer[h1.Server]
+	drains atomic.Bool
+
+	locals []netip.AddrPort // our ends towards servers, for the guard; the dial under way owns it
+}
+
+// serve reads the connection to its end. Its error says how it ended if not
+// well; it has not been logged or recorded.
+func (s *session) serve(ctx context.Context, cc *capture.Conn) error {
+	switch {
+	case cc.Err != nil:
+		return s.destinationUnknown(cc.Err)
+	case cc.Direct || s.e.Guard.Ours(s.info.Dst):
+		return s.direct(ctx)
+	}
+	if !s.e.Guard.enter(s.info.Client, func() { s.cancel(errLoop) }) {
+		return errLoop
+	}
+	defer s.e.Guard.leave(s.info.Client)
+	return s.intercept(ctx)
+}
+
+// destinationUnknown says so where an operator sees it.
+func (s *session) destinationUnknown(err error) error {
+	if ok, skipped := s.e.unknown.pass(); ok {
+		s.e.Log.Warn("can't learn where a connection was meant to go; it is refused",
+			"client", s.info.Client, "local", s.info.Local, "err", err, "since_last", skipped)
+	}
+	return &endError{reason: "destination unknown: " + err.Error(), err: err, ours: true}
+}
+
+// intercept is the loop: peek, decide, hand on, look again.
+func (s *session) intercept(ctx context.Context) error {
+	v := s.p.Policy.Decide(s.info)
+	if v.Action == policy.Block {
+		return s.blocked(v)
+	}
+	s.dial(ctx)
+	defer s.hangUp()
+	return s.layers(ctx, v)
+}
+
+// layers takes one layer after the other off a connection whose server is
+// being dialled. v is what policy said so far.
+func (s *session) layers(ctx context.Context, v policy.Verdict) error {
+	switch v.Action {
+	case policy.Block:
+		return s.blocked(v)
+	case policy.Pass:
+		return s.pass(ctx, v.Reason)
+	}
+	for {
+		layer, err := s.peek(ctx)
+		if err != nil {
+			return err
+		}
+		if layer.Proto == "http/1.1" && v.Action == policy.Inspect {
+			return s.serveHTTP(ctx)
+		}
+		s.info = s.info.With(layer)
+		if w := s.p.Policy.Decide(s.info); w.Action > v.Action {
+			v = w
+		}
+		switch {
+		case v.Action == policy.Block:
+			return s.blocked(v)
+		case v.Action == policy.Pass:
+			return s.pass(ctx, v.Reason)
+		case layer.Proto != "tls":
+			return s.messages(ctx, v)
+		}
+		if done, err := s.terminate(ctx); done || err != nil {
+			return err
+		}
+	}
+}
+
+// dial begins to connect to where the client meant to go.
+func (s *session) dial(ctx context.Context) {
+	s.up = upstream.Dial(ctx, &upstream.Config{
+		Dialer:   s,
+		Roots:    s.p.Roots,
+		Insecure: s.p.Insecure,
+		KeyLog:   s.p.KeyLog,
+		Timeout:  s.e.Timeouts.Handshake,
+		HTTP:     h1.ClientOptions{Limits: s.e.Limits, Budget: s.e.Budget},
+	}, egress.Target{Network: "tcp", Addr: s.info.Dst, Host: s.info.Host})
+}
+
+// Dial implements egress.Dialer: the program's dialer, watched by the guard.
+func (s *session) Dial(ctx context.Context, t egress.Target) (net.Conn, error) {
+	c, err := s.p.Dialer.Dial(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	local := leg.AddrPort(c.LocalAddr())
+	if !s.e.Guard.dialed(local) {
+		c.Close()
+		return nil, errLoop
+	}
+	s.locals = append(s.locals, local)
+	return c, nil
+}
+
+// hangUp ends what is left of the server's side.
+func (s *session) hangUp() {
+	if s.up == nil {
+		return
+	}
+	s.up.Close()
+	for _, a := range s.locals {
+		s.e.Guard.closed(a)
+	}
+	s.up, s.locals = nil, nil
+}
+
+// blocked ends the connection as the policy says.
+func (s *session) blocked(v policy.Verdict) error {
+	s.end.Action = v.Action.String()
+	return &endError{reason: "blocked: " + v.Reason, how: flow.RST, ours: true}
+}
+
+// pass relays what comes as it is.
+func (s *session) pass(ctx context.Context, reason string) error {
+	s.end.Action, s.end.Reason = policy.Pass.String(), reason
+	client, server, err := s.sides(ctx)
+	if err != nil {
+		return err
+	}
+	s.relayed(relay.Copy(ctx, client, server, s.e.Timeouts.Idle))
+	return nil
+}
+
+// messages relays what comes as messages, and records them.
+func (s *session) messages(ctx context.Context, v policy.Verdict) error {
+	s.end.Action = v.Action.String()
+	if v.Reason != "" {
+		s.end.Reason = v.Reason
+	}
+	client, server, err := s.sides(ctx)
+	if err != nil {
+		return err
+	}
+	m := s.rec.Messages(s.info, s.p.Messages)
+	r := relay.Messages(ctx, s.info, client, server, s.e.Timeouts.Idle, m.Middleware())
+	m.End(r.Client, r.Server)
+	s.relayed(r)
+	return nil
+}
+
+// sides takes both streams for a relay.
+func (s *session) sides(ctx context.Context) (client, server relay.Side, err error) {
+	if err := s.up.Ready(ctx); err != nil {
+		return client, server, serverError(err)
+	}
+	s.info = s.info.WithServer(s.up.Leg())
+	c, early := s.up.Take()
+	client = relay.Side{Conn: s.c, Prefix: s.prefix}
+	s.prefix = nil
+	return client, relay.Side{Conn: c, Prefix: early}, nil
+}
+
+func (s *session) relayed(r relay.Result) {
+	s.end.Bytes[0] += r.Bytes[0]
+	s.end.Bytes[1] += r.Bytes[1]
+	s.end.Client, s.end.Server = r.Client, r.Server
+}
+
+// finish ends the client's leg as err says, and writes the connection's record.
+func (s *session) finish(err error) {
+	var e *endError
+	switch {
+	case err == nil:
+		s.c.Close()
+	case errors.As(err, &e):
+		leg.Like(s.c, e.how)
+		s.end.Reason = e.reason
+		if e.client != flow.NotClosed {
+			s.end.Client = e.client
+		}
+		if e.server != flow.NotClosed {
+			s.end.Server = e.server
+		}
+	default:
+		leg.Like(s.c, leg.Ended(err))
+		s.end.Reason = err.Error()
+	}
+	s.raw.Close()
+	if s.end.Action == "" {
+		s.end.Action = policy.Inspect.String()
+	}
+	s.rec.End(s.info, s.end, err)
+}
+
+// drain asks the session to end after the exchange it is in. It may be called
+// by any goroutine.
+func (s *session) drain() {
+	s.drains.Store(true)
+	if srv := s.http.Load(); srv != nil {
+		srv.Drain()
+	}
+}
+
+// abort closes the sockets under whatever uses them. It may be called by any
+// goroutine, once the session's context is done.
+func (s *session) abort() {
+	s.raw.Close()
+}
+
+// An endError says why a connection ended and how to tell the client.
+type endError struct {
+	reason         string     // for the record
+	how            flow.Close // how the client's leg is to end
+	client, server flow.Close // how the sides ended
+	ours           bool       // it was our decision
+	err            error
+}
+
+func (e *endError) Error() string { return e.reason }
+func (e *endError) Unwrap() error { return e.err }
+
+// errLoop ends a connection that has come back to us.
+var errLoop = &endError{
+	reason: "loop: the connection came from transom itself; the redirection rules must leave its own traffic alone",
+	how:    flow.RST, ours: true,
+}
+
+// serverError says that the server's leg failed, and that the client is to see
+// the same.
+func serverError(err error) error {
+	var e *endError
+	if err == nil || errors.As(err, &e) {
+		return err
+	}
+	how := leg.Ended(err)
+	reason := leg.Words("server", how)
+	if reason == "" {
+		reason = fmt.Sprintf("connection to the server failed: %v", err)
+	}
+	return &endError{reason: reason, how: how, server: how, err: err}
+}
+
+// clientError says that the client ended the connection.
+func clientError(err error) error {
+	how := leg.Ended(err)
+	if how == flow.Timeout {
+		return &endError{reason: "client was silent for too long", how: flow.FIN, client: how, err: err}
+	}
+	reason := leg.Words("client", how)
+	if reason == "" {
+		reason = fmt.Sprintf("connection to the client failed: %v", err)
+	}
+	return &endError{reason: reason, how: how, client: how, err: err}
+}

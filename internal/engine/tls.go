@@ -1,0 +1,138 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"transom/exchange"
+	"transom/flow"
+	"transom/internal/engine/leg"
+	"transom/internal/engine/upstream"
+	"transom/internal/proto/tlsterm"
+	"transom/policy"
+)
+
+// terminate takes TLS off: with the server first, as the client's hello asks,
+// then with the client, as the server chose. done says that the connection has
+// been seen to its end.
+func (s *session) terminate(ctx context.Context) (done bool, err error) {
+	if err := tlsterm.Answerable(s.prefix, s.hello); err != nil {
+		return true, s.pass(ctx, "can't be decrypted: "+err.Error())
+	}
+	server, like, err := s.up.Handshake(ctx, s.hello)
+	s.info = s.info.WithServer(s.up.Leg())
+	if err != nil {
+		return s.serverTLSFailed(ctx, err)
+	}
+	o := tlsterm.Options{Issuer: s.p.Issuer, Dst: s.info.Dst.Addr(), Server: server, Like: like, KeyLog: s.p.KeyLog}
+	if server.VerifyErr != "" {
+		switch s.p.OnTLSFailure {
+		case PassThrough:
+			return true, s.passAfter(ctx, "the server's certificate does not verify: "+server.VerifyErr)
+		case BadGateway:
+			o.Server = nil
+			return true, s.refuseRequests(ctx, o, "the server's certificate does not verify: "+server.VerifyErr)
+		}
+		o.Untrusted = true
+	}
+	if err := s.accept(ctx, o); err != nil {
+		return false, err
+	}
+	if p := server.Protocol; p != "" && !speaks(p) {
+		return true, s.messages(ctx, policy.Verdict{Reason: "the protocol " + p + " is not parsed"})
+	}
+	return false, nil
+}
+
+// speaks reports whether what ALPN calls p can be parsed.
+func speaks(p string) bool {
+	for _, known := range upstream.Speaks {
+		if p == known {
+			return true
+		}
+	}
+	return false
+}
+
+// accept answers the client's hello and goes one layer further in.
+func (s *session) accept(ctx context.Context, o tlsterm.Options) error {
+	hctx, cancel := withTimeout(ctx, s.e.Timeouts.Handshake)
+	defer cancel()
+	c, agreed, err := tlsterm.Accept(hctx, s.c, s.prefix, s.hello, o)
+	if err != nil {
+		how := tlsterm.Ended(err)
+		s.end.Type = "tls"
+		return &endError{reason: tlsterm.Reason(err), how: flow.FIN, client: how, err: err}
+	}
+	s.c, s.prefix = c, nil
+	s.info = s.info.Agreed(agreed)
+	return nil
+}
+
+// serverTLSFailed tells the client that TLS with its server failed.
+func (s *session) serverTLSFailed(ctx context.Context, err error) (done bool, _ error) {
+	if ctx.Err() != nil {
+		return true, context.Cause(ctx)
+	}
+	reason := tlsterm.Reason(err)
+	switch s.p.OnTLSFailure {
+	case PassThrough:
+		return true, s.passAfter(ctx, reason)
+	case BadGateway:
+		return true, s.refuseRequests(ctx, tlsterm.Options{Issuer: s.p.Issuer, Dst: s.info.Dst.Addr(), KeyLog: s.p.KeyLog}, reason)
+	}
+	s.end.Type = "tls"
+	e := &endError{reason: reason, how: leg.Ended(err), server: tlsterm.Ended(err), err: err}
+	if alert, ok := tlsterm.InKind(err); ok {
+		e.how = flow.FIN
+		if err := tlsterm.SendAlert(s.c, s.hello, alert); err != nil {
+			e.client = leg.Ended(err)
+		}
+	}
+	return true, e
+}
+
+// passAfter passes the client's hello, unanswered so far, to the server on a
+// connection of its own: the first one has been used up.
+func (s *session) passAfter(ctx context.Context, reason string) error {
+	s.hangUp()
+	s.dial(ctx)
+	return s.pass(ctx, reason)
+}
+
+// refuseRequests completes the client's handshake and answers each request with
+// a 502 that says why.
+func (s *session) refuseRequests(ctx context.Context, o tlsterm.Options, why string) error {
+	o.Speak = upstream.Speaks
+	if err := s.accept(ctx, o); err != nil {
+		return err
+	}
+	s.end.Reason = why
+	refuse := s.rec.HTTP(nil)(exchange.HandlerFunc(func(context.Context, *exchange.Request) (*exchange.Response, error) {
+		return badGateway(why), nil
+	}))
+	return s.server(refuse, nil).run(ctx, s)
+}
+
+// certificateRefused reports, when reading the client has failed, whether that
+// was its answer to our certificate.
+func (s *session) certificateRefused() *endError {
+	c, ok := s.c.(*tlsterm.Conn)
+	if !ok {
+		return nil
+	}
+	reason := c.Refused()
+	if reason == "" {
+		return nil
+	}
+	s.end.Type = "tls"
+	return &endError{reason: reason, how: flow.FIN, client: flow.Alert}
+}
+
+// withTimeout is context.WithTimeout with a timeout that may be switched off.
+func withTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	if d <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, d)
+}

@@ -1,0 +1,40 @@
+package upstream
+
+import (
+	"context"
+	"crypto/x509"
+
+	"transom/flow"
+	"transom/internal/engine/leg"
+	"transom/internal/proto/sniff"
+	"transom/internal/proto/tlsterm"
+)
+
+// Speaks lists the versions of HTTP that can be parsed, by ALPN name.
+var Speaks = []string{"http/1.1", "http/1.0"}
+
+// Handshake takes up TLS with the server as the client's hello asks. It returns
+// what was agreed and the server's certificate; a certificate that does not
+// verify is no error, but VerifyErr says why.
+func (s *Set) Handshake(ctx context.Context, hello *sniff.Hello) (*flow.TLS, *x509.Certificate, error) {
+	if err := s.Ready(ctx); err != nil {
+		return nil, nil, err
+	}
+	if s.cfg.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.cfg.Timeout)
+		defer cancel()
+	}
+	c, agreed, err := tlsterm.Connect(ctx, leg.Join(s.conn, s.early), hello, tlsterm.ConnectOptions{
+		Roots: s.cfg.Roots, SkipVerify: s.cfg.Insecure, Speak: Speaks, KeyLog: s.cfg.KeyLog,
+	})
+	if agreed != nil {
+		s.leg.TLS = agreed
+	}
+	if err != nil {
+		s.leg.Err = tlsterm.Reason(err)
+		return agreed, nil, err
+	}
+	s.conn, s.early = c, nil
+	return agreed, c.PeerCertificate(), nil
+}

@@ -1,0 +1,221 @@
+// Package upstream holds the server's side of one client connection: dialled
+// beside the peek, TLS as the client's hello asks, and the end of every chain
+// of middleware. It belongs to one client connection and dies with it.
+package upstream
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"transom/egress"
+	"transom/exchange"
+	"transom/flow"
+	"transom/internal/engine/leg"
+	"transom/internal/proto/h1"
+)
+
+// A Config is what all the Sets of a program share.
+type Config struct {
+	Dialer   egress.Dialer
+	Roots    *x509.CertPool // what servers are verified against; nil is the system's
+	Insecure bool           // accept any certificate
+	KeyLog   io.Writer      // secrets in NSS format; nil for none
+	HTTP     h1.ClientOptions
+	Timeout  time.Duration // for a TLS handshake; 0 is none
+}
+
+// A Set is the server's side of one client connection. Its methods are called
+// by that connection's goroutine, but for those that say otherwise.
+type Set struct {
+	cfg    *Config
+	target egress.Target
+
+	dialed chan struct{} // closed when the dial has ended; guards what follows
+	cancel context.CancelFunc
+	conn   net.Conn // innermost stream: TCP, then TLS on it
+	raw    net.Conn // the socket
+	leg    flow.Leg
+	err    error
+
+	early    []byte // what the server said before it was asked
+	earlyErr error  // how it ended before it was asked
+	client   *h1.Client
+	wg       sync.WaitGroup
+}
+
+// earlyMax bounds what is kept of a server that speaks first.
+const earlyMax = 4 << 10
+
+// Dial starts to dial t and returns at once. The Set must be closed.
+func Dial(ctx context.Context, cfg *Config, t egress.Target) *Set {
+	s := &Set{cfg: cfg, target: t, dialed: make(chan struct{})}
+	ctx, s.cancel = context.WithCancel(ctx)
+	s.wg.Go(func() {
+		defer close(s.dialed)
+		c, err := cfg.Dialer.Dial(ctx, t)
+		if err != nil {
+			s.err = err
+			s.leg.Err = err.Error()
+			return
+		}
+		s.conn, s.raw = c, c
+		s.leg.Dialed = time.Now()
+		s.leg.From, s.leg.To = leg.AddrPort(c.LocalAddr()), leg.AddrPort(c.RemoteAddr())
+	})
+	return s
+}
+
+// Ready waits until the connection stands. Its error keeps the errno of the
+// dial in its chain.
+func (s *Set) Ready(ctx context.Context) error {
+	select {
+	case <-s.dialed:
+		return s.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Leg describes the server's leg as far as it is known. The result does not
+// change any more.
+func (s *Set) Leg() *flow.Leg {
+	select {
+	case <-s.dialed:
+		l := s.leg
+		return &l
+	default:
+		return nil
+	}
+}
+
+// Watch calls notify, from another goroutine and at most once, when the dial
+// has failed or the server has spoken or ended unasked; what it said is kept.
+// stop ends the watching, waits for it, and tells whether there was something
+// to notify of. After it the Set can be used as before.
+func (s *Set) Watch(notify func()) (stop func() bool) {
+	quit := make(chan struct{})
+	result := make(chan bool, 1)
+	s.wg.Go(func() {
+		found := s.watch(quit)
+		if found {
+			notify()
+		}
+		result <- found
+	})
+	return func() bool {
+		close(quit)
+		s.deadline(past)
+		found := <-result
+		s.deadline(time.Time{})
+		return found
+	}
+}
+
+// deadline sets the read deadline of the connection, if it stands. A conn that
+// was closed meanwhile has no more use for one.
+func (s *Set) deadline(t time.Time) {
+	select {
+	case <-s.dialed:
+		if s.err == nil {
+			_ = s.conn.SetReadDeadline(t)
+		}
+	default:
+	}
+}
+
+// past is a deadline that has gone by.
+var past = time.Unix(1, 0)
+
+func (s *Set) watch(quit <-chan struct{}) (found bool) {
+	select {
+	case <-s.dialed:
+	case <-quit:
+		return false
+	}
+	if s.err != nil {
+		return true
+	}
+	select {
+	case <-quit:
+		return false
+	default:
+	}
+	var b [512]byte
+	n, err := s.conn.Read(b[:])
+	s.early = append(s.early, b[:n]...)
+	if err != nil && !isTimeout(err) {
+		s.earlyErr = err
+	}
+	return n > 0 || s.earlyErr != nil
+}
+
+func isTimeout(err error) bool {
+	var t net.Error
+	return errors.As(err, &t) && t.Timeout()
+}
+
+// Take hands the server's stream over, with what was read of it already; the
+// Set no longer uses it. If the server has ended it, reading says so again.
+func (s *Set) Take() (c net.Conn, prefix []byte) {
+	prefix = s.early
+	if s.client != nil {
+		prefix = append(prefix, s.client.Unread()...)
+	}
+	return s.conn, prefix
+}
+
+// Exchange implements exchange.Handler over HTTP/1.1 on the one connection.
+func (s *Set) Exchange(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
+	if err := s.Ready(ctx); err != nil {
+		return nil, err
+	}
+	if s.client == nil {
+		s.client = h1.NewClient(leg.Join(s.conn, s.early), s.cfg.HTTP)
+		s.early = nil
+	}
+	return s.client.Exchange(ctx, req)
+}
+
+// Usable reports whether another exchange can be tried on the connection.
+func (s *Set) Usable() bool { return s.client == nil || s.client.Usable() }
+
+// Wait waits, while no exchange is under way, until the server ends the
+// connection or says something unasked; nil means that ctx was done first.
+func (s *Set) Wait(ctx context.Context) error {
+	if s.client == nil {
+		return nil
+	}
+	return s.client.Wait(ctx)
+}
+
+// Reset ends the server's connection with a reset. It may be called by any
+// goroutine.
+func (s *Set) Reset() {
+	select {
+	case <-s.dialed:
+		if s.raw != nil {
+			leg.Reset(s.raw)
+		}
+	default:
+	}
+}
+
+// Close ends the dial or the connection and waits for the Set's goroutines.
+func (s *Set) Close() {
+	s.cancel()
+	<-s.dialed
+	if s.client != nil {
+		s.client.Close()
+	}
+	if s.conn != nil {
+		s.conn.Close()
+	}
+	s.wg.Wait()
+}
+
+var _ exchange.Handler = (*Set)(nil)

@@ -1,0 +1,302 @@
+package h1
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"transom/exchange"
+	"transom/flow"
+)
+
+// ClientOptions say how a Client works. The zero ClientOptions are good.
+type ClientOptions struct {
+	Limits      Limits
+	Budget      *exchange.Budget // for bodies held in memory
+	IdleTimeout time.Duration    // with nothing coming from the server; 0 is none
+}
+
+// A Client performs requests on one connection to a server, one at a time. It
+// is an exchange.Handler. The next Exchange may begin once the response body of
+// the last was read to its end and closed.
+type Client struct {
+	conn net.Conn
+	in   *input
+	o    ClientOptions
+
+	last   bool // the connection carries no further exchange
+	under  *reply
+	done   <-chan struct{} // of the contexts whose end aborts the connection
+	unhook func() bool
+
+	mu      sync.Mutex
+	aborted error // why the connection was closed under an exchange
+	settle  bool  // somebody waits for the upload and reads meanwhile
+}
+
+// NewClient returns a client for c, which Close closes.
+func NewClient(c net.Conn, o ClientOptions) *Client {
+	cl := &Client{conn: c, in: newInput(c, nil), o: o}
+	cl.in.idle = o.IdleTimeout
+	return cl
+}
+
+// A reply is the response under way, in one allocation.
+type reply struct {
+	c        *Client
+	resp     exchange.Response
+	received flow.ResponseHead
+	body     exchange.Body
+	src      payload
+	req      *exchange.Request
+	up       *upload // nil if the request went out whole
+}
+
+// Usable reports whether the connection can carry another exchange now.
+func (c *Client) Usable() bool {
+	return !c.last && c.under == nil && c.in.err == nil && c.in.buffered() == 0
+}
+
+// Close closes the connection and waits for an upload under way. It may be
+// called more than once.
+func (c *Client) Close() error {
+	if c.unhook != nil {
+		c.unhook()
+	}
+	err := c.conn.Close()
+	if r := c.under; r != nil && r.up != nil {
+		r.req.Body.Close()
+		<-r.up.done
+	}
+	c.last = true
+	return err
+}
+
+// Unread returns what was read of the server and not used.
+func (c *Client) Unread() []byte { return c.in.bytes() }
+
+// Exchange implements exchange.Handler. A response that is malformed gives an
+// error that errors.As finds a *MalformedError in; a server that ends the
+// connection instead of answering gives io.EOF or its reset.
+func (c *Client) Exchange(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
+	if !c.Usable() {
+		if c.in.err != nil {
+			return nil, fmt.Errorf("send request: %w", c.in.err)
+		}
+		return nil, errors.New("h1: internal error: an exchange on a connection that can carry none")
+	}
+	c.hook(ctx)
+	r := &reply{c: c, req: req}
+	c.under = r
+	if err := r.send(); err != nil {
+		return nil, c.broken(ctx, r, err)
+	}
+	f, err := r.await(ctx)
+	if err != nil {
+		return nil, c.broken(ctx, r, err)
+	}
+	r.begin(f)
+	return &r.resp, nil
+}
+
+// hook has the connection aborted when ctx is done. Contexts that end together
+// are hooked once.
+func (c *Client) hook(ctx context.Context) {
+	if ctx.Done() == c.done {
+		return
+	}
+	if c.unhook != nil {
+		c.unhook()
+	}
+	c.done = ctx.Done()
+	c.unhook = context.AfterFunc(ctx, func() { c.abort(context.Cause(ctx)) })
+}
+
+// abort closes the connection under whoever uses it.
+func (c *Client) abort(err error) {
+	c.mu.Lock()
+	if c.aborted == nil {
+		c.aborted = err
+	}
+	c.mu.Unlock()
+	c.conn.Close()
+}
+
+func (c *Client) abortion() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.aborted
+}
+
+// broken ends an exchange without response, and says why: the context's cause,
+// the client's failure while its body was uploaded, or the server's.
+func (c *Client) broken(ctx context.Context, r *reply, err error) error {
+	c.last = true
+	c.conn.Close()
+	if r.up != nil {
+		r.req.Body.Close()
+		<-r.up.done
+		r.up = nil
+	}
+	c.under = nil
+	if a := c.abortion(); a != nil {
+		return a
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// send writes the request. A body that is not at hand goes up by itself.
+func (r *reply) send() error {
+	c, req := r.c, r.req
+	h := &req.RequestHead
+	p := plan{mode: modeNone}
+	if req.Body.Size() != 0 || req.Body.Changed() {
+		h.Header, p = frameBody(h.Header, req.Body, false, h.Proto == flow.HTTP10)
+		if p.mode == modeClose { // HTTP/1.0 has no way to send it but to know its size
+			return fmt.Errorf("the body of an HTTP/1.0 request was changed to one of unknown size; set its Content-Length")
+		}
+	}
+	if h.Proto > flow.HTTP11 {
+		h.Proto = flow.HTTP11
+	}
+	if x := req.Received; x != nil && x.Raw != nil && x.Proto <= flow.HTTP11 && h.Equal(x) {
+		p.head = x.Raw
+	} else {
+		p.head = appendRequest(nil, h)
+	}
+	switch size := req.Body.Size(); {
+	case p.mode == modeNone, size >= 0 && int64(req.Body.Buffered()) >= size && size <= copySize:
+		err := send(c.conn, p, req.Body)
+		var w *writeError
+		if errors.As(err, &w) {
+			return nil // it may have answered before it closed
+		}
+		return err
+	}
+	req.Body.NoContinue()
+	if err := write(c.conn, p.head); err != nil {
+		return nil // likewise
+	}
+	p.head = nil
+	r.up = newUpload(c, p, req.Body)
+	return nil
+}
+
+// await reads heads until the final one, and passes the others on.
+func (r *reply) await(ctx context.Context) (framing, error) {
+	for {
+		r.received = flow.ResponseHead{}
+		f, err := r.c.readHead(&r.received)
+		if err != nil {
+			return f, err
+		}
+		if r.received.Status >= 200 || r.received.Status == 101 {
+			return f, nil
+		}
+		if r.req.Interim != nil {
+			if err := r.req.Interim(r.received); err != nil {
+				return f, err
+			}
+		}
+	}
+}
+
+// readHead reads the next head.
+func (c *Client) readHead(h *flow.ResponseHead) (framing, error) {
+	for scanned := 0; ; {
+		end, next, err := headEnd(c.in.bytes(), scanned)
+		if err != nil {
+			return framing{}, err
+		}
+		if end > 0 {
+			f, err := parseResponse(c.in.bytes()[:end], c.o.Limits, h)
+			if err == nil {
+				c.in.use(end)
+			}
+			return f, err
+		}
+		scanned = next
+		if c.in.buffered() > c.o.Limits.head() {
+			return framing{}, malformed("head", "longer than the limit of %d bytes", c.o.Limits.head())
+		}
+		c.in.arm()
+		if err := c.in.fill(); err != nil {
+			if c.in.buffered() > 0 {
+				err = unexpected(err)
+			}
+			return framing{}, fmt.Errorf("await response: %w", err)
+		}
+	}
+}
+
+// begin makes the response of the head that has come.
+func (r *reply) begin(f framing) {
+	c, h := r.c, &r.received
+	m, n := modeClose, int64(-1)
+	switch {
+	case h.Status == 101, r.req.Method == "CONNECT" && h.Status < 300:
+		m, n = modeNone, 0
+		r.resp.Takeover = r.takeover
+		c.last = true
+	case r.req.Method == "HEAD", bodyless(h.Status):
+		m, n = modeNone, 0
+	case f.chunked:
+		m = modeChunked
+	case f.length >= 0:
+		m, n = modeLength, f.length
+	}
+	if m == modeClose || !f.persists() {
+		c.last = true
+	}
+	r.src.reset(c.in, m, n, c.o.Limits)
+	if n == 0 {
+		r.body.Reset(&end{r: r}, 0, c.o.Budget)
+	} else {
+		r.body.Reset(&end{r: r, payload: &r.src}, n, c.o.Budget)
+	}
+	r.resp.ResponseHead, r.resp.Received, r.resp.Body = r.received, &r.received, &r.body
+}
+
+// takeover relays raw bytes both ways until both sides have ended.
+func (r *reply) takeover(ctx context.Context, client net.Conn) error {
+	r.c.in.disarm()
+	return tunnel(ctx, client, &taken{Conn: r.c.conn, in: r.c.in})
+}
+
+// Wait waits, between exchanges, until the server ends the connection or sends
+// something: io.EOF, its reset, or ErrUnsolicited. It returns nil when ctx is
+// done first; the client can then be used as before.
+func (c *Client) Wait(ctx context.Context) error {
+	if c.in.buffered() > 0 {
+		return ErrUnsolicited
+	}
+	c.in.disarm()
+	poked := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(poked)
+		_ = c.conn.SetReadDeadline(past) // ends the read, as a closed conn does
+	})
+	err := c.in.fillQuietly()
+	if !stop() {
+		<-poked
+		c.in.disarm()
+	}
+	switch {
+	case err == nil:
+		return ErrUnsolicited
+	case isTimeout(err):
+		return nil
+	case err == io.EOF:
+		return err
+	}
+	return fmt.Errorf("idle connection to the server: %w", err)
+}
+
+var _ exchange.Handler = (*Client)(nil)

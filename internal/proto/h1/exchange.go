@@ -1,0 +1,206 @@
+package h1
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"transom/exchange"
+	"transom/flow"
+)
+
+// An exch is one exchange on a Server, in one allocation.
+type exch struct {
+	s        *Server
+	req      exchange.Request
+	received flow.RequestHead
+	body     exchange.Body
+	src      payload
+	f        framing
+	final    bool // the final response's head has been written
+}
+
+// drainMax is how much of a request that nobody wanted is read so that the
+// connection can go on.
+const drainMax = 256 << 10
+
+// drainTime bounds that reading.
+const drainTime = 5 * time.Second
+
+// perform carries one exchange out. again reports whether the connection can
+// carry another.
+func (x *exch) perform(ctx context.Context, f framing) (again bool, err error) {
+	s := x.s
+	x.f = f
+	x.prepare()
+	if x.src.done() {
+		s.watch.start()
+	} else {
+		s.in.disarm()
+	}
+	resp, err := s.h.Exchange(ctx, &x.req)
+	if err != nil {
+		return false, x.failed(ctx, err)
+	}
+	again, err = x.respond(ctx, resp)
+	if gone := s.watch.stop(); gone != nil && err != nil {
+		err = fmt.Errorf("%w (after the client was gone: %w)", err, gone)
+	}
+	return again, err
+}
+
+// failed ends an exchange that has no response.
+func (x *exch) failed(ctx context.Context, err error) error {
+	gone := x.s.watch.stop()
+	x.body.Close()
+	if gone != nil {
+		return gone
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// prepare fills in the request.
+func (x *exch) prepare() {
+	s, f := x.s, &x.f
+	m, n := modeNone, int64(0)
+	switch {
+	case f.chunked:
+		m, n = modeChunked, -1
+	case f.length > 0:
+		m, n = modeLength, f.length
+	}
+	x.src.reset(s.in, m, n, s.o.Limits)
+	if f.expect && !f.v10 && m != modeNone {
+		x.src.expect = func() error { return write(s.conn, []byte("HTTP/1.1 100 Continue\r\n\r\n")) }
+	}
+	x.body.Reset(&x.src, n, s.o.Budget)
+	x.req = exchange.Request{
+		RequestHead: x.received, Received: &x.received, Conn: s.o.Info, Body: &x.body, Interim: x.interim,
+	}
+}
+
+// interim passes a 1xx response on.
+func (x *exch) interim(h flow.ResponseHead) error {
+	if x.f.v10 {
+		return nil // RFC 9110, section 15.2
+	}
+	head := h.Raw
+	if head == nil {
+		head = appendResponse(nil, &h)
+	}
+	return write(x.s.conn, head)
+}
+
+// respond sends the response and sees to the rest of the request.
+func (x *exch) respond(ctx context.Context, resp *exchange.Response) (again bool, err error) {
+	defer resp.Body.Close()
+	if resp.Takeover != nil {
+		return false, x.takeover(ctx, resp)
+	}
+	p, again := x.plan(resp)
+	if err := send(x.s.conn, p, resp.Body); err != nil {
+		x.body.Close()
+		return false, x.sendError(ctx, err)
+	}
+	if err := resp.Body.Close(); err != nil { // waits for an upload under way
+		return false, err
+	}
+	return x.finishRequest(again), nil
+}
+
+// sendError prefers the reason for which both sides were ended.
+func (x *exch) sendError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// plan decides how the response is sent, and whether the connection goes on.
+func (x *exch) plan(resp *exchange.Response) (p plan, again bool) {
+	h := &resp.ResponseHead
+	persists := x.f.persists() && !x.s.stopping()
+	if x.received.Method == "HEAD" || bodyless(h.Status) {
+		p.mode = modeNone
+	} else {
+		h.Header, p = frameBody(h.Header, resp.Body, resp.Received != nil, x.f.v10)
+		if p.mode == modeChunked && x.f.v10 && !p.framed {
+			p.mode = modeClose
+		}
+	}
+	if h.Proto > flow.HTTP11 {
+		h.Proto = flow.HTTP11
+	}
+	if r := resp.Received; r != nil && r.Raw != nil && r.Proto <= flow.HTTP11 && h.Equal(r) {
+		p.head = r.Raw
+	} else {
+		p.head = appendResponse(nil, h)
+	}
+	rf := framing{length: -1, v10: h.Proto == flow.HTTP10}
+	for i := range h.Header {
+		if flow.EqualFold(h.Header[i].Name, "Connection") {
+			rf.connection(h.Header[i].Value)
+		}
+	}
+	return p, persists && rf.persists() && p.mode != modeClose
+}
+
+// finishRequest reads what is left of the request's body, if it is little, so
+// that the connection can go on, or can at least be closed without a reset that
+// would destroy the response on its way (RFC 9112, section 9.6).
+func (x *exch) finishRequest(again bool) bool {
+	if x.src.done() {
+		return again
+	}
+	if x.f.expect && !x.src.got {
+		return false // it was never asked for, and may not come
+	}
+	if x.src.closed.Swap(false) {
+		again = false // given up by who was uploading it
+		x.src.err = nil
+	}
+	_ = x.s.conn.SetReadDeadline(time.Now().Add(drainTime)) // the reads below fail if the conn is gone
+	x.s.in.armed = time.Now().Add(drainTime)
+	defer x.s.in.disarm()
+	lent := copies.Get().(*[copySize]byte)
+	defer copies.Put(lent)
+	for left := drainMax; left > 0; {
+		n, err := x.src.Read(lent[:])
+		if err == io.EOF {
+			return again
+		}
+		if err != nil {
+			return false
+		}
+		left -= n
+	}
+	return false
+}
+
+// takeover hands the connection to who answered 101 or CONNECT.
+func (x *exch) takeover(ctx context.Context, resp *exchange.Response) error {
+	s := x.s
+	h := &resp.ResponseHead
+	head := appendResponse(nil, h)
+	if r := resp.Received; r != nil && r.Raw != nil && h.Equal(r) {
+		head = r.Raw
+	}
+	if err := write(s.conn, head); err != nil {
+		return err
+	}
+	if gone := s.watch.stop(); gone != nil {
+		return gone
+	}
+	s.in.disarm()
+	err := resp.Takeover(ctx, &taken{Conn: s.conn, in: s.in})
+	if errors.Is(err, net.ErrClosed) && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}

@@ -1,0 +1,86 @@
+package h1
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+)
+
+// A watch looks after the client while a long exchange is under way and its
+// request has been read: a client that is gone cancels the exchange. What the
+// client sends meanwhile is kept; its FIN means nothing yet. Short exchanges cost
+// a timer that does not fire.
+type watch struct {
+	in     *input
+	after  time.Duration
+	cancel context.CancelCauseFunc
+
+	mu    sync.Mutex
+	timer *time.Timer
+	on    bool          // between start and stop
+	done  chan struct{} // closed when the goroutine that reads has ended; nil without one
+	gone  error
+}
+
+func (w *watch) init(in *input, after time.Duration, cancel context.CancelCauseFunc) {
+	w.in, w.after, w.cancel = in, after, cancel
+}
+
+// start begins to watch after a while. The input is the watch's until stop.
+func (w *watch) start() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.on = true
+	if w.timer == nil {
+		w.timer = time.AfterFunc(w.after, w.fire)
+	} else {
+		w.timer.Reset(w.after)
+	}
+}
+
+// fire runs in the timer's goroutine, and reads in it.
+func (w *watch) fire() {
+	w.mu.Lock()
+	if !w.on || w.done != nil {
+		w.mu.Unlock()
+		return
+	}
+	done := make(chan struct{})
+	w.done = done
+	w.in.disarm()
+	w.mu.Unlock()
+	defer close(done)
+
+	if w.in.buffered() > 0 {
+		return // it has pipelined: it is there
+	}
+	err := w.in.fillQuietly()
+	if err == nil || err == io.EOF || isTimeout(err) {
+		return
+	}
+	w.gone = fmt.Errorf("client is gone: %w", err)
+	w.cancel(w.gone)
+}
+
+// stop ends the watching, and returns why the client is gone, if it is. It may
+// be called again.
+func (w *watch) stop() error {
+	w.mu.Lock()
+	if !w.on {
+		w.mu.Unlock()
+		return w.gone
+	}
+	w.on = false
+	w.timer.Stop()
+	done := w.done
+	w.done = nil
+	w.mu.Unlock()
+	if done != nil {
+		_ = w.in.conn.SetReadDeadline(past) // ends the read, as a closed conn does
+		<-done
+		w.in.disarm()
+	}
+	return w.gone
+}

@@ -1,0 +1,86 @@
+package transom
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"transom/capture"
+)
+
+// errStopping is the cause that ends connections when the grace period is over.
+var errStopping = errors.New("transom is stopping")
+
+// serve accepts from all sources until ctx is done or one breaks, and sees the
+// connections to their end:
+//
+//  1. stop accepting
+//  2. let each exchange finish, and end what is idle
+//  3. after the grace period, or End, end what is left
+//  4. wait for it
+func (p *Proxy) serve(ctx context.Context, sources []capture.Source) error {
+	accepting, stopAccepting := context.WithCancelCause(ctx)
+	defer stopAccepting(nil)
+	serving, stopServing := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stopServing(nil)
+
+	var accepters, conns sync.WaitGroup
+	for _, s := range sources {
+		accepters.Go(func() {
+			if err := p.accept(accepting, serving, s, &conns); err != nil {
+				stopAccepting(err)
+			}
+		})
+	}
+	<-accepting.Done()
+	closeAll(sources)
+	accepters.Wait()
+
+	p.engine.Drain()
+	p.wait(&conns, func() { stopServing(errStopping) })
+	if err := context.Cause(accepting); ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+// accept serves what s brings. Its error is the source's.
+func (p *Proxy) accept(accepting, serving context.Context, s capture.Source, conns *sync.WaitGroup) error {
+	for {
+		c, err := s.Accept(accepting)
+		switch {
+		case err == nil:
+			conns.Go(func() { p.engine.Serve(serving, c) })
+		case accepting.Err() != nil || errors.Is(err, net.ErrClosed):
+			return nil
+		default:
+			return fmt.Errorf("accept on %s: %w", s.Addr(), err)
+		}
+	}
+}
+
+// wait waits for conns, and calls stop when the grace period ends before them.
+func (p *Proxy) wait(conns *sync.WaitGroup, stop func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		conns.Wait()
+	}()
+	defer func() { <-done }()
+	var over <-chan time.Time
+	if grace := p.timeout(p.Timeouts.Grace, 10*time.Second); grace > 0 {
+		t := time.NewTimer(grace)
+		defer t.Stop()
+		over = t.C
+	}
+	select {
+	case <-done:
+	case <-over:
+		stop()
+	case <-p.ended:
+		stop()
+	}
+}
