@@ -56,7 +56,7 @@ func Connect(ctx context.Context, c net.Conn, hello *sniff.Hello, o ConnectOptio
 		},
 	})
 	if err := w.handshake(ctx, t); err != nil {
-		return nil, nil, &HandshakeError{Server: true, Sent: w.wrote, Err: err}
+		return nil, nil, &HandshakeError{Server: true, Sent: w.wrote, WantsCert: asked, Err: err}
 	}
 	leg := ours(w.first)
 	w.first = nil

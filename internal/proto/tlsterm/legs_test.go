@@ -245,6 +245,10 @@ func TestClientCertificateIsNoted(t *testing.T) {
 	if r.ok(t); r.up.WantsCert {
 		t.Error("a wish is noted that was none")
 	}
+	w.server.ClientAuth, w.server.MaxVersion = tls.RequireAnyClientCert, tls.VersionTLS12
+	if got := tlsterm.Reason(w.run(t).upErr); !strings.Contains(got, "it wants a client certificate") {
+		t.Errorf("reason %q", got)
+	}
 }
 
 func TestPostQuantumOnlyIfAsked(t *testing.T) {

@@ -16,9 +16,10 @@ import (
 // A HandshakeError says on which leg a handshake failed and how far it had
 // come. It wraps the cause, context.Cause(ctx) if ctx ended it.
 type HandshakeError struct {
-	Server bool // on the server's leg; else on the client's
-	Sent   bool // we had sent something before, towards a client our certificate
-	Err    error
+	Server    bool // on the server's leg; else on the client's
+	Sent      bool // we had sent something before, towards a client our certificate
+	WantsCert bool // the server had asked for a client certificate
+	Err       error
 }
 
 // Error says where and why.
@@ -49,6 +50,8 @@ func Reason(err error) string {
 	switch {
 	case isAlert && remote && !e.Server:
 		return refusal(alert)
+	case isAlert && remote && e.WantsCert:
+		return "server refused the TLS handshake (" + alert.String() + "): it wants a client certificate, and the client's can't be relayed"
 	case isAlert && remote:
 		return "server refused the TLS handshake (" + alert.String() + ")"
 	case isTimeout(e.Err):
