@@ -29,6 +29,7 @@ import (
 	"transom/internal/proto/h1"
 	"transom/message"
 	"transom/platform"
+	"transom/platform/splice"
 	"transom/policy"
 	"transom/store"
 )
@@ -57,9 +58,10 @@ type Proxy struct {
 
 // Settings are the parts of a proxy that can change while it runs.
 type Settings struct {
-	Policy   policy.Policy // default: inspect everything
-	Issuer   ca.Issuer     // needed
-	Dialer   egress.Dialer // default: straight from Host
+	Policy   policy.Policy   // default: inspect everything
+	Issuer   ca.Issuer       // needed
+	Dialer   egress.Dialer   // default: straight from Host, names resolved by Resolver
+	Resolver egress.Resolver // for the default Dialer; default: the system's
 	HTTP     []exchange.Middleware
 	Messages []message.Middleware
 	Direct   exchange.Handler // answers requests to the proxy itself; default: 404
@@ -114,6 +116,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer p.engine.Pipes.Close()
 	defer closeAll(sources)
 	for _, s := range sources {
 		if a, ok := s.Addr().(*net.TCPAddr); ok {
@@ -143,7 +146,10 @@ func (p *Proxy) Reload(s Settings) error {
 		s.Policy = &policy.Hosts{}
 	}
 	if s.Dialer == nil {
-		s.Dialer = &egress.Direct{Host: p.Host, Timeout: p.timeout(p.Timeouts.Dial, 10*time.Second), Refuse: p.engine.Guard.Refuse}
+		s.Dialer = &egress.Direct{
+			Host: p.Host, Resolver: s.Resolver, Refuse: p.engine.Guard.Refuse,
+			Timeout: p.timeout(p.Timeouts.Dial, 10*time.Second),
+		}
 	}
 	if s.Direct == nil {
 		s.Direct = exchange.HandlerFunc(func(context.Context, *exchange.Request) (*exchange.Response, error) {
@@ -170,7 +176,15 @@ func (p *Proxy) Flows() store.Store {
 	return p.Store
 }
 
-// Watch yields flows as they begin, change and end, until ctx is done. Each
+// Close ends what Watch yields, once all that waits was seen. It is for after
+// Run.
+func (p *Proxy) Close() {
+	p.setup()
+	p.bus.Close()
+}
+
+// Watch yields flows as they begin, change and end, until Close or until ctx is
+// done. Each
 // comes with the number of snapshots that were missed before it, because the
 // caller was too slow; the store has the flows they belonged to.
 func (p *Proxy) Watch(ctx context.Context) iter.Seq2[*flow.Flow, int] {
@@ -227,6 +241,7 @@ func (p *Proxy) setup() {
 				Idle:      p.timeout(p.Timeouts.Idle, 10*time.Minute),
 			},
 			Limits: h1.Limits{Head: orDefault(p.Limits.Head, 64<<10), Fields: orDefault(p.Limits.Fields, 256)},
+			Pipes:  splice.NewPool(0),
 			Budget: exchange.NewBudget(orDefault(p.Limits.Bodies, 64<<20)),
 		}
 	})

@@ -21,10 +21,13 @@ type Direct struct {
 	// resolved; its error ends the attempt. It keeps us from dialling ourselves.
 	Refuse func(netip.AddrPort) error
 
-	// Resolver finds the addresses of names; nil is the system's.
-	Resolver interface {
-		LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
-	}
+	Resolver Resolver // of names; nil is the system's
+}
+
+// A Resolver finds the addresses of names, as net.Resolver does: network is
+// "ip", "ip4" or "ip6".
+type Resolver interface {
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
 var _ Dialer = (*Direct)(nil)
@@ -80,11 +83,9 @@ func (d *Direct) resolve(ctx context.Context, host string) ([]netip.Addr, error)
 	if a, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{a.Unmap()}, nil
 	}
-	var r interface {
-		LookupNetIP(context.Context, string, string) ([]netip.Addr, error)
-	} = net.DefaultResolver
-	if d.Resolver != nil {
-		r = d.Resolver
+	r := d.Resolver
+	if r == nil {
+		r = net.DefaultResolver
 	}
 	addrs, err := r.LookupNetIP(ctx, "ip", host)
 	if err != nil {

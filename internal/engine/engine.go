@@ -17,8 +17,10 @@ import (
 	"transom/egress"
 	"transom/exchange"
 	"transom/internal/engine/record"
+	"transom/internal/engine/relay"
 	"transom/internal/proto/h1"
 	"transom/message"
+	"transom/platform/splice"
 	"transom/policy"
 )
 
@@ -69,6 +71,7 @@ type Engine struct {
 	Timeouts Timeouts
 	Limits   h1.Limits
 	Budget   *exchange.Budget // for all bodies held in memory
+	Pipes    *splice.Pool     // for what is passed in the kernel; nil for none
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}
@@ -118,6 +121,10 @@ func (e *Engine) leave(s *session) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.sessions, s)
+}
+
+func (e *Engine) relay() *relay.Relay {
+	return &relay.Relay{Pipes: e.Pipes, Idle: e.Timeouts.Idle}
 }
 
 // A quieter lets one log line through for each kind of trouble and minute, and

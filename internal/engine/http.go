@@ -7,7 +7,6 @@ import (
 	"transom/exchange"
 	"transom/flow"
 	"transom/internal/engine/leg"
-	"transom/internal/engine/relay"
 	"transom/internal/engine/upstream"
 	"transom/internal/proto/h1"
 	"transom/policy"
@@ -131,7 +130,7 @@ func (s *session) unsolicited(ctx context.Context, unread []byte) error {
 	if err != nil {
 		return err
 	}
-	s.relayed(relay.Copy(ctx, client, server, s.e.Timeouts.Idle))
+	s.relayed(s.e.relay().Copy(ctx, client, server))
 	return nil
 }
 

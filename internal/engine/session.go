@@ -162,7 +162,7 @@ func (s *session) pass(ctx context.Context, reason string) error {
 	if err != nil {
 		return err
 	}
-	s.relayed(relay.Copy(ctx, client, server, s.e.Timeouts.Idle))
+	s.relayed(s.e.relay().Copy(ctx, client, server))
 	return nil
 }
 
@@ -177,7 +177,7 @@ func (s *session) messages(ctx context.Context, v policy.Verdict) error {
 		return err
 	}
 	m := s.rec.Messages(s.info, s.p.Messages)
-	r := relay.Messages(ctx, s.info, client, server, s.e.Timeouts.Idle, m.Middleware())
+	r := s.e.relay().Messages(ctx, s.info, client, server, m.Middleware())
 	m.End(r.Client, r.Server)
 	s.relayed(r)
 	return nil

@@ -40,6 +40,15 @@ func CloseWrite(c net.Conn) error {
 	return c.Close()
 }
 
+// Truncate tells c's peer that no more comes and that something is missing, if
+// c's protocol can say that: TLS sends FIN without close_notify.
+func Truncate(c net.Conn) error {
+	if t, ok := c.(interface{ Truncate() error }); ok {
+		return t.Truncate()
+	}
+	return CloseWrite(c)
+}
+
 // Like ends c as the other side ended: with a reset for RST, refusal,
 // unreachability and timeout, else with a FIN.
 func Like(c net.Conn, how flow.Close) {

@@ -18,6 +18,7 @@ import (
 	"transom/flow"
 	"transom/internal/engine/leg"
 	"transom/message"
+	"transom/platform/splice"
 )
 
 // A Side is one end of a relay. Prefix has been read from Conn already and goes
@@ -27,6 +28,12 @@ type Side struct {
 	Prefix []byte
 }
 
+// A Relay is what the relays of one proxy share.
+type Relay struct {
+	Pipes *splice.Pool  // nil moves everything through buffers
+	Idle  time.Duration // how long nothing may move; 0 is for ever
+}
+
 // A Result says what was relayed and how each side ended.
 type Result struct {
 	Bytes          [2]int64 // to the server, to the client
@@ -34,14 +41,14 @@ type Result struct {
 }
 
 // Copy relays both ways until both sides have ended, ctx is done, or nothing
-// has moved for idle (0 is for ever). It closes both.
-func Copy(ctx context.Context, client, server Side, idle time.Duration) Result {
-	return run(ctx, client, server, idle, nil)
+// has moved for too long. It closes both.
+func (r *Relay) Copy(ctx context.Context, client, server Side) Result {
+	return r.run(ctx, client, server, nil)
 }
 
 // Messages relays as Copy does, through mw: each read is one message. info is
 // what handlers are told of the connection.
-func Messages(ctx context.Context, info *flow.Conn, client, server Side, idle time.Duration, mw message.Middleware) Result {
+func (r *Relay) Messages(ctx context.Context, info *flow.Conn, client, server Side, mw message.Middleware) Result {
 	h := mw(message.HandlerFunc(func(_ context.Context, _ *flow.Conn, m *message.Message) error {
 		to := server.Conn
 		if m.Dir == message.ToClient {
@@ -50,7 +57,7 @@ func Messages(ctx context.Context, info *flow.Conn, client, server Side, idle ti
 		_, err := to.Write(m.Payload)
 		return err
 	}))
-	return run(ctx, client, server, idle, func(dir message.Direction, p []byte) error {
+	return r.run(ctx, client, server, func(dir message.Direction, p []byte) error {
 		return h.Message(ctx, info, &message.Message{Dir: dir, Payload: p})
 	})
 }
@@ -61,6 +68,7 @@ type pump struct {
 	src     Side
 	dst     net.Conn
 	pass    func(message.Direction, []byte) error // nil: write to dst
+	pipes   *splice.Pool
 	act     *activity
 	bytes   int64
 	srcEnd  flow.Close // how src ended
@@ -68,16 +76,16 @@ type pump struct {
 	timeout bool
 }
 
-func run(ctx context.Context, client, server Side, idle time.Duration, pass func(message.Direction, []byte) error) Result {
+func (r *Relay) run(ctx context.Context, client, server Side, pass func(message.Direction, []byte) error) Result {
 	stop := context.AfterFunc(ctx, func() {
 		client.Conn.Close()
 		server.Conn.Close()
 	})
 	defer stop()
-	act := &activity{idle: idle}
+	act := &activity{idle: r.Idle}
 	act.touch()
-	up := &pump{dir: message.ToServer, src: client, dst: server.Conn, pass: pass, act: act}
-	down := &pump{dir: message.ToClient, src: server, dst: client.Conn, pass: pass, act: act}
+	up := &pump{dir: message.ToServer, src: client, dst: server.Conn, pass: pass, pipes: r.Pipes, act: act}
+	down := &pump{dir: message.ToClient, src: server, dst: client.Conn, pass: pass, pipes: r.Pipes, act: act}
 	var wg sync.WaitGroup
 	wg.Go(up.run)
 	down.run()
@@ -104,6 +112,10 @@ func first(own, seen flow.Close) flow.Close {
 func (p *pump) run() {
 	readErr, writeErr := p.move()
 	switch {
+	case p.timeout:
+		p.srcEnd = flow.Timeout
+		p.src.Conn.Close()
+		p.dst.Close()
 	case writeErr != nil:
 		p.dstEnd = leg.Ended(writeErr)
 		leg.Reset(p.src.Conn)
@@ -113,14 +125,12 @@ func (p *pump) run() {
 		if err := leg.CloseWrite(p.dst); err != nil && !errors.Is(err, net.ErrClosed) {
 			p.dstEnd = leg.Ended(err)
 		}
-	case p.timeout:
-		p.srcEnd = flow.Timeout
-		p.src.Conn.Close()
-		p.dst.Close()
 	default:
 		p.srcEnd = leg.Ended(readErr)
 		if p.srcEnd == flow.FIN { // cut short, as TLS without close_notify is
-			leg.CloseWrite(p.dst)
+			if err := leg.Truncate(p.dst); err != nil && !errors.Is(err, net.ErrClosed) {
+				p.dstEnd = leg.Ended(err)
+			}
 			return
 		}
 		leg.Reset(p.dst)
@@ -137,6 +147,7 @@ func (p *pump) move() (readErr, writeErr error) {
 	}
 	if p.pass == nil {
 		if readErr, writeErr, ok := p.splice(); ok {
+			p.timeout = errors.Is(readErr, os.ErrDeadlineExceeded) || errors.Is(writeErr, os.ErrDeadlineExceeded)
 			return readErr, writeErr
 		}
 	}
@@ -197,7 +208,7 @@ func (a *activity) arm(c net.Conn) error {
 	if a.idle <= 0 {
 		return nil
 	}
-	return c.SetReadDeadline(time.Unix(0, a.last.Load()).Add(a.idle))
+	return c.SetReadDeadline(a.deadline())
 }
 
 func (a *activity) expired() bool {

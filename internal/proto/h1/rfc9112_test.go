@@ -153,7 +153,7 @@ var rfcBodies = []rfcPass{
 	one("6.2-length-zero", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
 	one("6.2-length", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\nhello world", rfcOK),
 	one("6.2-leading-zeros", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0005\r\n\r\nhello", "HTTP/1.1 200 OK\r\nContent-Length: 02\r\n\r\nok"),
-	one("6.2-body-that-looks-like-a-request", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: b.example\r\n", rfcOK),
+	one("6.2-body-that-looks-like-a-request", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 41\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: b.example\r\n", rfcOK),
 	one("6.2-body-of-control-characters", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\n\x00\r\r\n\n\xff", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n\n\r\x00"),
 	one("6-get-with-a-body", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", rfcOK),
 	one("6-post-without-a-body", "POST / HTTP/1.1\r\nHost: a\r\n\r\n", rfcOK),
@@ -251,7 +251,8 @@ var rfcStatuses = []rfcPass{
 	{name: "9110-7.8-upgrade-refused", script: []string{">GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n", "<" + rfcOK, ">" + rfcGet, "<" + rfcOK}},
 	{name: "9110-9.3.6-connect-refused", script: []string{">CONNECT b:443 HTTP/1.1\r\nHost: b:443\r\n\r\n", "<HTTP/1.1 405 No\r\nContent-Length: 2\r\n\r\nno", ">" + rfcGet, "<" + rfcOK}},
 	{name: "9110-9.3.6-connect", ends: true, script: []string{">CONNECT b:443 HTTP/1.1\r\nHost: b:443\r\n\r\n", "<HTTP/1.1 200 Connected\r\n\r\n", ">\x16\x03\x01", "<\x16\x03\x03", ">|", "<bye", "<|"}},
-	{name: "9110-9.3.6-connect-has-no-body", ends: true, script: []string{">CONNECT b:443 HTTP/1.1\r\nHost: b:443\r\n\r\n", "<HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", ">a", "<b", "<|", ">c", ">|"}},
+	{name: "9110-9.3.6-connect-and-a-length", ends: true, script: []string{">CONNECT b:443 HTTP/1.1\r\nHost: b:443\r\n\r\n", "<HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", ">a", "<b", "<|", ">c", ">|"}},
+	{name: "9110-9.3.6-connect-and-a-coding", ends: true, script: []string{">CONNECT b:443 HTTP/1.1\r\nHost: b:443\r\n\r\n", "<HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", ">a", "<b", "<|", ">c", ">|"}},
 	{name: "9110-7.8-upgrade", ends: true, script: []string{
 		">GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", "<HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
 		"<\x81\x02hi", ">\x81\x82abcd\x09\x0b", "<|", ">\x88", ">|",

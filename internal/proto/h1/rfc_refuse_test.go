@@ -256,7 +256,7 @@ var rfcBadBodies = []rfcBadBody{
 	{"7.1-bare-lf-after-the-data", "5\r\nhello", "\n0\r\n\r\n"},
 	{"7.1-bare-cr-after-the-data", "5\r\nhello", "\r0\r\n\r\n"},
 	{"7.1-data-is-longer", "5\r\nhello", "!\r\n0\r\n\r\n"},
-	{"7.1-data-is-shorter", "5\r\nhe\r\n0", "\r\n\r\nGET"},
+	{"7.1-data-is-shorter", "5\r\nhe\r\n0\r\n", "\r\nGET"},
 	{"7.1-data-ends-without-crlf", "5\r\nhello", "0\r\n\r\n"},
 	{"7.1-comma-after-the-size", "5", ",\r\nhello\r\n0\r\n\r\n"},
 	{"7.1-size-beyond-63-bits", "800000000000000", "0\r\nhello\r\n0\r\n\r\n"},

@@ -218,7 +218,7 @@ func rfcShow(s string) string {
 func rfcPlay(r *rfcRelay, script []string, drip, lazy bool) {
 	r.t.Helper()
 	var asked, answered string
-	for i, line := range script {
+	for _, line := range script {
 		who, text := line[0], line[1:]
 		c, all := r.client, &asked
 		if who == '<' {
@@ -239,7 +239,7 @@ func rfcPlay(r *rfcRelay, script []string, drip, lazy bool) {
 				synctest.Wait()
 			}
 		}
-		if !lazy || i == len(script)-1 {
+		if synctest.Wait(); !lazy {
 			r.wantOrigin(asked)
 			r.wantClient(answered)
 		}

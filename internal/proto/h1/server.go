@@ -80,8 +80,9 @@ func NewServer(c net.Conn, prefix []byte, h exchange.Handler, o Options) *Server
 // broke: the handler's, the client's, or a *MalformedError that was answered
 // and told to Refused. Serve never closes the connection.
 func (s *Server) Serve(ctx context.Context) error {
+	// The context is not cancelled on return: the connections on both sides
+	// may be somebody else's from then on. The caller ends its own.
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	s.watch.init(s.in, s.o.QuietAfter, cancel)
 	defer s.in.release()
 	for {
