@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"transom/ca"
+	"transom/internal/testnet"
 )
 
 // noon is a moment at which nothing in these tests expires by itself.
@@ -483,9 +484,7 @@ func TestManyNamesAtOnce(t *testing.T) {
 
 func TestOpenSSLVerifies(t *testing.T) {
 	openssl, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("openssl is not installed")
-	}
+	testnet.Need(t, err == nil, "the program openssl")
 	for _, useECDSA := range []bool{false, true} {
 		a, err := ca.New(ca.Options{ECDSA: useECDSA})
 		if err != nil {

@@ -21,6 +21,7 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 
 	"transom/ca"
+	"transom/internal/testnet"
 )
 
 func export(t testing.TB, a *ca.Authority, f ca.Format) ca.File {
@@ -239,9 +240,7 @@ func TestHashNames(t *testing.T) {
 
 func TestHashNamesAsOpenSSL(t *testing.T) {
 	openssl, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("openssl is not installed")
-	}
+	testnet.Need(t, err == nil, "the program openssl")
 	for name, subject := range subjects(t) {
 		t.Run(name, func(t *testing.T) {
 			a := withSubject(t, subject)
@@ -262,9 +261,7 @@ func TestHashNamesAsOpenSSL(t *testing.T) {
 
 func TestPKCS12ReadByOpenSSL(t *testing.T) {
 	openssl, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("openssl is not installed")
-	}
+	testnet.Need(t, err == nil, "the program openssl")
 	a := newAuthority(t, ca.Options{})
 	for _, f := range []ca.Format{ca.PKCS12, ca.PKCS12Legacy} {
 		file := filepath.Join(t.TempDir(), "ca.p12")

@@ -66,18 +66,25 @@ func version(h *sniff.Hello, high uint16) uint16 {
 }
 
 // Cipher suites before TLS 1.3 that crypto/tls has: modern ones, and those it
-// leaves out unless asked (static RSA, CBC with SHA-256, 3DES, RC4).
-var modernSuites, oldSuites = suiteIDs(tls.CipherSuites()), suiteIDs(tls.InsecureCipherSuites())
-
-func suiteIDs(list []*tls.CipherSuite) []uint16 {
-	var ids []uint16
-	for _, s := range list {
-		if s.SupportedVersions[0] < tls.VersionTLS13 {
-			ids = append(ids, s.ID)
-		}
+// leaves out unless asked (static RSA, CBC with SHA-256, 3DES, RC4), each in its
+// order of preference.
+var (
+	modernSuites = []uint16{
+		tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA, tls.TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA,
+		tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA, tls.TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA,
+		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+		tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+		tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
 	}
-	return ids
-}
+	oldSuites = []uint16{
+		tls.TLS_RSA_WITH_RC4_128_SHA, tls.TLS_RSA_WITH_3DES_EDE_CBC_SHA,
+		tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_AES_256_CBC_SHA, tls.TLS_RSA_WITH_AES_128_CBC_SHA256,
+		tls.TLS_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_RSA_WITH_AES_256_GCM_SHA384,
+		tls.TLS_ECDHE_ECDSA_WITH_RC4_128_SHA, tls.TLS_ECDHE_RSA_WITH_RC4_128_SHA,
+		tls.TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA, tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256,
+		tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256,
+	}
+)
 
 // acceptSuites are the suites for the client's leg: all that it offers.
 func acceptSuites(h *sniff.Hello) []uint16 {
