@@ -38,6 +38,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err == nil {
 		return exitOK
 	}
+	var code exitCode
+	if errors.As(err, &code) {
+		return int(code)
+	}
 	name := "transom"
 	if cmd != nil && cmd != root {
 		name = "transom: " + commandName(cmd)
@@ -50,6 +54,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	return exitFailed
 }
+
+// An exitCode is the exit code of a process that did the work, and has said
+// what there was to say.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
 // commandName is the command's path without the program.
 func commandName(cmd *cobra.Command) string {
