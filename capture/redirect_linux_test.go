@@ -313,6 +313,32 @@ func eventually(t *testing.T, ok func() bool, format string, args ...any) {
 	}
 }
 
+func TestWithoutIPv6(t *testing.T) {
+	n := labtest.Gateway(t)
+	if n.Gateway.IPv6() {
+		for _, key := range []string{"net.ipv6.conf.all.disable_ipv6", "net.ipv6.conf.default.disable_ipv6"} {
+			if err := n.Gateway.Sysctl(key, "1"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	redirect()(t, n.Gateway)
+	s := open(t, n.Gateway, capture.Redirect{Listen: netip.MustParseAddrPort(dual)}, nil)
+	c, err := n.Client.Dial(t.Context(), netip.MustParseAddrPort(server))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	got, err := s.Accept(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer got.Close()
+	if got.Info.Dst != netip.MustParseAddrPort(server) {
+		t.Errorf("destination %v, error %v", got.Info.Dst, got.Err)
+	}
+}
+
 func TestAcceptEnds(t *testing.T) {
 	h, err := labtest.New(t).Host("h")
 	if err != nil {

@@ -126,12 +126,17 @@ func (t *Table) String() string {
 }
 
 // Redirection returns a table that sends TCP connections that come in by iface
-// and go to one of ports, over IPv4 and IPv6, to the port to of this host. The
-// host's own addresses keep their services. It runs just before the nat rules of
-// others (docker's, for one), which would otherwise decide first.
+// and go to one of ports, or to any if none is given, over IPv4 and IPv6, to the
+// port to of this host. The host's own addresses keep their services. It runs
+// just before the nat rules of others (docker's, for one), which would otherwise
+// decide first.
 func Redirection(table, iface string, ports []uint16, to uint16) *Table {
+	which := L4Proto(TCP)
+	if len(ports) > 0 {
+		which = DPort(TCP, ports...)
+	}
 	return &Table{Family: Inet, Name: table, Owned: true, Chains: []Chain{{
 		Name: "prerouting", Type: "nat", Hook: Prerouting, Priority: -110,
-		Rules: []Rule{{IIFName(iface), DPort(TCP, ports...), NotLocal(), Redirect(to)}},
+		Rules: []Rule{{IIFName(iface), which, NotLocal(), Redirect(to)}},
 	}}}
 }

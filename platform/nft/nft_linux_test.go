@@ -220,6 +220,29 @@ func TestLargeSets(t *testing.T) {
 	})
 }
 
+func TestRedirection(t *testing.T) {
+	const some = `table inet x {
+	flags owner
+
+	chain prerouting {
+		type nat hook prerouting priority -110; policy accept;
+		iifname "lan0" tcp dport { 80, 443 } fib daddr type != local redirect to :8080
+	}
+}
+`
+	if got := nft.Redirection("x", "lan0", []uint16{443, 80, 80}, 8080).String(); got != some {
+		t.Errorf("text: %s", cmp.Diff(some, got))
+	}
+	inHost(t, func(h *lab.Host, c *nft.Conn) {
+		commit(t, c, func(b *nft.Batch) { b.Add(nft.Redirection("all", "lan0", nil, 8080)) })
+		var b nft.Batch
+		b.Add(nft.Redirection("none", "", []uint16{80}, 8080))
+		if err := c.Commit(&b); err == nil || !strings.Contains(err.Error(), "interface name") {
+			t.Errorf("no interface: %v", err)
+		}
+	})
+}
+
 func TestOwnedTableEndsWithConn(t *testing.T) {
 	inHost(t, func(h *lab.Host, c *nft.Conn) {
 		owner := dial(t, h)

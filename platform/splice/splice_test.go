@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"transom/internal/testnet"
 	"transom/platform/splice"
 )
 
@@ -328,8 +329,6 @@ func BenchmarkIdle(b *testing.B) {
 
 func descriptors(b *testing.B) int {
 	list, err := os.ReadDir("/dev/fd")
-	if err != nil {
-		b.Skip("needs: /dev/fd")
-	}
+	testnet.Need(b, err == nil, "/dev/fd")
 	return len(list)
 }
