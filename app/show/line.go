@@ -1,0 +1,202 @@
+package show
+
+import (
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"transom/app/export"
+	"transom/flow"
+)
+
+// A line is
+//
+//	time client METHOD address [where it went] outcome
+//
+// with the first columns aligned, and the outcome unless the address is long.
+const (
+	clientColumns  = 21  // an IPv4 address and port
+	methodColumns  = 7   // "OPTIONS"
+	addressColumns = 56  // with where it went
+	maxAddress     = 300 // of one line; heads have all of it
+	maxWord        = 40
+	maxReason      = 200
+)
+
+// line prints how f ended.
+func (p *printer) line(f *flow.Flow) {
+	p.subject(f)
+	switch d := f.Detail.(type) {
+	case *flow.HTTP:
+		p.response(d)
+	case *flow.Messages:
+		p.word(plain, "to server "+size(d.Bytes[0])+", to client "+size(d.Bytes[1]))
+	case *flow.Connection:
+		p.connection(f, d)
+	}
+	p.word(dim, duration(f.Duration()))
+	if _, ok := f.Detail.(*flow.Connection); !ok && f.State == flow.Failed {
+		p.gap()
+		p.text(red, "failed: "+f.Err, maxReason)
+	}
+	p.b = append(p.b, '\n')
+}
+
+// startLine prints that f has begun.
+func (p *printer) startLine(f *flow.Flow) {
+	p.subject(f)
+	p.word(dim, "started")
+	p.b = append(p.b, '\n')
+}
+
+// subject prints what f is about.
+func (p *printer) subject(f *flow.Flow) {
+	p.begins(dim)
+	p.b = f.Start.AppendFormat(p.b, "15:04:05.000")
+	p.ends(dim)
+	client := ""
+	if f.Conn != nil && f.Conn.Client.IsValid() {
+		client = f.Conn.Client.String()
+	}
+	p.gap()
+	p.pad(p.text(plain, client, 0), clientColumns)
+	method, address := subject(f)
+	p.gap()
+	p.pad(p.text(bold, method, maxWord), methodColumns)
+	p.gap()
+	width := p.text(plain, address, maxAddress)
+	if at := where(f.Conn); at != "" && !strings.Contains(address, hostOf(at)) {
+		p.gap()
+		width += 1 + p.text(dim, "["+at+"]", 0)
+	}
+	p.pad(width, addressColumns)
+}
+
+// subject returns what stands for f's kind and destination.
+func subject(f *flow.Flow) (method, address string) {
+	if h, ok := f.Detail.(*flow.HTTP); ok && h.Request != nil {
+		r := h.Request
+		if r.Method == "" && len(r.Raw) > 0 {
+			first, _, _ := strings.Cut(string(r.Raw), "\n")
+			return "?", strconv.Quote(strings.TrimSuffix(first, "\r"))
+		}
+		return r.Method, export.URL(f.Conn, r)
+	}
+	method = strings.ToUpper(f.Type())
+	if f.Conn == nil {
+		return method, "?"
+	}
+	name, port := f.Conn.Name(), f.Conn.Dst.Port()
+	if name == "" {
+		return method, "?"
+	}
+	if _, _, err := net.SplitHostPort(name); err == nil || port == 0 {
+		return method, name
+	}
+	return method, net.JoinHostPort(name, strconv.Itoa(int(port)))
+}
+
+// where returns the address that c went to, as far as that is known.
+func where(c *flow.Conn) string {
+	switch {
+	case c == nil:
+	case c.Dst.Addr().IsValid():
+		return c.Dst.String()
+	case c.Server != nil && c.Server.To.IsValid():
+		return c.Server.To.String()
+	}
+	return ""
+}
+
+func hostOf(at string) string {
+	host, _, err := net.SplitHostPort(at)
+	if err != nil {
+		return at
+	}
+	return host
+}
+
+// response prints the outcome of an exchange.
+func (p *printer) response(h *flow.HTTP) {
+	r := h.Response
+	if r == nil {
+		return
+	}
+	p.word(statusStyle(r.Status), strconv.Itoa(r.Status))
+	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	if kind = strings.TrimSpace(kind); kind != "" {
+		p.word(plain, kind)
+	}
+	p.word(plain, size(h.ResponseBody.Size))
+}
+
+// connection prints the outcome of a connection.
+func (p *printer) connection(f *flow.Flow, c *flow.Connection) {
+	s, why := plain, c.Reason
+	if why == "" {
+		why = f.Err
+	}
+	if f.State == flow.Failed || c.Action != "pass" && why != "" {
+		s = red
+	}
+	if why == "" {
+		why = "closed"
+	}
+	p.gap()
+	p.text(s, why, maxReason)
+	if c.Bytes != [2]int64{} {
+		p.b = append(p.b, ',')
+		p.word(plain, "to server "+size(c.Bytes[0])+", to client "+size(c.Bytes[1]))
+	}
+}
+
+func (p *printer) gap() { p.b = append(p.b, ' ') }
+
+// word prints a gap and a short piece.
+func (p *printer) word(s style, text string) {
+	p.gap()
+	p.text(s, text, maxWord)
+}
+
+// text prints a piece and returns its width.
+func (p *printer) text(s style, text string, limit int) (width int) {
+	p.begins(s)
+	p.b, width = safe(p.b, text, limit)
+	p.ends(s)
+	return width
+}
+
+// pad fills up to columns.
+func (p *printer) pad(width, columns int) {
+	for ; width < columns; width++ {
+		p.b = append(p.b, ' ')
+	}
+}
+
+// size writes a number of bytes for a person.
+func size(n int64) string {
+	if n < 1024 {
+		return strconv.FormatInt(n, 10) + "b"
+	}
+	f, unit := float64(n)/1024, 0
+	for f >= 999.95 && unit < len("kmgt")-1 {
+		f, unit = f/1024, unit+1
+	}
+	return strconv.FormatFloat(f, 'f', 1, 64) + "kmgt"[unit:unit+1]
+}
+
+// duration writes a duration for a person.
+func duration(d time.Duration) string {
+	switch {
+	case d < time.Millisecond:
+		d = d.Round(time.Microsecond)
+	case d < time.Second:
+		d = d.Round(time.Millisecond)
+	case d < time.Minute:
+		d = d.Round(10 * time.Millisecond)
+	default:
+		d = d.Round(time.Second)
+	}
+	return d.String()
+}
