@@ -127,7 +127,9 @@ func (w *writer) tls(t *flow.TLS) {
 	w.latin1 = !valid(t.ServerName) || !valid(t.Protocol) || !allValid(t.ALPN)
 	if t.Version != 0 {
 		w.key("version").text(tls.VersionName(t.Version))
-		w.key("cipher").text(cipherName(t.CipherSuite))
+		if t.CipherSuite != 0 {
+			w.key("cipher").text(cipherName(t.CipherSuite))
+		}
 		w.key("alpn").text(t.Protocol)
 	}
 	if t.ServerName != "" {
