@@ -125,9 +125,9 @@ const maxRefused = 64 << 10
 // nothing. raw is copied.
 func (c *Conn) Refused(raw []byte, status int, err error) {
 	now := time.Now()
-	h := &flow.HTTP{Request: &flow.RequestHead{Raw: slices.Clone(raw[:min(len(raw), maxRefused)])}}
+	h := &flow.HTTP{Request: &flow.RequestHead{Proto: flow.HTTP11, Raw: slices.Clone(raw[:min(len(raw), maxRefused)])}}
 	if status != 0 {
-		h.Response = &flow.ResponseHead{Status: status}
+		h.Response = &flow.ResponseHead{Status: status, Proto: flow.HTTP11}
 	}
 	c.mu.Lock()
 	c.flows++
