@@ -11,16 +11,31 @@ import (
 // A Conn records what happens on one client connection. Its methods may be
 // called by many goroutines.
 type Conn struct {
-	r    *Recorder
-	info *flow.Conn // as it was accepted
+	r *Recorder
 
 	mu    sync.Mutex
-	open  list  // what has not ended
-	flows int64 // that were recorded
+	info  *flow.Conn // as far as it is known
+	open  list       // what has not ended
+	flows int64      // that were recorded
 }
 
 // Conn begins to record a connection. Whoever calls it calls End.
 func (r *Recorder) Conn(info *flow.Conn) *Conn { return &Conn{r: r, info: info} }
+
+// Update says what has been found out about the connection since. Flows that
+// are not told otherwise refer to it.
+func (c *Conn) Update(info *flow.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.info = info
+}
+
+// latest returns what is known of the connection.
+func (c *Conn) latest() *flow.Conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.info
+}
 
 // An ender is a flow that has not ended. Intrusive links spare an allocation.
 type ender interface {
@@ -90,7 +105,7 @@ func (c *Conn) unfinished() []ender {
 // connection runs any more.
 func (c *Conn) End(info *flow.Conn, end flow.Connection, err error) {
 	if info == nil {
-		info = c.info
+		info = c.latest()
 	}
 	for _, e := range c.unfinished() {
 		e.abandon(err)
@@ -131,8 +146,9 @@ func (c *Conn) Refused(raw []byte, status int, err error) {
 	}
 	c.mu.Lock()
 	c.flows++
+	info := c.info
 	c.mu.Unlock()
-	f := &flow.Flow{ID: flow.NewID(now), Conn: c.info, Start: now, End: now, State: flow.Failed, Detail: h}
+	f := &flow.Flow{ID: flow.NewID(now), Conn: info, Start: now, End: now, State: flow.Failed, Detail: h}
 	if err != nil {
 		f.Err = err.Error()
 	}

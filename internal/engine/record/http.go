@@ -132,7 +132,7 @@ func (c *Conn) begin(ctx context.Context, req *exchange.Request) *live {
 	now := time.Now()
 	x := &live{Context: ctx, c: c, kept: &keptSnapshot{req: req.RequestHead}, conn: req.Conn, body: req.Body}
 	if x.conn == nil {
-		x.conn = c.info
+		x.conn = c.latest()
 	}
 	if req.Proto < flow.HTTP2 {
 		c.settle()

@@ -6,6 +6,7 @@
 // A connection is recorded like this:
 //
 //	c := recorder.Conn(info)
+//	c.Update(info)                          // as more is found out
 //	handler := c.HTTP(middleware)(upstream) // for each request: a flow
 //	m := c.Messages(info, middleware)       // or for raw TCP: one flow
 //	relay(m.Middleware())

@@ -540,11 +540,13 @@ func TestRefused(t *testing.T) {
 	r, s := newRecorder(t)
 	raw := []byte("GET / HTTP/1.1\r\nHost : x\r\n\r\n")
 	c := r.Conn(newInfo())
+	known := newInfo().With(flow.Layer{Host: "shop.example"})
+	c.Update(known)
 	c.Refused(raw, 400, errors.New("space before the colon"))
 	raw[0] = 'X'
 	fs := s.take()
 	h := fs[0].Detail.(*flow.HTTP)
-	if fs[0].State != flow.Failed || fs[0].Err != "space before the colon" || h.Request.Raw[0] != 'G' || h.Response.Status != 400 {
+	if fs[0].State != flow.Failed || fs[0].Err != "space before the colon" || fs[0].Conn != known || h.Request.Raw[0] != 'G' || h.Response.Status != 400 {
 		t.Errorf("%+v %+v", fs[0], h)
 	}
 }
