@@ -44,7 +44,7 @@ func TestStreamsAtOnce(t *testing.T) {
 		return response(200, exchange.NewBody(&endless{gone: make(chan struct{})}, -1, nil)), nil
 	}))
 	var wg sync.WaitGroup
-	const streams = 50
+	const streams = 8
 	for i := range streams {
 		wg.Go(func() {
 			req := request("POST", exchange.NewBody(&endless{gone: make(chan struct{})}, -1, nil))
