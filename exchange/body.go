@@ -31,11 +31,11 @@ type Source interface {
 type Framed interface {
 	Source
 	// Framing returns the framing bytes that stood on the wire before the
-	// payload that the last Read returned, or, when that Read returned io.EOF,
-	// the ones that ended the body, trailer section included. The slice is
-	// valid until the next Read. HTTP/1 chunked bodies are framed (RFC 9112,
-	// section 7.1).
-	Framing() []byte
+	// payload that the last Read returned, and those behind it as far as they
+	// have come. When that Read returned io.EOF, before are those that ended
+	// the body, trailer section included. The slices are valid until the next
+	// Read. HTTP/1 chunked bodies are framed (RFC 9112, section 7.1).
+	Framing() (before, after []byte)
 }
 
 // A Budget bounds the memory that all bodies together may take in [Body.Bytes].
@@ -139,12 +139,11 @@ func (b *Body) Changed() bool { return b.changed }
 // nobody changed it.
 func (b *Body) Framed() bool { return b.framed != nil }
 
-// Framing returns the source framing that belongs before the payload of the
-// last Read, or after all payload at io.EOF; see [Framed]. It is nil once the
-// body has been changed.
-func (b *Body) Framing() []byte {
+// Framing returns the source framing around the payload of the last Read; see
+// [Framed]. There is none once the body has been changed.
+func (b *Body) Framing() (before, after []byte) {
 	if b.framed == nil {
-		return nil
+		return nil, nil
 	}
 	return b.framed.Framing()
 }
@@ -272,9 +271,9 @@ func (b *Body) hold(limit int64) (*held, error) {
 		}
 		n, err := b.Read(h.p[len(h.p):cap(h.p)])
 		if b.framed != nil {
-			if fr := b.framed.Framing(); len(fr) > 0 {
-				h.marks = append(h.marks, mark{off: len(h.p), raw: append([]byte(nil), fr...)})
-			}
+			before, after := b.framed.Framing()
+			h.mark(len(h.p), before)
+			h.mark(len(h.p)+n, after)
 		}
 		h.p = h.p[:len(h.p)+n]
 		h.err = err
@@ -308,6 +307,17 @@ type held struct {
 	budget  *Budget
 	taken   int64
 	closed  atomic.Bool
+}
+
+// mark notes framing that stood before the payload at off.
+func (h *held) mark(off int, raw []byte) {
+	switch n := len(h.marks); {
+	case len(raw) == 0:
+	case n > 0 && h.marks[n-1].off == off:
+		h.marks[n-1].raw = append(h.marks[n-1].raw, raw...)
+	default:
+		h.marks = append(h.marks, mark{off: off, raw: append([]byte(nil), raw...)})
+	}
 }
 
 type mark struct {
@@ -350,13 +360,17 @@ func (h *held) Read(p []byte) (int, error) {
 	return 0, io.EOF
 }
 
-func (h *held) Framing() []byte {
-	if h.resting {
-		if f, ok := h.rest.(Framed); ok {
-			return f.Framing()
-		}
+func (h *held) Framing() (before, after []byte) {
+	if !h.resting {
+		return h.fr, nil
 	}
-	return h.fr
+	if f, ok := h.rest.(Framed); ok {
+		before, after = f.Framing()
+	}
+	if len(h.fr) > 0 { // the last of what was held stands before the first of the rest
+		before = append(h.fr[:len(h.fr):len(h.fr)], before...)
+	}
+	return before, after
 }
 
 func (h *held) Trailer() flow.Header {

@@ -50,9 +50,9 @@ func (s *chunked) Read(p []byte) (int, error) {
 	s.rest = s.rest[n:]
 	return n, nil
 }
-func (s *chunked) Close() error         { s.closed = true; return nil }
-func (s *chunked) Trailer() flow.Header { return s.trailer }
-func (s *chunked) Framing() []byte      { return s.fr }
+func (s *chunked) Close() error                    { s.closed = true; return nil }
+func (s *chunked) Trailer() flow.Header            { return s.trailer }
+func (s *chunked) Framing() (before, after []byte) { return s.fr, nil }
 
 func chunks() *chunked {
 	return &chunked{
@@ -70,8 +70,10 @@ func onTheWire(t interface{ Fatal(...any) }, b *exchange.Body, size int) (sent, 
 	buf := make([]byte, size)
 	for {
 		n, err := b.Read(buf)
-		w.Write(b.Framing())
+		before, after := b.Framing()
+		w.Write(before)
 		w.Write(buf[:n])
+		w.Write(after)
 		p.Write(buf[:n])
 		if err == io.EOF {
 			return w.String(), p.String()

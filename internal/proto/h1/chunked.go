@@ -32,7 +32,7 @@ func (p *payload) readChunked(b []byte) (int, error) {
 		case chunkData:
 			n, err := p.take(b, p.left)
 			if p.left -= int64(n); p.left == 0 {
-				p.chunk = chunkEnd
+				p.endChunk()
 			}
 			return n, unexpected(err)
 		case chunkEnd:
@@ -85,6 +85,43 @@ func (p *payload) size() error {
 	return nil
 }
 
+// crlfBytes ends a chunk's data.
+const crlfBytes = "\r\n"
+
+// endChunk takes the line end behind a chunk's data if it is there already, so
+// that it goes on with them.
+func (p *payload) endChunk() {
+	p.chunk = chunkEnd
+	if b := p.in.bytes(); len(b) >= 2 && b[0] == '\r' && b[1] == '\n' {
+		p.after = []byte(crlfBytes)
+		p.in.use(2)
+		p.chunk = chunkStart
+	}
+}
+
+// bufferedChunk is Buffered: what is there of the chunk, or of the next one if
+// its size is; the last one counts once all of it is there.
+func (p *payload) bufferedChunk() int {
+	b := p.in.bytes()
+	if p.chunk == chunkData {
+		return int(min(p.left, int64(len(b))))
+	}
+	if p.chunk == chunkEnd {
+		if len(b) < 2 {
+			return 0
+		}
+		b = b[2:]
+	}
+	size := bytes.IndexByte(b, '\n') + 1
+	switch {
+	case p.chunk == chunkTrailer || size == 0 || size == len(b):
+		return 0
+	case b[0] == '0' && !bytes.Contains(b[size-2:], []byte("\r\n\r\n")):
+		return 0
+	}
+	return len(b) - size
+}
+
 // crlf reads the line end behind a chunk's data.
 func (p *payload) crlf() error {
 	for p.in.buffered() < 2 {
@@ -98,7 +135,7 @@ func (p *payload) crlf() error {
 	if b := p.in.bytes(); b[0] != '\r' || b[1] != '\n' {
 		return malformed("chunk", "its data is not followed by CRLF")
 	}
-	p.frame = append(p.frame, '\r', '\n')
+	p.frame = append(p.frame, crlfBytes...)
 	p.in.use(2)
 	return nil
 }

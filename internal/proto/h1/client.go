@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"sync"
 	"time"
 
@@ -87,7 +88,7 @@ func (c *Client) Exchange(ctx context.Context, req *exchange.Request) (*exchange
 		if c.in.err != nil {
 			return nil, fmt.Errorf("send request: %w", c.in.err)
 		}
-		return nil, errors.New("h1: internal error: an exchange on a connection that can carry none")
+		return nil, fmt.Errorf("the connection to the server carries no further request: %w", io.EOF)
 	}
 	c.hook(ctx)
 	r := &reply{c: c, req: req}
@@ -166,6 +167,9 @@ func (r *reply) send() error {
 	if h.Proto > flow.HTTP11 {
 		h.Proto = flow.HTTP11
 	}
+	if h.Header.HasToken("Connection", "close") || h.Proto == flow.HTTP10 && !h.Header.HasToken("Connection", "keep-alive") {
+		c.last = true
+	}
 	if x := req.Received; x != nil && x.Raw != nil && x.Proto <= flow.HTTP11 && h.Equal(x) {
 		p.head = x.Raw
 	} else {
@@ -226,13 +230,29 @@ func (c *Client) readHead(h *flow.ResponseHead) (framing, error) {
 		if c.in.buffered() > c.o.Limits.head() {
 			return framing{}, malformed("head", "longer than the limit of %d bytes", c.o.Limits.head())
 		}
-		c.in.arm()
-		if err := c.in.fill(); err != nil {
+		if err := c.fill(c.under); err != nil {
 			if c.in.buffered() > 0 {
 				err = unexpected(err)
 			}
 			return framing{}, fmt.Errorf("await response: %w", err)
 		}
+	}
+}
+
+// fill waits for more from the server. While an upload is moving, a silent
+// server is not idle.
+func (c *Client) fill(r *reply) error {
+	for {
+		var before int64
+		if r.up != nil {
+			before = r.up.moved.Load()
+		}
+		c.in.arm()
+		err := c.in.fill()
+		if err == nil || !isTimeout(err) || r.up == nil || r.up.moved.Load() == before {
+			return err
+		}
+		c.in.disarm()
 	}
 }
 
@@ -262,6 +282,9 @@ func (r *reply) begin(f framing) {
 		r.body.Reset(&end{r: r, payload: &r.src}, n, c.o.Budget)
 	}
 	r.resp.ResponseHead, r.resp.Received, r.resp.Body = r.received, &r.received, &r.body
+	if f.repeated {
+		r.resp.Header.Set("Content-Length", strconv.FormatInt(f.length, 10))
+	}
 }
 
 // takeover relays raw bytes both ways until both sides have ended.
@@ -281,7 +304,7 @@ func (c *Client) Wait(ctx context.Context) error {
 	poked := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(poked)
-		_ = c.conn.SetReadDeadline(past) // ends the read, as a closed conn does
+		c.in.interrupt()
 	})
 	err := c.in.fillQuietly()
 	if !stop() {

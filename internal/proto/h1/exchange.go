@@ -23,13 +23,6 @@ type exch struct {
 	final    bool // the final response's head has been written
 }
 
-// drainMax is how much of a request that nobody wanted is read so that the
-// connection can go on.
-const drainMax = 256 << 10
-
-// drainTime bounds that reading.
-const drainTime = 5 * time.Second
-
 // perform carries one exchange out. again reports whether the connection can
 // carry another.
 func (x *exch) perform(ctx context.Context, f framing) (again bool, err error) {
@@ -106,7 +99,9 @@ func (x *exch) respond(ctx context.Context, resp *exchange.Response) (again bool
 	p, again := x.plan(resp)
 	if err := send(x.s.conn, p, resp.Body); err != nil {
 		x.body.Close()
-		return false, x.sendError(ctx, err)
+		err = x.sendError(ctx, err)
+		x.s.watch.cancel(err) // nobody wants the rest of the response
+		return false, err
 	}
 	if err := resp.Body.Close(); err != nil { // waits for an upload under way
 		return false, err
@@ -128,6 +123,10 @@ func (x *exch) plan(resp *exchange.Response) (p plan, again bool) {
 	persists := x.f.persists() && !x.s.stopping()
 	if x.received.Method == "HEAD" || bodyless(h.Status) {
 		p.mode = modeNone
+		if resp.Received == nil && h.Status != 304 && bodyless(h.Status) { // RFC 9110, section 8.6
+			h.Header.Del("Content-Length")
+			h.Header.Del("Transfer-Encoding")
+		}
 	} else {
 		h.Header, p = frameBody(h.Header, resp.Body, resp.Received != nil, x.f.v10)
 		if p.mode == modeChunked && x.f.v10 && !p.framed {
@@ -161,26 +160,12 @@ func (x *exch) finishRequest(again bool) bool {
 	if x.f.expect && !x.src.got {
 		return false // it was never asked for, and may not come
 	}
-	if x.src.closed.Swap(false) {
-		again = false // given up by who was uploading it
-		x.src.err = nil
+	if x.src.closed.Swap(false) && x.src.err == io.ErrClosedPipe {
+		x.src.err = nil // given up: by who replaced it, or who was uploading it
 	}
-	_ = x.s.conn.SetReadDeadline(time.Now().Add(drainTime)) // the reads below fail if the conn is gone
-	x.s.in.armed = time.Now().Add(drainTime)
+	x.s.in.deadline(time.Now().Add(drainTime))
 	defer x.s.in.disarm()
-	lent := copies.Get().(*[copySize]byte)
-	defer copies.Put(lent)
-	for left := drainMax; left > 0; {
-		n, err := x.src.Read(lent[:])
-		if err == io.EOF {
-			return again
-		}
-		if err != nil {
-			return false
-		}
-		left -= n
-	}
-	return false
+	return x.src.drain() && again
 }
 
 // takeover hands the connection to who answered 101 or CONNECT.

@@ -9,6 +9,7 @@ import (
 // A framing is what a head says of how its message and its connection go on.
 type framing struct {
 	length    int64 // Content-Length, -1 if there is none
+	repeated  bool  // Content-Length is said more than once, with one value
 	chunked   bool
 	coded     bool // there is a Transfer-Encoding
 	v10       bool // HTTP/1.0
@@ -79,8 +80,11 @@ func (f *framing) contentLength(v string) error {
 		if !ok {
 			return malformed("Content-Length", "%q is not a length", cut(t))
 		}
-		if f.length >= 0 && f.length != n {
-			return malformed("Content-Length", "both %d and %d are said", f.length, n)
+		if f.length >= 0 {
+			if f.length != n {
+				return malformed("Content-Length", "both %d and %d are said", f.length, n)
+			}
+			f.repeated = true
 		}
 		f.length = n
 	}
@@ -151,9 +155,15 @@ func (f *framing) check() error {
 	return nil
 }
 
+// checkRequest is check for requests. A length that is said twice would have to
+// be forwarded once (RFC 9110, section 8.6): requests are not rewritten, so it is
+// refused. Responses are, since some servers do that by mistake.
 func (f *framing) checkRequest(h *flow.RequestHead) error {
 	if err := f.check(); err != nil {
 		return err
+	}
+	if f.repeated {
+		return malformed("Content-Length", "is said more than once")
 	}
 	if f.hosts > 1 {
 		return malformed("Host", "stands %d times", f.hosts)

@@ -116,9 +116,12 @@ func parseResponse(raw []byte, l Limits, h *flow.ResponseHead) (framing, error) 
 	if err := whole(raw, l); err != nil {
 		return framing{}, err
 	}
+	if leading(raw) > 0 {
+		return framing{}, malformed("status line", "is preceded by an empty line")
+	}
 	var s string
 	h.Raw, s = keep(raw)
-	first, rest := line(s[leading(raw):])
+	first, rest := line(s)
 	if err := statusLine(first, h); err != nil {
 		return framing{}, err
 	}
@@ -138,7 +141,7 @@ func parseResponse(raw []byte, l Limits, h *flow.ResponseHead) (framing, error) 
 // whole checks that raw is exactly one head within its limit.
 func whole(raw []byte, l Limits) error {
 	if len(raw) > l.head() {
-		return malformedStatus(431, "head", "longer than the limit of %d bytes", l.head())
+		return tooLong(raw, l)
 	}
 	end, _, err := headEnd(raw, 0)
 	if err != nil {
@@ -148,6 +151,15 @@ func whole(raw []byte, l Limits) error {
 		return malformed("head", "does not end with its first empty line")
 	}
 	return nil
+}
+
+// tooLong says which part of a head is.
+func tooLong(raw []byte, l Limits) error {
+	start := leading(raw)
+	if i := bytes.IndexByte(raw[start:], '\n'); i < 0 || start+i >= l.head() {
+		return malformedStatus(414, "start line", "longer than the limit of %d bytes for a head", l.head())
+	}
+	return malformedStatus(431, "head", "longer than the limit of %d bytes", l.head())
 }
 
 // requestLine parses method SP target SP version (RFC 9112, section 3).
@@ -167,9 +179,32 @@ func requestLine(s string, h *flow.RequestHead) error {
 		return malformed("request line", "no target between single spaces in %q", cut(s))
 	}
 	h.Target = s[:i]
+	if !isTarget(h) {
+		return malformed("request line", "the target %q has none of the forms there are", cut(h.Target))
+	}
 	var err error
 	h.Proto, err = version(s[i+1:], "request line")
 	return err
+}
+
+// isTarget reports whether the target has one of the four forms (RFC 9112,
+// section 3.2): origin, asterisk, authority for CONNECT, or absolute.
+func isTarget(h *flow.RequestHead) bool {
+	t := h.Target
+	if t[0] == '/' || t == "*" || h.Method == "CONNECT" {
+		return true
+	}
+	for i := range len(t) {
+		c := t[i] | 0x20
+		letter := 'a' <= c && c <= 'z'
+		if t[i] == ':' {
+			return i > 0
+		}
+		if !letter && (i == 0 || !isToken[t[i]]) {
+			return false
+		}
+	}
+	return false
 }
 
 // statusLine parses version SP 3DIGIT SP [reason]. The space behind the status

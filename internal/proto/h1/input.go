@@ -32,6 +32,9 @@ type input struct {
 	idle   time.Duration // bounds each wait of a body or a response; 0 is none
 	armed  time.Time     // when a deadline for that was last set
 	slight [64]byte      // what is read into while quiet
+
+	mu      sync.Mutex
+	stopped bool // no read may wait any more
 }
 
 func newInput(c net.Conn, prefix []byte) *input {
@@ -140,14 +143,36 @@ func (in *input) arm() {
 	}
 	if now := time.Now(); now.Sub(in.armed) > in.idle/16 {
 		in.armed = now
-		_ = in.conn.SetReadDeadline(now.Add(in.idle)) // the read that follows fails if the conn is gone
+		in.deadline(now.Add(in.idle))
 	}
 }
 
 // disarm takes every deadline off.
 func (in *input) disarm() {
 	in.armed = time.Time{}
-	_ = in.conn.SetReadDeadline(time.Time{}) // likewise
+	in.deadline(time.Time{})
+}
+
+// deadline bounds reads, unless they have been stopped. A conn that is gone
+// takes none, and fails the read.
+func (in *input) deadline(t time.Time) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if !in.stopped {
+		_ = in.conn.SetReadDeadline(t)
+	}
+}
+
+// interrupt ends a read under way. It may be called by any goroutine.
+func (in *input) interrupt() { in.deadline(past) }
+
+// stop ends the read under way and all that follow. It may be called by any
+// goroutine.
+func (in *input) stop() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.stopped = true
+	_ = in.conn.SetDeadline(past)
 }
 
 func isTimeout(err error) bool {

@@ -3,6 +3,7 @@ package h1
 import (
 	"io"
 	"sync/atomic"
+	"time"
 
 	"transom/exchange"
 	"transom/flow"
@@ -26,6 +27,7 @@ type payload struct {
 	left    int64 // of the body, or of the chunk
 	chunk   chunkState
 	frame   []byte // source framing before what the last Read returned; reused
+	after   []byte // and behind it
 	lines   int    // of the trailer section
 	limits  Limits
 	trailer flow.Header
@@ -53,7 +55,7 @@ func (p *payload) done() bool { return p.err == io.EOF }
 
 // Read implements io.Reader. It never waits for more than one byte.
 func (p *payload) Read(b []byte) (int, error) {
-	p.frame = p.frame[:0]
+	p.frame, p.after = p.frame[:0], nil
 	if p.err != nil {
 		return 0, p.err
 	}
@@ -142,21 +144,47 @@ func (p *payload) readError(err error) error {
 // Close implements io.Closer: a read under way ends.
 func (p *payload) Close() error {
 	if !p.closed.Swap(true) && p.in != nil {
-		return p.in.conn.SetReadDeadline(past)
+		p.in.interrupt()
 	}
 	return nil
+}
+
+// drainMax is how much of a body that nobody wants is read so that the
+// connection can go on.
+const drainMax = 256 << 10
+
+// drainTime bounds that reading.
+const drainTime = 5 * time.Second
+
+// drain reads to the end of the body, if that is not far. The caller has set a
+// deadline.
+func (p *payload) drain() bool {
+	p.in.armed = time.Now().Add(drainTime) // keeps that deadline
+	lent := copies.Get().(*[copySize]byte)
+	defer copies.Put(lent)
+	for left := drainMax; left > 0; {
+		n, err := p.Read(lent[:])
+		if err != nil {
+			return err == io.EOF
+		}
+		left -= n
+	}
+	return false
 }
 
 // Trailer implements exchange.Source.
 func (p *payload) Trailer() flow.Header { return p.trailer }
 
 // Framing implements exchange.Framed.
-func (p *payload) Framing() []byte { return p.frame }
+func (p *payload) Framing() (before, after []byte) { return p.frame, p.after }
 
 // Buffered tells a Body what it can read without waiting.
 func (p *payload) Buffered() int {
-	if p.err != nil || p.in == nil {
+	switch {
+	case p.err != nil || p.in == nil:
 		return 0
+	case p.mode == modeChunked:
+		return p.bufferedChunk()
 	}
 	return p.in.buffered()
 }

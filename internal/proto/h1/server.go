@@ -83,10 +83,14 @@ func (s *Server) Serve(ctx context.Context) error {
 	// The context is not cancelled on return: the connections on both sides
 	// may be somebody else's from then on. The caller ends its own.
 	ctx, cancel := context.WithCancelCause(ctx)
+	defer context.AfterFunc(ctx, s.in.stop)()
 	s.watch.init(s.in, s.o.QuietAfter, cancel)
 	defer s.in.release()
 	for {
 		raw, err := s.readHead()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		if err != nil {
 			return s.ended(err)
 		}
@@ -110,7 +114,7 @@ func (s *Server) Serve(ctx context.Context) error {
 
 // ended makes an orderly end of what is one.
 func (s *Server) ended(err error) error {
-	if err == errDrained || err == io.EOF && s.in.buffered() == 0 {
+	if err == errDrained || errors.Is(err, io.ErrUnexpectedEOF) && leading(s.in.bytes()) == s.in.buffered() {
 		return nil
 	}
 	var bad *MalformedError
@@ -176,7 +180,7 @@ func (s *Server) Interrupt(err error) {
 func (s *Server) pokeLocked(err error) {
 	if s.idle && s.poked == nil {
 		s.poked = err
-		_ = s.conn.SetReadDeadline(past) // a closed conn ends the wait as well
+		s.in.interrupt()
 	}
 }
 
@@ -202,7 +206,7 @@ func (s *Server) readHead() ([]byte, error) {
 			return s.in.bytes()[:end], nil
 		}
 		if s.in.buffered() > s.o.Limits.head() {
-			return nil, malformedStatus(431, "head", "longer than the limit of %d bytes", s.o.Limits.head())
+			return nil, tooLong(s.in.bytes(), s.o.Limits)
 		}
 		if !bounded {
 			bounded = true
@@ -219,7 +223,7 @@ func (s *Server) readHead() ([]byte, error) {
 func (s *Server) boundHead() {
 	s.in.disarm()
 	if s.o.HeadTimeout > 0 {
-		_ = s.conn.SetReadDeadline(time.Now().Add(s.o.HeadTimeout)) // the read that follows fails if the conn is gone
+		s.in.deadline(time.Now().Add(s.o.HeadTimeout))
 	}
 }
 
@@ -234,7 +238,7 @@ func (s *Server) stopping() bool {
 func (s *Server) awaitRequest() error {
 	err := s.wait(s.o.QuietAfter, s.in.fill)
 	if !isTimeout(err) {
-		return err
+		return unexpected(err)
 	}
 	s.in.release()
 	stop := func() {}
@@ -249,7 +253,7 @@ func (s *Server) awaitRequest() error {
 	if poked := s.setBusy(); err != nil && poked != nil {
 		return poked
 	}
-	return err
+	return unexpected(err)
 }
 
 // wait reads once, for at most d; Drain and Interrupt end it.
@@ -275,7 +279,7 @@ func (s *Server) setIdle(d time.Duration) error {
 	if d > 0 {
 		end = time.Now().Add(d)
 	}
-	_ = s.conn.SetReadDeadline(end) // the read that follows fails if the conn is gone
+	s.in.deadline(end)
 	s.in.armed = time.Time{}
 	s.idle, s.poked = true, nil
 	return nil
@@ -288,7 +292,7 @@ func (s *Server) setBusy() error {
 	defer s.mu.Unlock()
 	s.idle = false
 	if s.poked != nil {
-		_ = s.conn.SetReadDeadline(time.Time{}) // likewise
+		s.in.disarm()
 	}
 	return s.poked
 }

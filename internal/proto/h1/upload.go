@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"transom/exchange"
 	"transom/flow"
@@ -11,25 +13,25 @@ import (
 
 // An upload sends a request body while the response is awaited and read.
 type upload struct {
-	done chan struct{}
-	err  error // valid once done is closed
+	done  chan struct{}
+	err   error        // valid once done is closed
+	moved atomic.Int64 // bytes that the server has taken
 }
 
 // newUpload begins to send body as p says. Whoever ends the exchange waits for
 // done.
 func newUpload(c *Client, p plan, body *exchange.Body) *upload {
 	u := &upload{done: make(chan struct{})}
+	p.moved = &u.moved
 	go func() {
-		defer close(u.done)
 		u.err = send(c.conn, p, body)
 		var w *writeError
 		switch {
 		case u.err == nil, errors.As(u.err, &w): // the server says what it thinks of it
-		case errors.Is(u.err, io.ErrUnexpectedEOF):
-			_ = closeWrite(c.conn) // it was cut short for us, so it is for the server
-		default:
+		default: // it was cut short for us, so it is for the server
 			c.abort(u.err)
 		}
+		close(u.done)
 		c.uploaded()
 	}()
 	return u
@@ -40,7 +42,7 @@ func (c *Client) uploaded() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.settle {
-		_ = c.conn.SetReadDeadline(past) // a closed conn ends the read as well
+		c.in.interrupt()
 	}
 }
 
@@ -50,26 +52,33 @@ func (c *Client) settleUpload(r *reply) {
 	c.mu.Lock()
 	c.settle = true
 	c.mu.Unlock()
-	c.in.disarm()
-	for c.in.err == nil && c.in.buffered() == 0 {
-		select {
-		case <-r.up.done:
-		default:
-			if err := c.in.fillQuietly(); err != nil && isTimeout(err) {
-				<-r.up.done // woken
-			}
-			continue
+	for going := true; going && !r.up.ended(); {
+		moved := r.up.moved.Load()
+		c.in.arm()
+		if r.up.ended() {
+			break // the deadline that was to wake us may have been taken off
 		}
-		break
+		err := c.in.fill()
+		going = isTimeout(err) && r.up.moved.Load() != moved
 	}
-	if c.in.err != nil {
+	if !r.up.ended() { // the server has ended the connection, or takes no more
+		c.conn.Close()
 		r.req.Body.Close()
+		<-r.up.done
 	}
-	<-r.up.done
 	c.mu.Lock()
 	c.settle = false
 	c.mu.Unlock()
 	c.in.disarm()
+}
+
+func (u *upload) ended() bool {
+	select {
+	case <-u.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // An end is a response body that tells its reply when it is over.
@@ -77,13 +86,16 @@ type end struct {
 	*payload // nil if there is no body
 	r        *reply
 	once     sync.Once
+	reading  atomic.Bool
 }
 
 func (e *end) Read(b []byte) (int, error) {
 	if e.payload == nil {
 		return 0, io.EOF
 	}
+	e.reading.Store(true)
 	n, err := e.payload.Read(b)
+	e.reading.Store(false)
 	if err != nil && err != io.EOF {
 		if a := e.r.c.abortion(); a != nil {
 			err = a
@@ -92,9 +104,9 @@ func (e *end) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Close ends the exchange. A body that was not read to its end takes the
-// connection with it; else the next exchange can begin, once the request has
-// been uploaded whole.
+// Close ends the exchange. Of a body that was not read to its end, a little is
+// read; more takes the connection with it. Else the next exchange can begin,
+// once the request has been uploaded whole.
 func (e *end) Close() error {
 	e.once.Do(e.finish)
 	return nil
@@ -103,7 +115,7 @@ func (e *end) Close() error {
 func (e *end) finish() {
 	r := e.r
 	c := r.c
-	whole := e.payload == nil || e.payload.done()
+	whole := e.payload == nil || e.payload.done() || e.drain()
 	if !whole {
 		c.last = true
 		c.conn.Close()
@@ -113,6 +125,17 @@ func (e *end) finish() {
 	}
 	c.in.release()
 	c.under = nil
+}
+
+// drain reads what is left of a body that nobody wants, if it is little.
+func (e *end) drain() bool {
+	c, p := e.r.c, e.payload
+	if c.last || e.reading.Load() || p.mode == modeLength && p.left > drainMax {
+		return false
+	}
+	c.in.deadline(time.Now().Add(drainTime))
+	defer c.in.disarm()
+	return p.drain()
 }
 
 // settleUpload waits for the upload, or ends it if it has no sense any more.
@@ -148,9 +171,9 @@ func (e *end) Trailer() flow.Header {
 }
 
 // Framing implements exchange.Framed.
-func (e *end) Framing() []byte {
+func (e *end) Framing() (before, after []byte) {
 	if e.payload == nil {
-		return nil
+		return nil, nil
 	}
 	return e.payload.Framing()
 }

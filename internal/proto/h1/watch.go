@@ -78,7 +78,7 @@ func (w *watch) stop() error {
 	w.done = nil
 	w.mu.Unlock()
 	if done != nil {
-		_ = w.in.conn.SetReadDeadline(past) // ends the read, as a closed conn does
+		w.in.interrupt()
 		<-done
 		w.in.disarm()
 	}

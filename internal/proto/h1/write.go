@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"sync/atomic"
 
 	"transom/exchange"
 	"transom/flow"
@@ -14,8 +15,9 @@ import (
 type plan struct {
 	head   []byte
 	mode   mode
-	framed bool  // send the framing that the body came in
-	length int64 // for modeLength
+	framed bool          // send the framing that the body came in
+	length int64         // for modeLength
+	moved  *atomic.Int64 // counts what was written; nil for nobody
 }
 
 // frameBody decides how a body is told apart from what follows, and returns the
@@ -154,11 +156,13 @@ func (s *sender) run() error {
 	for {
 		room := s.buf[s.n:]
 		if s.plan.mode == modeChunked {
-			room = room[frameRoom:]
+			room = room[frameRoom : len(room)-len(crlfBytes)]
 		}
 		n, err := s.body.Read(room)
-		if e := s.frame(room[:n], err); e != nil {
-			return e
+		if n > 0 || err == io.EOF { // framing that is malformed goes nowhere
+			if e := s.frame(room[:n], err); e != nil {
+				return e
+			}
 		}
 		if err == io.EOF {
 			if s.plan.mode == modeLength && s.left > 0 {
@@ -191,14 +195,20 @@ func (s *sender) frame(payload []byte, err error) error {
 		}
 	case modeChunked:
 		var own [frameRoom]byte
-		fr := s.body.Framing()
+		fr, after := s.body.Framing()
 		if !s.plan.framed {
-			fr = s.chunk(own[:0], len(payload), err == io.EOF)
+			fr, after = s.chunk(own[:0], len(payload), err == io.EOF), nil
 		}
 		if len(fr) > frameRoom {
-			return s.frameAlone(fr, payload)
+			if err := s.frameAlone(fr, payload); err != nil {
+				return err
+			}
+		} else {
+			s.n += copy(s.buf[s.n:], fr)
+			s.n += copy(s.buf[s.n:], payload)
 		}
-		s.n += copy(s.buf[s.n:], fr)
+		s.n += copy(s.buf[s.n:], after) // room was left for it
+		return nil
 	}
 	s.n += copy(s.buf[s.n:], payload) // nothing moves if it is there already
 	return nil
@@ -235,6 +245,9 @@ func (s *sender) chunk(b []byte, n int, last bool) []byte {
 
 func (s *sender) flush() error {
 	err := write(s.c, s.buf[:s.n])
+	if s.plan.moved != nil {
+		s.plan.moved.Add(int64(s.n))
+	}
 	s.n = 0
 	return err
 }
