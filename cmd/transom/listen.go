@@ -3,12 +3,10 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"os"
-	"os/signal"
 	"sync"
 	"syscall"
 
@@ -110,7 +108,7 @@ func (f *listenFlags) run(ctx context.Context, stdout, stderr io.Writer) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, closeLog()) }()
-	p.Store = store.NewMemory(store.MemoryOptions{MaxBytes: int64(f.storeMax), BodyLimit: int64(f.bodyLimit)})
+	p.Store = store.NewMemory(f.store())
 	defer p.Store.Close()
 	p.Host, err = platform.Here(p.Log)
 	if err != nil {
@@ -130,7 +128,7 @@ func (f *listenFlags) serve(ctx context.Context, p *transom.Proxy, out, stderr i
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := handleSignals(cancel, p, stderr)
-	defer stop()
+	defer stop.close()
 
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWatching()
@@ -149,39 +147,13 @@ func (f *listenFlags) serve(ctx context.Context, p *transom.Proxy, out, stderr i
 	}
 	err := p.Run(ctx)
 	p.Close()
-	wg.Wait()
+	if !waitFor(&wg, stop.ended) {
+		return err // who reads our output doesn't, and was told to end twice
+	}
 	if errors.Is(shown, syscall.EPIPE) {
 		shown = nil // whoever read our output has seen enough
 	}
 	return errors.Join(err, shown)
-}
-
-// handleSignals lets the first SIGINT or SIGTERM drain and the second end.
-func handleSignals(drain func(), p *transom.Proxy, stderr io.Writer) (stop func()) {
-	ch := make(chan os.Signal, 2)
-	signal.Notify(ch, os.Interrupt, syscall.SIGTERM)
-	quit, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		for n := 0; ; n++ {
-			select {
-			case <-ch:
-			case <-quit:
-				return
-			}
-			if n == 0 {
-				fmt.Fprintln(stderr, "transom: stopping: open connections may finish; interrupt again to end at once")
-				drain()
-			} else {
-				p.End()
-			}
-		}
-	}()
-	return func() {
-		signal.Stop(ch)
-		close(quit)
-		<-done
-	}
 }
 
 func (f *listenFlags) captures() ([]capture.Capture, error) {
@@ -254,10 +226,20 @@ func (f *listenFlags) authority(p *transom.Proxy) (done func() error, err error)
 	}
 	file, err := os.OpenFile(f.keylog, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("--keylog: %w", err)
+		return nil, usagef("--keylog: %w", err)
 	}
 	p.KeyLog = file
 	return file.Close, nil
+}
+
+// store is how much is kept. For the options 0 is the default, for a person it
+// is nothing.
+func (f *listenFlags) store() store.MemoryOptions {
+	o := store.MemoryOptions{MaxBytes: int64(f.storeMax), BodyLimit: int64(f.bodyLimit)}
+	if o.BodyLimit == 0 {
+		o.BodyLimit = -1
+	}
+	return o
 }
 
 func (f *listenFlags) output(stdout io.Writer) (out io.Writer, done func() error, err error) {

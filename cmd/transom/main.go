@@ -107,6 +107,7 @@ and carries them on.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          noArguments,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.AddCommand(listenCommand(), demoCommand(), caCommand(), versionCommand())
 	return root

@@ -57,7 +57,7 @@ func (x *explicit) Exchange(ctx context.Context, req *exchange.Request) (*exchan
 	}
 	authority, path, ok := absolute(req.Target)
 	if !ok {
-		return x.s.p.Direct.Exchange(ctx, req)
+		return x.landing(ctx, req)
 	}
 	host, port, err := splitAuthority(authority, "80")
 	if err != nil {
@@ -116,12 +116,17 @@ func (x *explicit) failed(ctx context.Context, req *exchange.Request, err error)
 		if _, path, ok := absolute(req.Target); ok {
 			req.Target = path
 		}
-		return x.s.p.Direct.Exchange(ctx, req)
+		return x.landing(ctx, req)
 	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	return badGateway("can't connect to " + x.authority(req) + ": " + err.Error()), nil
+}
+
+// landing answers what is meant for us, on the record.
+func (x *explicit) landing(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
+	return x.s.rec.HTTP(nil)(x.s.p.Direct).Exchange(ctx, req)
 }
 
 func (x *explicit) authority(req *exchange.Request) string {

@@ -18,9 +18,9 @@ func (s *session) serveHTTP(ctx context.Context) error {
 	if err := s.up.Ready(ctx); err != nil {
 		return serverError(err)
 	}
-	s.info = s.info.WithServer(s.up.Leg())
+	s.learned(s.info.WithServer(s.up.Leg()))
 	d := &decider{policy: s.p.Policy, base: s.info}
-	s.info = s.info.With(flow.Layer{Proto: "http/1.1"})
+	s.learned(s.info.With(flow.Layer{Proto: "http/1.1"}))
 	srv := s.server(s.chain(s.up), d.decide)
 	srv.o.Quiet = func() func() { return s.watchServer(ctx, srv.h) }
 	err := srv.run(ctx, s)
@@ -30,7 +30,7 @@ func (s *session) serveHTTP(ctx context.Context) error {
 		if d.verdict.Action == policy.Block {
 			return s.blocked(d.verdict)
 		}
-		s.info = d.info
+		s.learned(d.info)
 		if d.verdict.Action == policy.Record {
 			return s.messages(ctx, d.verdict)
 		}

@@ -92,7 +92,7 @@ func (s *session) layers(ctx context.Context, v policy.Verdict) error {
 		if layer.Proto == "http/1.1" && v.Action == policy.Inspect {
 			return s.serveHTTP(ctx)
 		}
-		s.info = s.info.With(layer)
+		s.learned(s.info.With(layer))
 		if w := s.p.Policy.Decide(s.info); w.Action > v.Action {
 			v = w
 		}
@@ -108,6 +108,12 @@ func (s *session) layers(ctx context.Context, v policy.Verdict) error {
 			return err
 		}
 	}
+}
+
+// learned takes a new state of what is known of the connection.
+func (s *session) learned(info *flow.Conn) {
+	s.info = info
+	s.rec.Update(info)
 }
 
 // dial begins to connect to where the client meant to go.
@@ -188,7 +194,7 @@ func (s *session) sides(ctx context.Context) (client, server relay.Side, err err
 	if err := s.up.Ready(ctx); err != nil {
 		return client, server, serverError(err)
 	}
-	s.info = s.info.WithServer(s.up.Leg())
+	s.learned(s.info.WithServer(s.up.Leg()))
 	c, early := s.up.Take()
 	client = relay.Side{Conn: s.c, Prefix: s.prefix}
 	s.prefix = nil

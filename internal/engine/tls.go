@@ -20,7 +20,7 @@ func (s *session) terminate(ctx context.Context) (done bool, err error) {
 		return true, s.pass(ctx, "can't be decrypted: "+err.Error())
 	}
 	server, like, err := s.up.Handshake(ctx, s.hello)
-	s.info = s.info.WithServer(s.up.Leg())
+	s.learned(s.info.WithServer(s.up.Leg()))
 	if err != nil {
 		return s.serverTLSFailed(ctx, err)
 	}
@@ -56,6 +56,7 @@ func speaks(p string) bool {
 
 // accept answers the client's hello and goes one layer further in.
 func (s *session) accept(ctx context.Context, o tlsterm.Options) error {
+	o.Name = s.info.Host
 	hctx, cancel := withTimeout(ctx, s.e.Timeouts.Handshake)
 	defer cancel()
 	c, agreed, err := tlsterm.Accept(hctx, s.c, s.prefix, s.hello, o)
@@ -65,7 +66,7 @@ func (s *session) accept(ctx context.Context, o tlsterm.Options) error {
 		return &endError{reason: tlsterm.Reason(err), how: flow.FIN, client: how, err: err}
 	}
 	s.c, s.prefix = c, nil
-	s.info = s.info.Agreed(agreed)
+	s.learned(s.info.Agreed(agreed))
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package tlsterm
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -19,6 +20,7 @@ import (
 type Options struct {
 	Issuer ca.Issuer  // mints the certificate; required
 	Dst    netip.Addr // where the client meant to go, for the certificate
+	Name   string     // what it is called, for a client whose hello does not say; "" if unknown
 
 	// Server is what was agreed with the real server, as Connect returned it:
 	// its version is the highest for the client, its protocol the only one. Nil
@@ -73,7 +75,7 @@ func (o *Options) config(ctx context.Context, hello *sniff.Hello) (*tls.Config, 
 		}
 	}
 	cert, err := o.Issuer.Issue(ctx, ca.Leaf{
-		Name: hello.TLS.ServerName, Addr: o.Dst, Like: o.like(), Untrusted: o.Untrusted,
+		Name: cmp.Or(hello.TLS.ServerName, o.Name), Addr: o.Dst, Like: o.like(), Untrusted: o.Untrusted,
 		RSA: !takesECDSA(hello, version(hello, high)),
 	})
 	if err != nil {

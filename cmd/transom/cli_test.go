@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"transom/capture"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// TestCommandLine runs command lines that start nothing, and holds what they
+// say to testdata/cli.txt.
+func TestCommandLine(t *testing.T) {
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	lines := [][]string{
+		{},
+		{"version", "x"},
+		{"nonsense"},
+		{"ca"},
+		{"ca", "export", "--format", "png"},
+		{"listen"},
+		{"listen", "extra"},
+		{"listen", "--nonsense"},
+		{"listen", "--mode", "socks5"},
+		{"listen", "--mode", "transparent@"},
+		{"listen", "--mode", "transparent@::1:80"},
+		{"listen", "--mode", "transparent@host:80"},
+		{"listen", "--mode", "transparent@70000"},
+		{"listen", "-T", "-p", "banana"},
+		{"listen", "-T", "--ignore-hosts", "a(b"},
+		{"listen", "-T", "--flow-detail", "7"},
+		{"listen", "-T", "--on-upstream-tls-failure", "shrug"},
+		{"listen", "-T", "--upstream-ca", "/does/not/exist"},
+		{"listen", "-T", "--store-max", "lots"},
+		{"listen", "-T", "-o", "/does/not/exist/f"},
+		{"listen", "-T", "--keylog", "/does/not/exist/f"},
+	}
+	var all bytes.Buffer
+	for _, args := range lines {
+		var out, errs bytes.Buffer
+		code := run(t.Context(), args, nil, &out, &errs)
+		all.WriteString("$ " + strings.Join(append([]string{"transom"}, args...), " ") + "\n")
+		all.Write(out.Bytes())
+		all.Write(errs.Bytes())
+		all.WriteString("exit " + string(rune('0'+code)) + "\n\n")
+	}
+	golden(t, "cli.txt", all.Bytes())
+}
+
+// TestHelp holds the help texts to testdata/help.txt: they are promises.
+func TestHelp(t *testing.T) {
+	var all bytes.Buffer
+	for _, args := range [][]string{{"listen"}, {"demo"}, {"ca", "show"}, {"ca", "export"}} {
+		all.WriteString("$ transom " + strings.Join(args, " ") + " --help\n")
+		if code := run(t.Context(), append(args, "--help"), nil, &all, &all); code != 0 {
+			t.Errorf("%v: exit %d", args, code)
+		}
+		all.WriteString("\n")
+	}
+	golden(t, "help.txt", all.Bytes())
+}
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(string(got), "\n")); d != "" {
+		t.Errorf("%s (-want +got); go test ./cmd/transom -update if it is meant:\n%s", path, d)
+	}
+}
+
+func TestPortInUse(t *testing.T) {
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var out, errs bytes.Buffer
+	code := run(t.Context(), []string{"listen", "--mode", "transparent@" + l.Addr().String()}, nil, &out, &errs)
+	if code != exitFailed || !strings.Contains(errs.String(), "address already in use") || strings.Count(errs.String(), "transom: listen:") != 1 {
+		t.Errorf("exit %d: %s", code, errs.String())
+	}
+}
+
+func TestAuthorityCommands(t *testing.T) {
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	dir := t.TempDir()
+	var show, pem, errs bytes.Buffer
+	if code := run(t.Context(), []string{"ca", "show"}, nil, &show, &errs); code != 0 || !strings.Contains(show.String(), "sha256") {
+		t.Errorf("show: exit %d, %q, %q", code, show.String(), errs.String())
+	}
+	if code := run(t.Context(), []string{"ca", "export"}, nil, &pem, &errs); code != 0 || !strings.HasPrefix(pem.String(), "-----BEGIN CERTIFICATE-----\n") {
+		t.Errorf("export: exit %d, %q, %q", code, pem.String(), errs.String())
+	}
+	if code := run(t.Context(), []string{"ca", "export", "-f", "android", "-o", dir}, nil, &pem, &errs); code != 0 {
+		t.Errorf("export: exit %d, %q", code, errs.String())
+	}
+	if found, _ := filepath.Glob(filepath.Join(dir, "????????.0")); len(found) != 1 {
+		t.Errorf("no file with a hash for a name in %s", dir)
+	}
+}
+
+func TestParseMode(t *testing.T) {
+	for spec, want := range map[string]string{
+		"transparent":              "[::]:8080",
+		"transparent@9000":         "[::]:9000",
+		"transparent@:9000":        "[::]:9000",
+		"transparent@10.0.0.1:80":  "10.0.0.1:80",
+		"transparent@[fd00::1]:80": "[fd00::1]:80",
+		"transparent@0":            "[::]:0",
+	} {
+		c, err := parseMode(spec, "", defaultPort)
+		if err != nil {
+			t.Errorf("%s: %v", spec, err)
+		} else if got := c.(capture.Redirect).Listen; got != netip.MustParseAddrPort(want) {
+			t.Errorf("%s listens on %v, want %s", spec, got, want)
+		}
+	}
+}
+
+func FuzzParseMode(f *testing.F) {
+	for _, s := range []string{"transparent", "transparent@1", "transparent@[::1]:2", "transparent@@", "transparent@[::1%eth0]:1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, spec string) {
+		c, err := parseMode(spec, "", defaultPort)
+		if (c == nil) == (err == nil) {
+			t.Errorf("%q: %v, %v", spec, c, err)
+		}
+	})
+}
+
+func TestSize(t *testing.T) {
+	for text, want := range map[string]int64{"0": 0, "17": 17, "512k": 512 << 10, "32M": 32 << 20, "1g": 1 << 30} {
+		var s sizeFlag
+		if err := s.Set(text); err != nil || int64(s) != want {
+			t.Errorf("%s is %d, %v", text, s, err)
+		}
+		var back sizeFlag
+		if err := back.Set(s.String()); err != nil || back != s {
+			t.Errorf("%s is written %s", text, s.String())
+		}
+	}
+	for _, text := range []string{"", "k", "-1", "1.5m", "99999999999g", "1 m"} {
+		var s sizeFlag
+		if err := s.Set(text); err == nil {
+			t.Errorf("%q is %d", text, s)
+		}
+	}
+}
