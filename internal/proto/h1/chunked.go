@@ -70,12 +70,8 @@ func (p *payload) size() error {
 		}
 		n = n<<4 | int64(d)
 	}
-	ext := trim(string(l[digits:])) // BWS may stand before an extension
-	if digits == 0 || ext != "" && ext[0] != ';' || !isValue(ext) {
+	if digits == 0 || digits != len(l) && !isExtension(string(l[digits:])) {
 		return malformed("chunk size", "%q is not a size", cut(string(l)))
-	}
-	if ext == "" && digits != len(l) {
-		return malformed("chunk size", "white space behind %q", cut(string(l)))
 	}
 	if n == 0 {
 		p.chunk = chunkTrailer
@@ -83,6 +79,13 @@ func (p *payload) size() error {
 	}
 	p.left, p.chunk = n, chunkData
 	return nil
+}
+
+// isExtension reports whether s, which stands behind a chunk's size, is a chunk
+// extension; white space may come before it, not instead of it.
+func isExtension(s string) bool {
+	ext := trim(s)
+	return ext != "" && ext[0] == ';' && isValue(ext)
 }
 
 // crlfBytes ends a chunk's data.
@@ -93,7 +96,7 @@ const crlfBytes = "\r\n"
 func (p *payload) endChunk() {
 	p.chunk = chunkEnd
 	if b := p.in.bytes(); len(b) >= 2 && b[0] == '\r' && b[1] == '\n' {
-		p.after = []byte(crlfBytes)
+		p.after = append(p.after[:0], crlfBytes...)
 		p.in.use(2)
 		p.chunk = chunkStart
 	}

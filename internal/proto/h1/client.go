@@ -2,7 +2,6 @@ package h1
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -53,6 +52,7 @@ type reply struct {
 	received flow.ResponseHead
 	body     exchange.Body
 	src      payload
+	end      end
 	req      *exchange.Request
 	up       *upload // nil if the request went out whole
 }
@@ -177,16 +177,14 @@ func (r *reply) send() error {
 	}
 	switch size := req.Body.Size(); {
 	case p.mode == modeNone, size >= 0 && int64(req.Body.Buffered()) >= size && size <= copySize:
-		err := send(c.conn, p, req.Body)
-		var w *writeError
-		if errors.As(err, &w) {
-			return nil // it may have answered before it closed
+		if err := send(c.conn, p, req.Body); err != nil && !isWriteError(err) {
+			return err // one of writing may have an answer that came before it
 		}
-		return err
+		return nil
 	}
 	req.Body.NoContinue()
 	if err := write(c.conn, p.head); err != nil {
-		return nil // likewise
+		return nil // likewise: the answer is awaited
 	}
 	p.head = nil
 	r.up = newUpload(c, p, req.Body)
@@ -276,11 +274,11 @@ func (r *reply) begin(f framing) {
 		c.last = true
 	}
 	r.src.reset(c.in, m, n, c.o.Limits)
-	if n == 0 {
-		r.body.Reset(&end{r: r}, 0, c.o.Budget)
-	} else {
-		r.body.Reset(&end{r: r, payload: &r.src}, n, c.o.Budget)
+	r.end.r = r
+	if n != 0 {
+		r.end.payload = &r.src
 	}
+	r.body.Reset(&r.end, n, c.o.Budget)
 	r.resp.ResponseHead, r.resp.Received, r.resp.Body = r.received, &r.received, &r.body
 	if f.repeated {
 		r.resp.Header.Set("Content-Length", strconv.FormatInt(f.length, 10))

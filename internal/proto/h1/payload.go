@@ -55,7 +55,7 @@ func (p *payload) done() bool { return p.err == io.EOF }
 
 // Read implements io.Reader. It never waits for more than one byte.
 func (p *payload) Read(b []byte) (int, error) {
-	p.frame, p.after = p.frame[:0], nil
+	p.frame, p.after = p.frame[:0], p.after[:0]
 	if p.err != nil {
 		return 0, p.err
 	}

@@ -1,7 +1,6 @@
 package h1
 
 import (
-	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -25,9 +24,8 @@ func newUpload(c *Client, p plan, body *exchange.Body) *upload {
 	p.moved = &u.moved
 	go func() {
 		u.err = send(c.conn, p, body)
-		var w *writeError
 		switch {
-		case u.err == nil, errors.As(u.err, &w): // the server says what it thinks of it
+		case u.err == nil, isWriteError(u.err): // the server says what it thinks of it
 		default: // it was cut short for us, so it is for the server
 			c.abort(u.err)
 		}

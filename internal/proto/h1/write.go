@@ -107,6 +107,11 @@ type writeError struct{ err error }
 func (e *writeError) Error() string { return e.err.Error() }
 func (e *writeError) Unwrap() error { return e.err }
 
+func isWriteError(err error) bool {
+	var w *writeError
+	return errors.As(err, &w)
+}
+
 // frameRoom is kept free before payload for the framing of one chunk; framing
 // that is longer goes by itself.
 const frameRoom = 64
@@ -194,10 +199,9 @@ func (s *sender) frame(payload []byte, err error) error {
 			return errLength
 		}
 	case modeChunked:
-		var own [frameRoom]byte
 		fr, after := s.body.Framing()
-		if !s.plan.framed {
-			fr, after = s.chunk(own[:0], len(payload), err == io.EOF), nil
+		if !s.plan.framed { // our own is made in the room that was left for it
+			fr, after = s.chunk(s.buf[s.n:s.n:s.n+frameRoom], len(payload), err == io.EOF), nil
 		}
 		if len(fr) > frameRoom {
 			if err := s.frameAlone(fr, payload); err != nil {
