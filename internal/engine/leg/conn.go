@@ -27,16 +27,6 @@ func Join(c net.Conn, prefix []byte) net.Conn {
 	return &joined{Conn: c, prefix: prefix}
 }
 
-// Split takes a conn made by Join apart again.
-func Split(c net.Conn) (net.Conn, []byte) {
-	if j, ok := c.(*joined); ok {
-		p := j.prefix
-		j.prefix = nil
-		return j.Conn, p
-	}
-	return c, nil
-}
-
 type joined struct {
 	net.Conn
 	prefix []byte

@@ -92,11 +92,12 @@ func (r *Relay) run(ctx context.Context, client, server Side, pass func(message.
 	wg.Wait()
 	client.Conn.Close()
 	server.Conn.Close()
-	return Result{
-		Bytes:  [2]int64{up.bytes, down.bytes},
-		Client: first(up.srcEnd, down.dstEnd),
-		Server: first(down.srcEnd, up.dstEnd),
+	result := Result{Bytes: [2]int64{up.bytes, down.bytes}, Client: flow.Timeout, Server: flow.Timeout}
+	if !up.timeout && !down.timeout {
+		result.Client = first(up.srcEnd, down.dstEnd)
+		result.Server = first(down.srcEnd, up.dstEnd)
 	}
+	return result
 }
 
 // first returns how a side ended: what it said itself, unless that was only
@@ -113,7 +114,6 @@ func (p *pump) run() {
 	readErr, writeErr := p.move()
 	switch {
 	case p.timeout:
-		p.srcEnd = flow.Timeout
 		p.src.Conn.Close()
 		p.dst.Close()
 	case writeErr != nil:
