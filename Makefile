@@ -14,9 +14,11 @@ TARGETS := linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 openbsd/amd64
 BENCH     ?= .
 BENCHTIME ?= 1s
 COUNT     ?= 1
+# Flags of the load; go run ./internal/bench -help lists them.
+LOAD      ?=
 
 .DELETE_ON_ERROR:
-.PHONY: all build demo test bench lint vet staticcheck gofumpt cross install uninstall clean help
+.PHONY: all build demo test bench load lint vet staticcheck gofumpt cross install uninstall clean help
 
 all: build
 
@@ -29,8 +31,12 @@ demo: build ## show it work: a device, a gateway and a web server in private nam
 test: ## run the tests; TESTFLAGS go to go test, RACE=1 adds a run under the race detector
 	$(GO) run ./internal/testreport -count=1 $(TESTFLAGS) ./...
 
-bench: ## run the benchmarks; BENCH=regexp, BENCHTIME=1s, COUNT=1
+bench: build ## run the benchmarks (BENCH=regexp, BENCHTIME=1s, COUNT=1), then a load in namespaces (LOAD=flags)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -count $(COUNT) -benchmem -p 1 ./...
+	$(GO) run ./internal/bench -transom bin/transom $(LOAD)
+
+load: build ## the load alone: transom beside plain forwarding and HAProxy
+	$(GO) run ./internal/bench -transom bin/transom $(LOAD)
 
 lint: vet staticcheck gofumpt cross ## go vet, staticcheck, gofumpt, and go vet for the other systems
 

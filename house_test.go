@@ -32,7 +32,7 @@ var house = plan{
 		"app/config app/export",
 		"app/show app/landing app/demo app/control",
 		"app/tui app/web",
-		"cmd/* internal/testreport",
+		"cmd/* internal/bench internal/testreport",
 	},
 	beside: map[string]string{
 		"internal/proto/tlsterm":   "internal/proto/sniff",
@@ -57,7 +57,7 @@ var house = plan{
 	// Rooms that only _test.go files may enter.
 	forTests: "internal/testnet internal/testnet/*",
 	// Rooms that may consist of _test.go files alone.
-	onlyTests: "internal/bench internal/e2e",
+	onlyTests: "internal/e2e internal/nettest",
 	// Rooms that may have files for one operating system.
 	systems: "platform platform/*",
 	// Who may import what is neither ours, nor of the standard library, nor in

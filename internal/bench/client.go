@@ -1,0 +1,179 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// client does one job, which is its argument. It prints a line when everything
+// is open and warm, starts at a line of input, prints the outcome, and ends with
+// its input.
+func client(ctx context.Context, args []string, stdin io.Reader, stdout, _ io.Writer) error {
+	if len(args) != 1 {
+		return errors.New("the client needs a job")
+	}
+	var j job
+	if err := json.Unmarshal([]byte(args[0]), &j); err != nil {
+		return err
+	}
+	run, done, err := j.prepare(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	fmt.Fprintln(stdout, "ready")
+	in := bufio.NewReader(stdin)
+	switch _, err := in.ReadString('\n'); {
+	case errors.Is(err, io.EOF):
+		return nil // to be there was enough
+	case err != nil:
+		return fmt.Errorf("wait for the start: %w", err)
+	}
+	out, err := run()
+	if err != nil {
+		return err
+	}
+	if err := json.NewEncoder(stdout).Encode(out); err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, in)
+	return err
+}
+
+// prepare opens the job's connections and makes a first request on each.
+func (j job) prepare(ctx context.Context) (run func() (outcome, error), done func(), err error) {
+	d := newDialer(j)
+	if j.Kind == connect {
+		c, err := d.dial(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		return func() (outcome, error) { return j.connect(ctx, d) }, func() { c.Close() }, nil
+	}
+	conns, err := d.dialAll(ctx, j.Conns)
+	done = func() {
+		for _, c := range conns {
+			c.Close()
+		}
+	}
+	if err != nil {
+		done()
+		return nil, nil, err
+	}
+	return func() (outcome, error) {
+		switch j.Kind {
+		case keepAlive:
+			return j.keepAlive(conns)
+		case atRate:
+			return j.atRate(ctx, conns)
+		case download:
+			return j.download(conns[0])
+		}
+		return outcome{}, fmt.Errorf("there is no kind of job %q", j.Kind)
+	}, done, nil
+}
+
+func (j job) keepAlive(conns []*wire) (outcome, error) {
+	return j.untilOver(func(i int) error { return conns[i].get() })
+}
+
+func (j job) connect(ctx context.Context, d *dialer) (outcome, error) {
+	return j.untilOver(func(int) error {
+		c, err := d.dial(ctx)
+		if err != nil {
+			return err
+		}
+		return c.Close()
+	})
+}
+
+// untilOver has op done again and again, by as many goroutines as there are
+// connections, and counts.
+func (j job) untilOver(op func(i int) error) (outcome, error) {
+	var over atomic.Bool
+	ops, errs := make([]int, j.Conns), make([]error, j.Conns)
+	began := time.Now()
+	timer := time.AfterFunc(j.Round, func() { over.Store(true) })
+	defer timer.Stop()
+	var wg sync.WaitGroup
+	for i := range j.Conns {
+		wg.Go(func() {
+			n := 0
+			for !over.Load() && errs[i] == nil {
+				errs[i] = op(i)
+				n++
+			}
+			ops[i] = n
+		})
+	}
+	wg.Wait()
+	out := outcome{Elapsed: time.Since(began)}
+	for _, n := range ops {
+		out.Ops += n
+	}
+	return out, errors.Join(errs...)
+}
+
+// timerSlack is how late Go's timers are when all is idle.
+const timerSlack = 1200 * time.Microsecond
+
+// atRate makes request number i at the time i/Rate, on a connection that has
+// its turn. Latency counts from then, even if the connection was busy; only a
+// delay that is within what our own timer makes is not counted.
+func (j job) atRate(ctx context.Context, conns []*wire) (outcome, error) {
+	every := time.Second / time.Duration(j.Rate)
+	took, errs := make([][]time.Duration, len(conns)), make([]error, len(conns))
+	began := time.Now()
+	var wg sync.WaitGroup
+	for i, c := range conns {
+		wg.Go(func() {
+			for at := time.Duration(i) * every; at < j.Round; at += time.Duration(len(conns)) * every {
+				from := began.Add(at)
+				if err := waitUntil(ctx, from); err != nil {
+					errs[i] = err
+					return
+				}
+				if now := time.Now(); now.Sub(from) < timerSlack {
+					from = now
+				}
+				if errs[i] = c.get(); errs[i] != nil {
+					return
+				}
+				took[i] = append(took[i], time.Since(from))
+			}
+		})
+	}
+	wg.Wait()
+	all := slices.Concat(took...)
+	out := outcome{Ops: len(all), Elapsed: time.Since(began)}
+	if len(all) > 0 {
+		slices.Sort(all)
+		out.P50, out.P99 = all[len(all)/2], all[len(all)*99/100]
+	}
+	return out, errors.Join(errs...)
+}
+
+func waitUntil(ctx context.Context, t time.Time) error {
+	timer := time.NewTimer(time.Until(t))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (j job) download(c *wire) (outcome, error) {
+	began := time.Now()
+	err := c.download(j.Bytes)
+	return outcome{Ops: 1, Elapsed: time.Since(began)}, err
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"transom/platform/lab"
+)
+
+// A job is what a client process is to do.
+type job struct {
+	Kind  string
+	TLS   bool
+	Own   bool          // TLS: whether the certificate must be the origin server's own
+	Names bool          // connect: ask for a new name each time
+	Conns int           // at a time
+	Round time.Duration // keepAlive, atRate, connect
+	Rate  int           // atRate: requests a second in all
+	Bytes int64         // download
+}
+
+// Kinds of jobs.
+const (
+	keepAlive = "keep-alive" // one request after the other on each connection
+	atRate    = "at-rate"    // requests at fixed times, whatever becomes of them
+	connect   = "connect"    // a connection for each request
+	download  = "download"   // one long answer
+	idle      = "idle"       // a request on each connection, and no start
+)
+
+// An outcome is what the job did.
+type outcome struct {
+	Ops     int
+	Elapsed time.Duration
+	P50     time.Duration `json:",omitempty"` // atRate
+	P99     time.Duration `json:",omitempty"`
+}
+
+// A clientProcess has opened its connections and waits for the start.
+type clientProcess struct {
+	cmd *lab.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
+
+	said bytes.Buffer // valid when it has ended
+}
+
+func (w *world) startClient(ctx context.Context, j job) (*clientProcess, error) {
+	text, err := json.Marshal(j)
+	if err != nil {
+		return nil, err
+	}
+	c := &clientProcess{cmd: w.Client.Command(ctx, w.self, clientRole, string(text))}
+	c.cmd.Env = lazyCollector()
+	c.cmd.Stderr = &c.said
+	if c.in, err = c.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := c.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	c.out = bufio.NewReader(out)
+	if err := c.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start the client: %w", err)
+	}
+	if _, err := c.out.ReadString('\n'); err != nil {
+		return nil, c.failed(err)
+	}
+	return c, nil
+}
+
+// run has the client do its job.
+func (c *clientProcess) run() (out outcome, err error) {
+	if _, err := io.WriteString(c.in, "go\n"); err != nil {
+		return out, c.failed(err)
+	}
+	line, err := c.out.ReadBytes('\n')
+	if err != nil {
+		return out, c.failed(err)
+	}
+	return out, json.Unmarshal(line, &out)
+}
+
+// end has the client close its connections, and waits for it.
+func (c *clientProcess) end() error {
+	c.in.Close()
+	if err := c.cmd.Wait(); err != nil {
+		return c.failed(err)
+	}
+	return nil
+}
+
+// failed ends the client and returns what it said.
+func (c *clientProcess) failed(err error) error {
+	c.in.Close()
+	_ = c.cmd.Process.Kill() // it has closed its output, so it is ending anyway
+	_ = c.cmd.Wait()
+	return fmt.Errorf("the client: %w: %s", err, bytes.TrimSpace(c.said.Bytes()))
+}

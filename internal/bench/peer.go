@@ -1,0 +1,210 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"transom/platform/lab"
+)
+
+// A peer is one of those that are measured side by side.
+type peer struct {
+	name    string
+	program string // "" if there is no process
+	version []string
+
+	// command returns the arguments to start it with on the gateway, and which
+	// of its ports gets the connections to which of the server's. If pass is
+	// set it must pass bytes through as they are.
+	command func(w *world, pass bool) (args []string, ports map[uint16]uint16, err error)
+}
+
+// Names of peers.
+const (
+	direct  = "direct"
+	transom = "transom"
+	haproxy = "haproxy"
+)
+
+func peerNames() []string { return []string{direct, transom, haproxy} }
+
+// find returns the peers of these names. What is not installed is left out, and
+// said.
+func find(names []string, program string, stderr io.Writer) ([]peer, error) {
+	var peers []peer
+	for _, name := range names {
+		switch name {
+		case direct:
+			peers = append(peers, peer{name: direct})
+		case transom:
+			path, err := filepath.Abs(program)
+			if err != nil {
+				return nil, err
+			}
+			if _, err := os.Stat(path); err != nil {
+				return nil, fmt.Errorf("transom itself: %w; run make first", err)
+			}
+			peers = append(peers, peer{name: transom, program: path, version: []string{"version"}, command: transomCommand})
+		case haproxy:
+			path, err := exec.LookPath(haproxy)
+			if errors.Is(err, exec.ErrNotFound) {
+				path, err = exec.LookPath("/usr/sbin/haproxy") // not in everybody's path
+			}
+			if err != nil {
+				fmt.Fprintln(stderr, "bench: HAProxy is not installed, and so is not compared with")
+				continue
+			}
+			peers = append(peers, peer{name: haproxy, program: path, version: []string{"-v"}, command: haproxyCommand})
+		}
+	}
+	return peers, nil
+}
+
+// transomCommand records flows, and prints them to nobody.
+func transomCommand(w *world, pass bool) ([]string, map[uint16]uint16, error) {
+	args := []string{"listen", "--mode", "transparent@8080", "--ca-dir", w.path("ca"), "--upstream-ca", w.path(rootFile)}
+	if pass {
+		args = append(args, "--ignore-hosts", ".")
+	}
+	return args, map[uint16]uint16{httpPort: 8080, httpsPort: 8080}, nil
+}
+
+// haproxyConfig is for HTTP: TLS is ended, and begun anew, with one certificate
+// for all names. Each connection of a client has one to the server, as an
+// interceptor's must, and the parts of the handshakes are those of the origin
+// server and its clients.
+const haproxyConfig = `global
+	maxconn 4000
+	ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256
+	ssl-default-server-ciphersuites TLS_AES_128_GCM_SHA256
+defaults
+	mode http
+	timeout connect 10s
+	timeout client 600s
+	timeout server 600s
+	http-reuse never
+listen plain
+	bind :7080
+	server origin ORIGIN:80
+listen secure
+	bind :7443 ssl crt CERTIFICATE alpn http/1.1 curves X25519
+	server origin ORIGIN:443 ssl verify required ca-file ROOT sni ssl_fc_sni alpn http/1.1 no-ssl-reuse
+`
+
+// haproxyPassConfig is for bytes.
+const haproxyPassConfig = `global
+	maxconn 4000
+defaults
+	mode tcp
+	option splice-auto
+	timeout connect 10s
+	timeout client 600s
+	timeout server 600s
+listen plain
+	bind :7080
+	server origin ORIGIN:80
+listen secure
+	bind :7443
+	server origin ORIGIN:443
+`
+
+func haproxyCommand(w *world, pass bool) ([]string, map[uint16]uint16, error) {
+	config := haproxyConfig
+	if pass {
+		config = haproxyPassConfig
+	}
+	config = strings.NewReplacer(
+		"ORIGIN", lab.ServerAddr4, "CERTIFICATE", w.path(fixedFile), "ROOT", w.path(rootFile),
+	).Replace(config)
+	file := w.path("haproxy.cfg")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		return nil, nil, err
+	}
+	return []string{"-db", "-q", "-f", file}, map[uint16]uint16{httpPort: 7080, httpsPort: 7443}, nil
+}
+
+// A proxy is a peer that runs.
+type proxy struct {
+	peer
+	cmd   *lab.Cmd // nil if there is no process
+	ports map[uint16]uint16
+	said  bytes.Buffer // valid when it has ended
+}
+
+// startWithin bounds the time until a proxy accepts connections.
+const startWithin = 20 * time.Second
+
+// start starts a peer on the gateway and waits until it accepts connections.
+func (w *world) start(ctx context.Context, p peer, pass bool) (*proxy, error) {
+	x := &proxy{peer: p}
+	if p.command == nil {
+		return x, nil
+	}
+	args, ports, err := p.command(w, pass)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", p.name, err)
+	}
+	x.ports = ports
+	x.cmd = w.Gateway.Command(ctx, p.program, args...)
+	x.cmd.Stderr = &x.said
+	if err := x.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", p.name, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, startWithin)
+	defer cancel()
+	for _, port := range slices.Sorted(maps.Values(ports)) {
+		if err := w.await(ctx, port); err != nil {
+			return nil, fmt.Errorf("start %s: %w", p.name, errors.Join(err, x.stop()))
+		}
+	}
+	return x, nil
+}
+
+// await tries to connect to a port of the gateway until it can.
+func (w *world) await(ctx context.Context, port uint16) error {
+	try := time.NewTicker(20 * time.Millisecond)
+	defer try.Stop()
+	for {
+		c, err := w.Gateway.Dial(ctx, netip.AddrPortFrom(netip.MustParseAddr(lab.WANAddr4), port))
+		if err == nil {
+			return c.Close()
+		}
+		select {
+		case <-try.C:
+		case <-ctx.Done():
+			return fmt.Errorf("it does not accept connections on port %d: %w", port, context.Cause(ctx))
+		}
+	}
+}
+
+// stop ends the process. The error has what it said, if it did not end well.
+func (x *proxy) stop() error {
+	if x.cmd == nil {
+		return nil
+	}
+	_ = x.cmd.Process.Signal(syscall.SIGTERM)
+	kill := time.AfterFunc(startWithin, func() { _ = x.cmd.Process.Kill() })
+	defer kill.Stop()
+	if err := x.cmd.Wait(); err != nil && !x.signalled() {
+		return fmt.Errorf("%s: %w\n%s", x.name, err, x.said.Bytes())
+	}
+	return nil
+}
+
+// signalled reports whether the process ended as a signal ends one: HAProxy
+// does by its exit code.
+func (x *proxy) signalled() bool {
+	return slices.Contains([]int{-1, 128 + int(syscall.SIGTERM)}, x.cmd.ProcessState.ExitCode())
+}
