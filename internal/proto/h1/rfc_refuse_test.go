@@ -369,10 +369,13 @@ func TestRFC9112PassesOrRefuses(t *testing.T) {
 				r.ask(in)
 				got, _ := r.atOrigin.settled()
 				t.Logf("passed: %v", got == in)
-				if got == in && !r.done {
-					if strings.Count(strings.ToLower(got), "content-length") > 1 {
+				if once := strings.Replace(in, "Content-Length: 5\r\nContent-Length: 5\r\n", "Content-Length: 5\r\n", 1); once != in {
+					if got == in {
 						t.Error("RFC 9110, section 8.6: the length must be refused or sent once")
 					}
+					in = once
+				}
+				if got == in && !r.over() {
 					return
 				}
 				if got == in || !strings.HasPrefix(in, got) {

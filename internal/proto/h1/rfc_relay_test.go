@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
-	"testing"
 	"testing/synctest"
 
 	"transom/exchange"
@@ -27,16 +27,25 @@ var (
 type rfcSetup struct {
 	segment int // the most that one Read of the codec returns; 0 is no bound
 	prefix  string
+	stalled bool // the origin reads nothing
 	options h1.Options
 	client  h1.ClientOptions
 	between exchange.Middleware // what lies between server and client
+}
+
+// An rfcT is what a testing.T and a rapid.T have in common.
+type rfcT interface {
+	Helper()
+	Error(args ...any)
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
 }
 
 // An rfcRelay is the codec between two ends in memory: a client's connection
 // served by an h1.Server whose handler is an h1.Client on the origin's
 // connection. All that reaches either end is collected. It lives in a bubble.
 type rfcRelay struct {
-	t              testing.TB
+	t              rfcT
 	client, origin *testnet.Conn // the outer ends
 	server         *h1.Server
 	upstream       *h1.Client
@@ -47,8 +56,10 @@ type rfcRelay struct {
 	// Written by the serving goroutine, read after synctest.Wait.
 	refused []rfcRefusal
 	seen    []flow.RequestHead // what the handler was given
-	done    bool
-	err     error // what Serve returned
+
+	mu   sync.Mutex
+	done bool
+	err  error // what Serve returned, once done
 }
 
 type rfcRefusal struct {
@@ -57,7 +68,7 @@ type rfcRefusal struct {
 	err    error
 }
 
-func newRFCRelay(t testing.TB, s rfcSetup) *rfcRelay {
+func newRFCRelay(t rfcT, s rfcSetup) *rfcRelay {
 	r := &rfcRelay{t: t}
 	var accepted, dialled *testnet.Conn
 	r.client, accepted = testnet.Pipe(rfcPhone, rfcSite)
@@ -97,11 +108,22 @@ func newRFCRelay(t testing.TB, s rfcSetup) *rfcRelay {
 		if !errors.Is(err, h1.ErrHandOver) {
 			accepted.Close()
 		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		r.err, r.done = err, true
 	}()
 	go r.atClient.collect(r.client)
-	go r.atOrigin.collect(r.origin)
+	if !s.stalled {
+		go r.atOrigin.collect(r.origin)
+	}
 	return r
+}
+
+// over reports whether Serve has returned.
+func (r *rfcRelay) over() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.done
 }
 
 // An rfcTap collects what arrives at one end.
@@ -155,7 +177,7 @@ func (r *rfcRelay) wantClient(want string) {
 // wantServing checks that the client's connection still waits for requests.
 func (r *rfcRelay) wantServing() {
 	r.t.Helper()
-	if synctest.Wait(); r.done {
+	if synctest.Wait(); r.over() {
 		r.t.Fatalf("the connection ended: it is persistent%s", r.state())
 	}
 }
@@ -164,7 +186,7 @@ func (r *rfcRelay) wantServing() {
 func (r *rfcRelay) wantEnded() {
 	r.t.Helper()
 	_, end := r.atClient.settled()
-	if !r.done {
+	if !r.over() {
 		r.t.Fatalf("Serve goes on: the connection must end%s", r.state())
 	}
 	if end == nil {
@@ -184,7 +206,7 @@ func (r *rfcRelay) finish() {
 	r.t.Helper()
 	r.client.Close()
 	r.origin.Close()
-	if synctest.Wait(); !r.done {
+	if synctest.Wait(); !r.over() {
 		r.t.Error("Serve goes on after both ends have gone")
 		r.cancel(errors.New("test is over"))
 		synctest.Wait()
@@ -194,7 +216,7 @@ func (r *rfcRelay) finish() {
 
 // state tells what else is known, for failures.
 func (r *rfcRelay) state() string {
-	s := fmt.Sprintf("\nServe returned: %v (%v)", r.done, r.err)
+	s := fmt.Sprintf("\nServe returned: %v (%v)", r.over(), r.err)
 	for _, f := range r.refused {
 		s += fmt.Sprintf("\nrefused with %d: %v", f.status, f.err)
 	}
@@ -267,3 +289,5 @@ const (
 	rfcGet = "GET / HTTP/1.1\r\n" + rfcHost + "\r\n"
 	rfcOK  = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 )
+
+func rfcItoa(n int) string { return strconv.Itoa(n) }
