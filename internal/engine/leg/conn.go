@@ -17,9 +17,8 @@ func AddrPort(a net.Addr) netip.AddrPort {
 }
 
 // Join returns c with prefix in front of what is still to be read from it.
-// Without a prefix it is c itself. A joined conn keeps CloseWrite and NetConn,
-// so that endings still reach the socket; whoever wants to splice takes the
-// prefix with Split first.
+// Without a prefix it is c itself. A joined conn keeps CloseWrite and NetConn, so
+// that endings still reach the socket.
 func Join(c net.Conn, prefix []byte) net.Conn {
 	if len(prefix) == 0 {
 		return c

@@ -17,7 +17,9 @@ import (
 )
 
 func TestEnded(t *testing.T) {
-	op := func(errno syscall.Errno) error { return &net.OpError{Op: "read", Err: os.NewSyscallError("read", errno)} }
+	op := func(errno syscall.Errno) error {
+		return &net.OpError{Op: "read", Err: os.NewSyscallError("read", errno)}
+	}
 	for want, errs := range map[flow.Close][]error{
 		flow.NotClosed:   {nil},
 		flow.FIN:         {io.EOF, fmt.Errorf("await response: %w", io.ErrUnexpectedEOF)},
