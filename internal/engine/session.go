@@ -210,6 +210,9 @@ func (s *session) relayed(r relay.Result) {
 // finish ends the client's leg as err says, and writes the connection's record.
 func (s *session) finish(err error) {
 	var e *endError
+	if errors.Is(err, errLoop) {
+		s.warnLoop()
+	}
 	switch {
 	case err == nil:
 		s.c.Close()
@@ -231,6 +234,14 @@ func (s *session) finish(err error) {
 		s.end.Action = policy.Inspect.String()
 	}
 	s.rec.End(s.info, s.end, err)
+}
+
+// warnLoop says so where an operator sees it.
+func (s *session) warnLoop() {
+	if ok, skipped := s.e.loops.pass(); ok {
+		s.e.Log.Warn("a connection of transom's own came back to it; the redirection rules must leave its traffic alone",
+			"dst", s.info.Dst, "since_last", skipped)
+	}
 }
 
 // drain asks the session to end after the exchange it is in. It may be called

@@ -48,9 +48,6 @@ type Set struct {
 	wg       sync.WaitGroup
 }
 
-// earlyMax bounds what is kept of a server that speaks first.
-const earlyMax = 4 << 10
-
 // Dial starts to dial t and returns at once. The Set must be closed.
 func Dial(ctx context.Context, cfg *Config, t egress.Target) *Set {
 	s := &Set{cfg: cfg, target: t, dialed: make(chan struct{})}

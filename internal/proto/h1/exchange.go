@@ -20,7 +20,6 @@ type exch struct {
 	body     exchange.Body
 	src      payload
 	f        framing
-	final    bool // the final response's head has been written
 }
 
 // perform carries one exchange out. again reports whether the connection can

@@ -49,10 +49,14 @@ func headEnd(buf []byte, scanned int) (end, next int, err error) {
 	}
 }
 
+// emptyLines is how many empty lines may stand before a start line; with more
+// it is the start line that is empty.
+const emptyLines = 16
+
 // leading counts the bytes of the empty lines that buf begins with.
 func leading(buf []byte) int {
 	n := 0
-	for n+1 < len(buf) && buf[n] == '\r' && buf[n+1] == '\n' {
+	for n+1 < len(buf) && n < 2*emptyLines && buf[n] == '\r' && buf[n+1] == '\n' {
 		n += 2
 	}
 	return n

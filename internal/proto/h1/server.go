@@ -53,7 +53,6 @@ type Server struct {
 	in   *input
 	h    exchange.Handler
 	o    Options
-	sent bool // a part of the response under way has been written
 
 	watch watch
 

@@ -83,17 +83,23 @@ func (u *upload) ended() bool {
 type end struct {
 	*payload // nil if there is no body
 	r        *reply
-	once     sync.Once
-	reading  atomic.Bool
+
+	mu              sync.Mutex
+	reading, closed bool
 }
 
 func (e *end) Read(b []byte) (int, error) {
 	if e.payload == nil {
 		return 0, io.EOF
 	}
-	e.reading.Store(true)
+	if !e.enter() {
+		return 0, io.ErrClosedPipe
+	}
 	n, err := e.payload.Read(b)
-	e.reading.Store(false)
+	if e.leave() {
+		e.finish()
+		return n, io.ErrClosedPipe
+	}
 	if err != nil && err != io.EOF {
 		if a := e.r.c.abortion(); a != nil {
 			err = a
@@ -105,9 +111,37 @@ func (e *end) Read(b []byte) (int, error) {
 // Close ends the exchange. Of a body that was not read to its end, a little is
 // read; more takes the connection with it. Else the next exchange can begin,
 // once the request has been uploaded whole.
+//
+// During a Read it closes the connection, which ends that Read, and leaves the
+// rest to it.
 func (e *end) Close() error {
-	e.once.Do(e.finish)
+	e.mu.Lock()
+	first, reading := !e.closed, e.reading
+	e.closed = true
+	e.mu.Unlock()
+	switch {
+	case first && reading:
+		return e.r.c.conn.Close()
+	case first:
+		e.finish()
+	}
 	return nil
+}
+
+// enter begins a Read, unless the body was closed.
+func (e *end) enter() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.reading = !e.closed
+	return e.reading
+}
+
+// leave ends a Read and reports whether the body was closed meanwhile.
+func (e *end) leave() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.reading = false
+	return e.closed
 }
 
 func (e *end) finish() {
@@ -128,7 +162,7 @@ func (e *end) finish() {
 // drain reads what is left of a body that nobody wants, if it is little.
 func (e *end) drain() bool {
 	c, p := e.r.c, e.payload
-	if c.last || e.reading.Load() || p.mode == modeLength && p.left > drainMax {
+	if c.last || p.mode == modeLength && p.left > drainMax {
 		return false
 	}
 	c.in.deadline(time.Now().Add(drainTime))
