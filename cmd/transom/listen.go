@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"sync"
 	"syscall"
@@ -115,11 +114,6 @@ func (f *listenFlags) run(ctx context.Context, stdout, stderr io.Writer) (err er
 		return err
 	}
 	defer p.Host.Close()
-	p.Listening = func(addrs []net.Addr) {
-		for _, a := range addrs {
-			p.Log.Info("listening", "mode", "transparent", "addr", a.String())
-		}
-	}
 	return f.serve(ctx, p, out, stderr)
 }
 

@@ -121,7 +121,14 @@ func (x *explicit) failed(ctx context.Context, req *exchange.Request, err error)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
+	x.record(ctx, req, err)
 	return badGateway("can't connect to " + x.authority(req) + ": " + err.Error()), nil
+}
+
+// record puts a request on the record that never got to its server.
+func (x *explicit) record(ctx context.Context, req *exchange.Request, err error) {
+	failing := exchange.HandlerFunc(func(context.Context, *exchange.Request) (*exchange.Response, error) { return nil, err })
+	_, _ = x.s.rec.HTTP(nil)(failing).Exchange(ctx, req) // the error is the one it records
 }
 
 // landing answers what is meant for us, on the record.
