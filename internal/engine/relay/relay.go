@@ -151,16 +151,16 @@ func (p *pump) move() (readErr, writeErr error) {
 			return readErr, writeErr
 		}
 	}
-	buf := buffers.Get().(*[bufferSize]byte)
-	defer buffers.Put(buf)
+	b := buffer{}
+	defer b.release()
 	for {
 		if err := p.act.arm(p.src.Conn); err != nil {
 			return err, nil
 		}
-		n, err := p.src.Conn.Read(buf[:])
+		n, err := p.src.Conn.Read(b.next())
 		if n > 0 {
 			p.act.touch()
-			if err := p.put(buf[:n]); err != nil {
+			if err := p.put(b.got(n)); err != nil {
 				return nil, err
 			}
 		}
@@ -185,10 +185,53 @@ func (p *pump) put(b []byte) error {
 	return err
 }
 
-const bufferSize = 32 << 10
+const (
+	bufferSize = 32 << 10
+	slightSize = 2 << 10
+)
 
 // buffers are lent to directions that are moved in user space.
 var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+
+// A buffer is large while much comes, and small while one waits: an idle
+// direction holds little.
+type buffer struct {
+	slight [slightSize]byte
+	lent   *[bufferSize]byte
+	grow   bool // the last read filled what it was given
+}
+
+// next is what to read into.
+func (b *buffer) next() []byte {
+	if b.grow && b.lent == nil {
+		b.lent = buffers.Get().(*[bufferSize]byte)
+	}
+	if b.lent == nil {
+		return b.slight[:]
+	}
+	return b.lent[:]
+}
+
+// got is what a read gave. It is valid until next.
+func (b *buffer) got(n int) []byte {
+	b.grow = n >= slightSize
+	if b.lent == nil {
+		return b.slight[:n]
+	}
+	if b.grow {
+		return b.lent[:n]
+	}
+	copy(b.slight[:], b.lent[:n])
+	b.release()
+	return b.slight[:n]
+}
+
+func (b *buffer) release() {
+	if b.lent != nil {
+		buffers.Put(b.lent)
+		b.lent = nil
+	}
+}
 
 // activity is when something last moved in either direction, so that a relay
 // times out only when both are idle.

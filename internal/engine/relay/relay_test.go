@@ -161,6 +161,26 @@ func TestMessagesCanBeChangedAndDropped(t *testing.T) {
 	})
 }
 
+// TestBulk moves much and little by turns through buffers.
+func TestBulk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := connect(t, &relay.Relay{}, "", "", nil)
+		var all strings.Builder
+		for i := range 40 {
+			all.WriteString(strings.Repeat(string(rune('a'+i%26)), []int{1, 2047, 2048, 2049, 40000}[i%5]))
+		}
+		go func() {
+			io.WriteString(l.client, all.String())
+			l.client.Close()
+		}()
+		if p, err := io.ReadAll(l.server); string(p) != all.String() || err != nil {
+			t.Errorf("%d bytes arrived of %d, %v", len(p), all.Len(), err)
+		}
+		l.server.Close()
+		<-l.result
+	})
+}
+
 // TestSplice is TestPrefixesGoFirst over sockets, which the kernel relays.
 func TestSplice(t *testing.T) {
 	pool := splice.NewPool(0)
