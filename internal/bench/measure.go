@@ -39,11 +39,13 @@ const rate = 500
 
 // measures returns all there is to measure, in order.
 func measures() []measure {
+	cpu := row{"CPU, µs", func(s sample) float64 { return float64(s.Processor.Nanoseconds()) / 1e3 / float64(s.Ops) }}
 	perOp := []row{
-		{"CPU, µs", func(s sample) float64 { return float64(s.Processor.Nanoseconds()) / 1e3 / float64(s.Ops) }},
+		cpu,
 		{"a second", func(s sample) float64 { return float64(s.Ops) / s.Elapsed.Seconds() }},
 	}
 	latency := []row{
+		cpu,
 		{"p50, ms", func(s sample) float64 { return s.P50.Seconds() * 1e3 }},
 		{"p99, ms", func(s sample) float64 { return s.P99.Seconds() * 1e3 }},
 	}
@@ -104,7 +106,7 @@ func (b *bench) sample(ctx context.Context, m measure, x *proxy) (s sample, err 
 	}
 	after, err := x.processorTime()
 	s.Processor, s.Size = after-before, j.Bytes
-	if err == nil && x.cmd != nil && s.Processor == 0 {
+	if err == nil && x.cmd != nil && s.Processor <= 0 {
 		err = fmt.Errorf("%s did nothing: the redirection does not work here", x.name)
 	}
 	return s, err

@@ -26,8 +26,8 @@ const smallAnswer = "HTTP/1.1 200 OK\r\n" +
 // bytesPath is followed by the length of the body that is wanted.
 const bytesPath = "/bytes/"
 
-// origin serves on the machine's ports until it is killed. It does the least
-// that a server can do.
+// origin serves on the machine's ports until it is killed, which ends all it has
+// started. It does the least that a server can do.
 func origin(ctx context.Context, args []string, _ io.Reader, stdout, _ io.Writer) error {
 	if len(args) != 1 {
 		return errors.New("the origin server needs the directory of its certificates")
@@ -52,7 +52,7 @@ func origin(ctx context.Context, args []string, _ io.Reader, stdout, _ io.Writer
 	case err := <-ended:
 		return err
 	case <-ctx.Done():
-		return nil // the process ends, and all with it
+		return nil
 	}
 }
 

@@ -203,8 +203,12 @@ func (x *proxy) stop() error {
 	return nil
 }
 
-// signalled reports whether the process ended as a signal ends one: HAProxy
-// does by its exit code.
+// signalled reports whether the process ended by the signal of stop, or with the
+// exit code that stands for it, as HAProxy does.
 func (x *proxy) signalled() bool {
-	return slices.Contains([]int{-1, 128 + int(syscall.SIGTERM)}, x.cmd.ProcessState.ExitCode())
+	state := x.cmd.ProcessState
+	if w, ok := state.Sys().(syscall.WaitStatus); ok && w.Signaled() {
+		return w.Signal() == syscall.SIGTERM
+	}
+	return state.ExitCode() == 128+int(syscall.SIGTERM)
 }
