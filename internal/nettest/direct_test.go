@@ -158,20 +158,33 @@ func TestLoop(t *testing.T) {
 				w.must(w.Gateway, ipt, "-t", "nat", "-A", "OUTPUT", "-p", "tcp", "--dport", "80", "-j", "REDIRECT", "--to-ports", "8080")
 			}
 			p := w.transom("--json")
-			for i, f := range families {
+			for _, f := range families {
 				_, stderr, err := w.try(w.Client, "curl", "-sS", "--max-time", "60", "http://"+f.host+"/")
 				if code := exitCode(err); code != 56 && code != 52 {
 					t.Errorf("%s: curl ended with %d, want it reset: %s", f.name, code, stderr)
 				}
-				p.await(i+1, func(r record) bool { return strings.Contains(r.Reason, "loop: ") })
+				if !p.out.wait(t, func(string) bool { return loops(p.records(), f.host+":80") > 0 }) {
+					t.Errorf("%s: no record says that there is a loop", f.name)
+				}
 			}
 			p.stop()
-			if n := looped(); n != len(families) {
-				t.Errorf("%d connections of the proxy to itself, want one for each of the client's", n)
+			// Whichever end notices first, at most one more connection is on its way.
+			if n := looped(); n > 3*len(families) {
+				t.Errorf("%d connections of the proxy to itself", n)
 			}
-			if n := len(p.records()); n > 2*len(families) {
-				t.Errorf("%d records, want one for each connection at most", n)
+			if n := len(p.records()); n > 4*len(families) {
+				t.Errorf("%d records", n)
 			}
 		})
 	}
+}
+
+// loops counts the records of loops towards dst.
+func loops(rs []record, dst string) (n int) {
+	for _, r := range rs {
+		if r.Server.Dst == dst && strings.HasPrefix(r.Reason, "loop: ") {
+			n++
+		}
+	}
+	return n
 }

@@ -52,7 +52,7 @@ master_process off;
 pid PREFIX/pid;
 events { worker_connections 256; }
 http {
-	log_format seen '$server_addr:$server_port $scheme "$request" "$http_host" "$http_user_agent" "$content_length" $status $body_bytes_sent';
+	log_format seen '$server_addr:$server_port $scheme "$request" "$http_host" "$http_user_agent" "$http_content_length" $status $body_bytes_sent';
 	access_log PREFIX/access.log seen;
 	client_body_temp_path PREFIX/body;
 	proxy_temp_path PREFIX/proxy;
@@ -72,7 +72,7 @@ http {
 		root PREFIX/www;
 		location = /old { return 301 /index.html; }
 		location = /nothing { return 204; }
-		location = /echo { client_max_body_size 8m; return 200 "$request_method $content_length\n"; }
+		location = /echo { client_max_body_size 8m; return 200 "$request_method $http_content_length\n"; }
 	}
 }
 `

@@ -67,8 +67,8 @@ func TestRecipe(t *testing.T) {
 			}
 			r.forwards()
 			p.stop()
-			if n := p.out.lines(); n != 4 {
-				t.Errorf("%d lines, want 4", n)
+			if n := p.out.lines(); n != 6 { // with two for the certificate
+				t.Errorf("%d lines, want 6", n)
 			}
 		})
 	}
