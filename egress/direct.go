@@ -91,6 +91,9 @@ func (d *Direct) resolve(ctx context.Context, host string) ([]netip.Addr, error)
 	if err != nil {
 		return nil, fmt.Errorf("resolve %s: %w", host, err)
 	}
+	if len(addrs) == 0 {
+		return nil, fmt.Errorf("resolve %s: it has no address", host)
+	}
 	for i := range addrs {
 		addrs[i] = addrs[i].Unmap()
 	}

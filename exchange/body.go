@@ -203,8 +203,30 @@ func ended(tees []io.Writer, src Source, err error) {
 
 // Set replaces the body; p is not copied. The old one is closed.
 func (b *Body) Set(p []byte) {
-	b.Close()
+	b.discard()
 	*b = Body{src: &held{p: p}, size: int64(len(p)), budget: b.budget, changed: true}
+}
+
+// discard is Close by who reads: a source may read a little on, so that its
+// connection can be used again.
+func (b *Body) discard() {
+	if d, ok := b.src.(interface{ Discard() }); ok {
+		ended(b.tees, b.src, io.ErrClosedPipe)
+		d.Discard()
+		return
+	}
+	b.Close()
+}
+
+// Release gives back the memory that Bytes took, for a codec that is done with
+// a body and goes on with its connection. The body must not be read after.
+func (b *Body) Release() {
+	switch s := b.src.(type) {
+	case *held:
+		s.release()
+	case *wrapped:
+		s.inner.Release()
+	}
 }
 
 // Wrap passes the body through f as it streams. Its size is no longer known.
@@ -219,6 +241,9 @@ func (b *Body) Wrap(f func(io.Reader) io.Reader) {
 // closed and the error is context.Cause(ctx). The bytes must not be modified.
 func (b *Body) Bytes(ctx context.Context, limit int64) ([]byte, error) {
 	if h, ok := b.src.(*held); ok && h.off == 0 && h.rest == nil {
+		if h.err != nil && h.err != io.EOF {
+			return nil, h.err
+		}
 		if int64(len(h.p)) > limit {
 			return nil, ErrTooLarge
 		}
@@ -227,11 +252,14 @@ func (b *Body) Bytes(ctx context.Context, limit int64) ([]byte, error) {
 	if b.size > limit {
 		return nil, ErrTooLarge
 	}
-	src := b.src
-	stop := context.AfterFunc(ctx, func() { src.Close() })
+	src, closed := b.src, make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(closed)
+		src.Close()
+	})
 	h, err := b.hold(limit)
 	if !stop() {
-		src.Close()
+		<-closed
 		h.release()
 		return nil, context.Cause(ctx)
 	}
@@ -258,6 +286,9 @@ func (b *Body) hold(limit int64) (*held, error) {
 	const step = 16 << 10
 	h := &held{budget: b.budget, tees: b.tees}
 	for h.err == nil {
+		if h.framing > limit {
+			return h, ErrTooLarge
+		}
 		if len(h.p) == cap(h.p) {
 			grow := int64(max(cap(h.p), step))
 			if b.size >= 0 && h.p == nil {
@@ -298,6 +329,7 @@ type held struct {
 	p       []byte
 	off     int
 	marks   []mark // framing, by the payload offset it stood before
+	framing int64  // bytes of it
 	fr      []byte // framing of the last Read
 	err     error  // what followed p, if rest is nil; io.EOF if also nil
 	rest    Source
@@ -311,6 +343,7 @@ type held struct {
 
 // mark notes framing that stood before the payload at off.
 func (h *held) mark(off int, raw []byte) {
+	h.framing += int64(len(raw))
 	switch n := len(h.marks); {
 	case len(raw) == 0:
 	case n > 0 && h.marks[n-1].off == off:

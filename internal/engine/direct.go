@@ -12,6 +12,7 @@ import (
 	"transom/egress"
 	"transom/exchange"
 	"transom/flow"
+	"transom/policy"
 )
 
 // direct serves a client that connected to the proxy itself: the landing page
@@ -33,9 +34,13 @@ func (s *session) direct(ctx context.Context) error {
 			how:    flow.FIN, ours: true,
 		}
 	}
-	defer s.hangUp()
-	srv := s.server(&explicit{s: s}, nil)
-	return s.exchangesEnded(srv.run(ctx, s))
+	x := &explicit{s: s}
+	srv := s.server(x, nil)
+	srv.o.Quiet = func() func() { return x.watch(ctx) }
+	err = srv.run(ctx, s)
+	err = s.exchangesEnded(ctx, srv.h, err)
+	s.hangUpLike(err)
+	return err
 }
 
 // private reports whether a is loopback, private, link-local or unique-local.
@@ -57,28 +62,66 @@ func (x *explicit) Exchange(ctx context.Context, req *exchange.Request) (*exchan
 	}
 	authority, path, ok := absolute(req.Target)
 	if !ok {
+		if req.Target[0] != '/' && req.Target != "*" {
+			return x.answer(ctx, req, 400, "Bad Request", "only http is proxied this way; use CONNECT for "+strconv.Quote(req.Target)), nil
+		}
 		return x.landing(ctx, req)
 	}
 	host, port, err := splitAuthority(authority, "80")
 	if err != nil {
-		return badRequest(err.Error()), nil
+		return x.answer(ctx, req, 400, "Bad Request", err.Error()), nil
 	}
 	if err := x.reach(ctx, host, port); err != nil {
 		return x.failed(ctx, req, err)
 	}
 	req.Conn = x.s.info
 	req.Target = path
-	if _, ok := req.Header.Lookup("Host"); ok {
-		req.Header.Set("Host", authority) // RFC 9112, section 3.2.2
+	if _, ok := req.Header.Lookup("Host"); ok { // RFC 9112, section 3.2.2
+		req.Header.Set("Host", authority)
+	} else {
+		req.Header = append(flow.Header{{Name: "Host", Value: authority}}, req.Header...)
 	}
 	req.Header.Del("Proxy-Connection")
 	req.Header.Del("Proxy-Authorization")
-	resp, err := x.s.chain(x.s.up).Exchange(ctx, req)
-	if err != nil && ctx.Err() == nil {
+	resp, err := x.decided(authority).Exchange(ctx, req)
+	var ours *endError
+	if err != nil && ctx.Err() == nil && !errors.As(err, &ours) {
 		x.drop()
 		return badGateway("the server at " + authority + " did not answer: " + err.Error()), nil
 	}
 	return resp, err
+}
+
+// decided is the handler that policy wants for requests to authority: what is
+// not to be recorded goes straight to the server.
+func (x *explicit) decided(authority string) exchange.Handler {
+	v := x.s.p.Policy.Decide(x.s.info.With(flow.Layer{Proto: "http/1.1", Host: authority}))
+	switch v.Action {
+	case policy.Pass:
+		return x.s.up
+	case policy.Block:
+		return exchange.HandlerFunc(func(context.Context, *exchange.Request) (*exchange.Response, error) {
+			return nil, x.s.blocked(v)
+		})
+	}
+	return x.s.chain(x.s.up)
+}
+
+// watch drops a server that ends its connection, or speaks unasked, while the
+// client is quiet; the next request gets a new one.
+func (x *explicit) watch(ctx context.Context) (stop func()) {
+	if x.s.up == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	gone := make(chan bool, 1)
+	go func() { gone <- x.s.up.Wait(ctx) != nil }()
+	return func() {
+		cancel()
+		if <-gone {
+			x.drop()
+		}
+	}
 }
 
 // reach connects to host unless the last request did.
@@ -112,6 +155,9 @@ func (x *explicit) drop() {
 // to us is for us.
 func (x *explicit) failed(ctx context.Context, req *exchange.Request, err error) (*exchange.Response, error) {
 	x.drop()
+	if errors.Is(err, ErrSelf) && req.Method == "CONNECT" {
+		return x.answer(ctx, req, 403, "Forbidden", "a tunnel to transom itself leads nowhere; open http://"+req.Target+"/ instead"), nil
+	}
 	if errors.Is(err, ErrSelf) {
 		if _, path, ok := absolute(req.Target); ok {
 			req.Target = path
@@ -147,36 +193,25 @@ func (x *explicit) authority(req *exchange.Request) string {
 func (x *explicit) connect(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
 	host, port, err := splitAuthority(req.Target, "")
 	if err != nil {
-		return badRequest(err.Error()), nil
+		return x.answer(ctx, req, 400, "Bad Request", err.Error()), nil
 	}
 	x.drop()
 	if err := x.reach(ctx, host, port); err != nil {
 		return x.failed(ctx, req, err)
 	}
-	inner := &session{e: x.s.e, p: x.s.p, raw: x.s.raw, cancel: x.s.cancel, up: x.s.up, locals: x.s.locals}
-	x.s.up, x.s.locals = nil, nil
 	info := *x.s.info
 	info.ID, info.Via = flow.NewID(info.Start), "connect"
-	inner.info = &info
 	resp := &exchange.Response{
 		ResponseHead: flow.ResponseHead{Status: 200, Reason: "Connection established", Proto: flow.HTTP11},
 		Body:         exchange.NoBody(),
 		Takeover: func(ctx context.Context, client net.Conn) error {
-			inner.c = client
-			inner.rec = inner.e.Recorder.Conn(inner.info)
-			inner.e.enter(inner)
-			defer inner.e.leave(inner)
-			inner.finish(inner.tunnel(ctx))
-			return nil
+			inner := &session{e: x.s.e, p: x.s.p, raw: x.s.raw, cancel: x.s.cancel, c: client, info: &info, up: x.s.up, locals: x.s.locals}
+			x.s.up, x.s.locals = nil, nil
+			inner.carry(ctx)
+			return cause(ctx)
 		},
 	}
 	return resp, nil
-}
-
-// tunnel is intercept for a connection whose server has been dialled.
-func (s *session) tunnel(ctx context.Context) error {
-	defer s.hangUp()
-	return s.layers(ctx, s.p.Policy.Decide(s.info))
 }
 
 // absolute takes a target in absolute form apart. Only http is proxied that
@@ -215,10 +250,13 @@ func splitAuthority(authority, defaultPort string) (host string, port uint16, er
 	return host, uint16(n), nil
 }
 
-func badRequest(why string) *exchange.Response {
-	r := exchange.Text(400, "400 Bad Request\n\ntransom: "+why+"\n")
-	r.Reason = "Bad Request"
+// answer is our own answer, on the record; the connection ends after it.
+func (x *explicit) answer(ctx context.Context, req *exchange.Request, status int, reason, why string) *exchange.Response {
+	r := exchange.Text(status, strconv.Itoa(status)+" "+reason+"\n\ntransom: "+why+"\n")
+	r.Reason = reason
 	r.Header.Add("Connection", "close")
+	own := exchange.HandlerFunc(func(context.Context, *exchange.Request) (*exchange.Response, error) { return r, nil })
+	_, _ = x.s.rec.HTTP(nil)(own).Exchange(ctx, req) // gives r, recorded
 	return r
 }
 

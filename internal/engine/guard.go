@@ -16,17 +16,21 @@ type Guard struct {
 
 	mu       sync.Mutex
 	ports    map[uint16]int
-	peers    map[netip.AddrPort]func() // clients being served, and how to end them
-	upstream map[netip.AddrPort]int    // our ends of connections to servers
+	peers    map[pair]*session // clients being served
+	upstream map[pair]int      // our connections to servers
 }
+
+// A pair is both ends of a connection: who dialled, and what was dialled. A
+// source port alone may serve several connections at once.
+type pair struct{ from, to netip.AddrPort }
 
 // NewGuard returns a guard for the addresses of host.
 func NewGuard(host platform.Addresses) *Guard {
 	return &Guard{
 		host:     host,
 		ports:    map[uint16]int{},
-		peers:    map[netip.AddrPort]func(){},
-		upstream: map[netip.AddrPort]int{},
+		peers:    map[pair]*session{},
+		upstream: map[pair]int{},
 	}
 }
 
@@ -52,43 +56,45 @@ func (g *Guard) Ours(dst netip.AddrPort) bool {
 	return mine && (g.host.Own(dst.Addr()) || dst.Addr().IsUnspecified())
 }
 
-// enter registers a client. It reports false if the client is ourselves. end is
-// called if that turns out later.
-func (g *Guard) enter(client netip.AddrPort, end func()) bool {
+// enter registers a client and where it was going. It reports false if the
+// client is ourselves; if that turns out later, s is cancelled.
+func (g *Guard) enter(p pair, s *session) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.upstream[client] > 0 {
+	if g.upstream[p] > 0 {
 		return false
 	}
-	g.peers[client] = end
+	g.peers[p] = s
 	return true
 }
 
-func (g *Guard) leave(client netip.AddrPort) {
+func (g *Guard) leave(p pair, s *session) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	delete(g.peers, client)
+	if g.peers[p] == s {
+		delete(g.peers, p)
+	}
 }
 
-// dialed registers our end of a connection to a server. It reports false if the
+// dialed registers a connection of ours to a server. It reports false if the
 // connection has come back to us, and ends what we were making of it.
-func (g *Guard) dialed(local netip.AddrPort) bool {
+func (g *Guard) dialed(p pair) bool {
 	g.mu.Lock()
-	end, loop := g.peers[local]
+	s, loop := g.peers[p]
 	if !loop {
-		g.upstream[local]++
+		g.upstream[p]++
 	}
 	g.mu.Unlock()
 	if loop {
-		end()
+		s.cancel(errLoop)
 	}
 	return !loop
 }
 
-func (g *Guard) closed(local netip.AddrPort) {
+func (g *Guard) closed(p pair) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.upstream[local]--; g.upstream[local] <= 0 {
-		delete(g.upstream, local)
+	if g.upstream[p]--; g.upstream[p] <= 0 {
+		delete(g.upstream, p)
 	}
 }

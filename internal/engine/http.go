@@ -38,15 +38,23 @@ func (s *session) serveHTTP(ctx context.Context) error {
 	case errors.Is(err, h1.ErrUnsolicited):
 		return s.unsolicited(ctx, srv.h.Unread())
 	}
-	return s.exchangesEnded(err)
+	return s.exchangesEnded(ctx, srv.h, err)
 }
 
 // exchangesEnded says how the client's leg is to end after its last exchange.
-func (s *session) exchangesEnded(err error) error {
-	var gone *serverGone
+func (s *session) exchangesEnded(ctx context.Context, srv *h1.Server, err error) error {
+	var (
+		gone   *serverGone
+		client *h1.ClientError
+		bad    *h1.MalformedError
+		ours   *endError
+	)
 	switch {
 	case err == nil:
-		s.end.Client = flow.FIN
+		s.end.Client = flow.ClosedByUs
+		if srv.Finished() {
+			s.end.Client = flow.FIN
+		}
 		return nil
 	case errors.As(err, &gone):
 		s.end.Server = leg.Ended(gone.err)
@@ -55,8 +63,16 @@ func (s *session) exchangesEnded(err error) error {
 			return nil
 		}
 		return serverError(gone.err)
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.As(err, &ours):
+		return err
+	case errors.As(err, &client):
+		return clientError(client.Err)
+	case errors.As(err, &bad):
+		return &endError{reason: "malformed request: " + bad.Error(), how: flow.FIN, client: flow.ClosedByUs, err: err}
 	}
-	return err
+	return serverError(err)
 }
 
 // A server is an h1.Server under construction: its options refer to itself.
@@ -91,7 +107,9 @@ func (v *server) run(ctx context.Context, s *session) error {
 	if s.drains.Load() {
 		v.h.Drain()
 	}
-	return v.h.Serve(ctx)
+	err := v.h.Serve(ctx)
+	v.h.Linger(ctx)
+	return err
 }
 
 // watchServer looks after the server's connection while the client is quiet: if
@@ -149,8 +167,11 @@ func (s *session) chain(up *upstream.Set) exchange.Handler {
 		if err == nil {
 			return resp, nil
 		}
-		var bad *h1.MalformedError
-		if errors.As(err, &bad) {
+		var (
+			bad *h1.MalformedError
+			its *h1.RequestBodyError
+		)
+		if errors.As(err, &bad) && !errors.As(err, &its) {
 			return badGateway("the server's response is malformed: " + bad.Error()), nil
 		}
 		return nil, err

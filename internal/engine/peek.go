@@ -54,6 +54,10 @@ func (s *session) sniff(spoke *atomic.Bool) (flow.Layer, error) {
 	if s.prefix == nil {
 		s.prefix = make([]byte, 0, 2048)
 	}
+	c := s.c
+	poke := func() { _ = c.SetReadDeadline(past) } // a conn that was closed ends the wait too
+	s.poke.Store(&poke)
+	defer s.poke.Store(nil)
 	began := time.Now() // when we began to wait; then, when the client began to speak
 	for {
 		r := sniff.Stream(s.prefix)
@@ -75,17 +79,28 @@ func (s *session) sniff(spoke *atomic.Bool) (flow.Layer, error) {
 			return flow.Layer{}, nil
 		default:
 			wait = after(time.Now(), s.e.Timeouts.Sniff)
+			if end := after(began, s.e.Timeouts.Head); !end.IsZero() && (wait.IsZero() || end.Before(wait)) {
+				wait = end // it is not to live on single bytes
+			}
 		}
 		_ = s.c.SetReadDeadline(wait) // the read below fails if the conn is gone
 		if spoke.Load() {
 			return r.Layer, nil
 		}
+		if s.drains.Load() && len(s.prefix) == 0 {
+			return r.Layer, errSilent
+		}
 		silent := len(s.prefix) == 0
 		if err := s.more(); err != nil {
-			if refused := s.certificateRefused(); refused != nil && silent {
-				return r.Layer, refused
+			if s.drains.Load() && silent && isTimeout(err) && !spoke.Load() {
+				return r.Layer, errSilent
 			}
-			if spoke.Load() || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			if silent && !ended(err) {
+				if refused := s.certificateRefused(err); refused != nil {
+					return r.Layer, refused
+				}
+			}
+			if spoke.Load() || ended(err) {
 				return flow.Layer{}, nil // the relay carries the FIN on
 			}
 			if isTimeout(err) && len(s.prefix) > 0 {
@@ -97,6 +112,14 @@ func (s *session) sniff(spoke *atomic.Bool) (flow.Layer, error) {
 			began = time.Now()
 		}
 	}
+}
+
+// errSilent ends a connection that carries nothing while we stop.
+var errSilent = &endError{reason: "transom is stopping", how: flow.FIN, client: flow.ClosedByUs, ours: true}
+
+// ended reports whether err is a stream's end, whole or cut.
+func ended(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // more reads once from the client into the prefix.

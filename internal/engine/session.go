@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
-	"net/netip"
 	"sync/atomic"
 
 	"transom/capture"
@@ -36,7 +36,8 @@ type session struct {
 	http   atomic.Pointer[h1.Server]
 	drains atomic.Bool
 
-	locals []netip.AddrPort // our ends towards servers, for the guard; the dial under way owns it
+	locals []pair                 // our connections to servers, for the guard; the dial under way owns it
+	poke   atomic.Pointer[func()] // ends a wait for a client that has not begun to speak
 }
 
 // serve reads the connection to its end. Its error says how it ended if not
@@ -48,10 +49,11 @@ func (s *session) serve(ctx context.Context, cc *capture.Conn) error {
 	case cc.Direct || s.e.Guard.Ours(s.info.Dst):
 		return s.direct(ctx)
 	}
-	if !s.e.Guard.enter(s.info.Client, func() { s.cancel(errLoop) }) {
+	p := pair{s.info.Client, s.info.Dst}
+	if !s.e.Guard.enter(p, s) {
 		return errLoop
 	}
-	defer s.e.Guard.leave(s.info.Client)
+	defer s.e.Guard.leave(p, s)
 	return s.intercept(ctx)
 }
 
@@ -71,8 +73,9 @@ func (s *session) intercept(ctx context.Context) error {
 		return s.blocked(v)
 	}
 	s.dial(ctx)
-	defer s.hangUp()
-	return s.layers(ctx, v)
+	err := s.layers(ctx, v)
+	s.hangUpLike(err)
+	return err
 }
 
 // layers takes one layer after the other off a connection whose server is
@@ -104,7 +107,7 @@ func (s *session) layers(ctx context.Context, v policy.Verdict) error {
 		case layer.Proto != "tls":
 			return s.messages(ctx, v)
 		}
-		if done, err := s.terminate(ctx); done || err != nil {
+		if done, err := s.terminate(ctx, v); done || err != nil {
 			return err
 		}
 	}
@@ -118,14 +121,19 @@ func (s *session) learned(info *flow.Conn) {
 
 // dial begins to connect to where the client meant to go.
 func (s *session) dial(ctx context.Context) {
-	s.up = upstream.Dial(ctx, &upstream.Config{
+	s.up = upstream.Dial(ctx, s.upstreamConfig(), egress.Target{Network: "tcp", Addr: s.info.Dst, Host: s.info.Host})
+}
+
+// upstreamConfig is how servers are spoken to for s.
+func (s *session) upstreamConfig() *upstream.Config {
+	return &upstream.Config{
 		Dialer:   s,
 		Roots:    s.p.Roots,
 		Insecure: s.p.Insecure,
 		KeyLog:   s.p.KeyLog,
 		Timeout:  s.e.Timeouts.Handshake,
-		HTTP:     h1.ClientOptions{Limits: s.e.Limits, Budget: s.e.Budget},
-	}, egress.Target{Network: "tcp", Addr: s.info.Dst, Host: s.info.Host})
+		HTTP:     h1.ClientOptions{Limits: s.e.Limits, Budget: s.e.Budget, IdleTimeout: s.e.Timeouts.Idle, Takeover: s.takeover},
+	}
 }
 
 // Dial implements egress.Dialer: the program's dialer, watched by the guard.
@@ -134,13 +142,22 @@ func (s *session) Dial(ctx context.Context, t egress.Target) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	local := leg.AddrPort(c.LocalAddr())
-	if !s.e.Guard.dialed(local) {
+	p := pair{leg.AddrPort(c.LocalAddr()), leg.AddrPort(c.RemoteAddr())}
+	if !s.e.Guard.dialed(p) {
 		c.Close()
 		return nil, errLoop
 	}
-	s.locals = append(s.locals, local)
+	s.locals = append(s.locals, p)
 	return c, nil
+}
+
+// hangUpLike ends the server's side as err says that the client's ended.
+func (s *session) hangUpLike(err error) {
+	var e *endError
+	if s.up != nil && errors.As(err, &e) && e.client == flow.RST {
+		s.up.Reset()
+	}
+	s.hangUp()
 }
 
 // hangUp ends what is left of the server's side.
@@ -149,8 +166,8 @@ func (s *session) hangUp() {
 		return
 	}
 	s.up.Close()
-	for _, a := range s.locals {
-		s.e.Guard.closed(a)
+	for _, p := range s.locals {
+		s.e.Guard.closed(p)
 	}
 	s.up, s.locals = nil, nil
 }
@@ -169,7 +186,7 @@ func (s *session) pass(ctx context.Context, reason string) error {
 		return err
 	}
 	s.relayed(s.e.relay().Copy(ctx, client, server))
-	return nil
+	return cause(ctx)
 }
 
 // messages relays what comes as messages, and records them.
@@ -186,7 +203,20 @@ func (s *session) messages(ctx context.Context, v policy.Verdict) error {
 	r := s.e.relay().Messages(ctx, s.info, client, server, m.Middleware())
 	m.End(r.Client, r.Server)
 	s.relayed(r)
-	return nil
+	if r.Bytes == [2]int64{} && r.Client == flow.FIN {
+		if refused := s.certificateRefused(io.EOF); refused != nil {
+			s.end.Reason = refused.reason // it said nothing at all: that was its answer
+		}
+	}
+	return cause(ctx)
+}
+
+// cause is why ctx is done, nil while it is not.
+func cause(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return context.Cause(ctx)
 }
 
 // sides takes both streams for a relay.
@@ -217,6 +247,10 @@ func (s *session) finish(err error) {
 	case err == nil:
 		s.c.Close()
 	case errors.As(err, &e):
+		if errors.Is(err, io.ErrUnexpectedEOF) && e.how == flow.FIN {
+			_ = leg.Truncate(s.c) // the client is to see that something is missing; a lost conn needs no telling
+			s.raw.Close()
+		}
 		leg.Like(s.c, e.how)
 		s.end.Reason = e.reason
 		if e.client != flow.NotClosed {
@@ -228,6 +262,7 @@ func (s *session) finish(err error) {
 	default:
 		leg.Like(s.c, leg.Ended(err))
 		s.end.Reason = err.Error()
+		s.end.Client = first(s.end.Client, flow.ClosedByUs)
 	}
 	s.raw.Close()
 	if s.end.Action == "" {
@@ -248,6 +283,9 @@ func (s *session) warnLoop() {
 // by any goroutine.
 func (s *session) drain() {
 	s.drains.Store(true)
+	if poke := s.poke.Load(); poke != nil {
+		(*poke)()
+	}
 	if srv := s.http.Load(); srv != nil {
 		srv.Drain()
 	}
@@ -290,6 +328,14 @@ func serverError(err error) error {
 		reason = fmt.Sprintf("connection to the server failed: %v", err)
 	}
 	return &endError{reason: reason, how: how, server: how, err: err}
+}
+
+// first returns the ending that is known.
+func first(known, otherwise flow.Close) flow.Close {
+	if known != flow.NotClosed {
+		return known
+	}
+	return otherwise
 }
 
 // clientError says that the client ended the connection.

@@ -15,9 +15,12 @@ import (
 // terminate takes TLS off: with the server first, as the client's hello asks,
 // then with the client, as the server chose. done says that the connection has
 // been seen to its end.
-func (s *session) terminate(ctx context.Context) (done bool, err error) {
+func (s *session) terminate(ctx context.Context, v policy.Verdict) (done bool, err error) {
 	if err := tlsterm.Answerable(s.prefix, s.hello); err != nil {
 		return true, s.pass(ctx, "can't be decrypted: "+err.Error())
+	}
+	if err := s.up.Ready(ctx); err != nil {
+		return true, serverError(err)
 	}
 	server, like, err := s.up.Handshake(ctx, s.hello)
 	s.learned(s.info.WithServer(s.up.Leg()))
@@ -39,7 +42,10 @@ func (s *session) terminate(ctx context.Context) (done bool, err error) {
 		return false, err
 	}
 	if p := server.Protocol; p != "" && !speaks(p) {
-		return true, s.messages(ctx, policy.Verdict{Reason: "the protocol " + p + " is not parsed"})
+		if v.Reason == "" {
+			v.Reason = "the protocol " + p + " is not parsed"
+		}
+		return true, s.messages(ctx, v)
 	}
 	return false, nil
 }
@@ -117,7 +123,7 @@ func (s *session) refuseRequests(ctx context.Context, o tlsterm.Options, why str
 
 // certificateRefused reports, when reading the client has failed, whether that
 // was its answer to our certificate.
-func (s *session) certificateRefused() *endError {
+func (s *session) certificateRefused(err error) *endError {
 	c, ok := s.c.(*tlsterm.Conn)
 	if !ok {
 		return nil
@@ -127,7 +133,11 @@ func (s *session) certificateRefused() *endError {
 		return nil
 	}
 	s.end.Type = "tls"
-	return &endError{reason: reason, how: flow.FIN, client: flow.Alert}
+	how := leg.Ended(err)
+	if _, remote, ok := tlsterm.AlertOf(err); ok && remote {
+		how = flow.Alert
+	}
+	return &endError{reason: reason, how: flow.FIN, client: how, err: err}
 }
 
 // withTimeout is context.WithTimeout with a timeout that may be switched off.

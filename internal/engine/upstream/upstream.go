@@ -67,6 +67,17 @@ func Dial(ctx context.Context, cfg *Config, t egress.Target) *Set {
 	return s
 }
 
+// Over returns a Set for a server that is reached through c already; l describes
+// the leg. Close closes c.
+func Over(cfg *Config, c net.Conn, l *flow.Leg) *Set {
+	s := &Set{cfg: cfg, dialed: make(chan struct{}), conn: c, raw: c, cancel: func() {}}
+	if l != nil {
+		s.leg = *l
+	}
+	close(s.dialed)
+	return s
+}
+
 // Ready waits until the connection stands. Its error keeps the errno of the
 // dial in its chain.
 func (s *Set) Ready(ctx context.Context) error {

@@ -175,6 +175,9 @@ func (p *payload) line(limit int, where string) ([]byte, error) {
 			if i == 0 || b[i-1] != '\r' {
 				return nil, malformed(where, "a line ends in LF without CR")
 			}
+			if i+len(p.frame) > limit {
+				return nil, malformed(where, "longer than the limit of %d bytes", limit)
+			}
 			from := len(p.frame)
 			p.frame = append(p.frame, b[:i+1]...)
 			p.in.use(i + 1)

@@ -17,8 +17,15 @@ import (
 type ClientOptions struct {
 	Limits      Limits
 	Budget      *exchange.Budget // for bodies held in memory
-	IdleTimeout time.Duration    // with nothing coming from the server; 0 is none
+	IdleTimeout time.Duration    // with nothing moving to or from the server; 0 is none
+
+	// Takeover, if set, carries on what a 101 or a CONNECT has begun, between
+	// the client's stream and the server's, and closes both. Nil relays bytes.
+	Takeover func(ctx context.Context, req *flow.RequestHead, client, server net.Conn) error
 }
+
+// interimMax is how many 1xx responses one request may have.
+const interimMax = 32
 
 // A Client performs requests on one connection to a server, one at a time. It
 // is an exchange.Handler. The next Exchange may begin once the response body of
@@ -26,6 +33,7 @@ type ClientOptions struct {
 type Client struct {
 	conn net.Conn
 	in   *input
+	out  *output
 	o    ClientOptions
 
 	last   bool // the connection carries no further exchange
@@ -40,7 +48,7 @@ type Client struct {
 
 // NewClient returns a client for c, which Close closes.
 func NewClient(c net.Conn, o ClientOptions) *Client {
-	cl := &Client{conn: c, in: newInput(c, nil), o: o}
+	cl := &Client{conn: c, in: newInput(c, nil), out: &output{conn: c, idle: o.IdleTimeout}, o: o}
 	cl.in.idle = o.IdleTimeout
 	return cl
 }
@@ -177,13 +185,13 @@ func (r *reply) send() error {
 	}
 	switch size := req.Body.Size(); {
 	case p.mode == modeNone, size >= 0 && int64(req.Body.Buffered()) >= size && size <= copySize:
-		if err := send(c.conn, p, req.Body); err != nil && !isWriteError(err) {
+		if err := send(c.out, p, req.Body); err != nil && !isWriteError(err) {
 			return err // one of writing may have an answer that came before it
 		}
 		return nil
 	}
 	req.Body.NoContinue()
-	if err := write(c.conn, p.head); err != nil {
+	if err := write(c.out, p.head); err != nil {
 		return nil // likewise: the answer is awaited
 	}
 	p.head = nil
@@ -193,7 +201,10 @@ func (r *reply) send() error {
 
 // await reads heads until the final one, and passes the others on.
 func (r *reply) await(ctx context.Context) (framing, error) {
-	for {
+	for n := 0; ; n++ {
+		if n > interimMax {
+			return framing{}, malformed("interim responses", "more than the limit of %d", interimMax)
+		}
 		r.received = flow.ResponseHead{}
 		f, err := r.c.readHead(&r.received)
 		if err != nil {
@@ -288,6 +299,10 @@ func (r *reply) begin(f framing) {
 // takeover relays raw bytes both ways until both sides have ended.
 func (r *reply) takeover(ctx context.Context, client net.Conn) error {
 	r.c.in.disarm()
+	r.c.out.disarm()
+	if r.c.o.Takeover != nil {
+		return r.c.o.Takeover(ctx, &r.req.RequestHead, client, &taken{Conn: r.c.conn, in: r.c.in})
+	}
 	return tunnel(ctx, client, &taken{Conn: r.c.conn, in: r.c.in})
 }
 
@@ -295,6 +310,9 @@ func (r *reply) takeover(ctx context.Context, client net.Conn) error {
 // something: io.EOF, its reset, or ErrUnsolicited. It returns nil when ctx is
 // done first; the client can then be used as before.
 func (c *Client) Wait(ctx context.Context) error {
+	if c.under != nil {
+		return nil // a response that nobody has read or closed stands in the way
+	}
 	if c.in.buffered() > 0 {
 		return ErrUnsolicited
 	}

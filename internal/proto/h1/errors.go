@@ -27,6 +27,28 @@ type MalformedError struct {
 // Error says where and what.
 func (e *MalformedError) Error() string { return e.Where + ": " + e.What }
 
+// A ClientError says that the client's side of a Server failed: it was reset,
+// fell silent, or could not be written to. What the handler fails with is never
+// one.
+type ClientError struct{ Err error }
+
+// Error says how.
+func (e *ClientError) Error() string { return "client: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *ClientError) Unwrap() error { return e.Err }
+
+// A RequestBodyError says that the body of a request is malformed. Reading the
+// body gives it, so it comes back out of the handler; the Server then answers
+// the client itself.
+type RequestBodyError struct{ Err *MalformedError }
+
+// Error says what is wrong.
+func (e *RequestBodyError) Error() string { return "request body: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *RequestBodyError) Unwrap() error { return e.Err }
+
 func malformed(where, format string, args ...any) *MalformedError {
 	return &MalformedError{Status: 400, Where: where, What: fmt.Sprintf(format, args...)}
 }

@@ -3,7 +3,6 @@ package h1
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"time"
@@ -28,18 +27,20 @@ func (x *exch) perform(ctx context.Context, f framing) (again bool, err error) {
 	s := x.s
 	x.f = f
 	x.prepare()
+	s.watch.allow()
 	if x.src.done() {
 		s.watch.start()
 	} else {
 		s.in.disarm()
 	}
+	defer x.body.Release()
 	resp, err := s.h.Exchange(ctx, &x.req)
 	if err != nil {
 		return false, x.failed(ctx, err)
 	}
 	again, err = x.respond(ctx, resp)
 	if gone := s.watch.stop(); gone != nil && err != nil {
-		err = fmt.Errorf("%w (after the client was gone: %w)", err, gone)
+		err = gone
 	}
 	return again, err
 }
@@ -48,11 +49,15 @@ func (x *exch) perform(ctx context.Context, f framing) (again bool, err error) {
 func (x *exch) failed(ctx context.Context, err error) error {
 	gone := x.s.watch.stop()
 	x.body.Close()
-	if gone != nil {
+	x.s.in.disarm()
+	var bad *RequestBodyError
+	switch {
+	case gone != nil:
 		return gone
-	}
-	if ctx.Err() != nil {
+	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case errors.As(err, &bad):
+		return x.s.answer(bad.Err.Status, err)
 	}
 	return err
 }
@@ -68,8 +73,9 @@ func (x *exch) prepare() {
 		m, n = modeLength, f.length
 	}
 	x.src.reset(s.in, m, n, s.o.Limits)
+	x.src.ended = s.watch.start
 	if f.expect && !f.v10 && m != modeNone {
-		x.src.expect = func() error { return write(s.conn, []byte("HTTP/1.1 100 Continue\r\n\r\n")) }
+		x.src.expect = func() error { return write(s.out, []byte("HTTP/1.1 100 Continue\r\n\r\n")) }
 	}
 	x.body.Reset(&x.src, n, s.o.Budget)
 	x.req = exchange.Request{
@@ -86,7 +92,7 @@ func (x *exch) interim(h flow.ResponseHead) error {
 	if head == nil {
 		head = appendResponse(nil, &h)
 	}
-	return write(x.s.conn, head)
+	return x.clientError(write(x.s.out, head))
 }
 
 // respond sends the response and sees to the rest of the request.
@@ -96,9 +102,11 @@ func (x *exch) respond(ctx context.Context, resp *exchange.Response) (again bool
 		return false, x.takeover(ctx, resp)
 	}
 	p, again := x.plan(resp)
-	if err := send(x.s.conn, p, resp.Body); err != nil {
+	if err := send(x.s.out, p, resp.Body); err != nil {
 		x.body.Close()
-		err = x.sendError(ctx, err)
+		if err = x.clientError(err); ctx.Err() != nil {
+			err = context.Cause(ctx) // why both sides were ended
+		}
 		x.s.watch.cancel(err) // nobody wants the rest of the response
 		return false, err
 	}
@@ -108,10 +116,10 @@ func (x *exch) respond(ctx context.Context, resp *exchange.Response) (again bool
 	return x.finishRequest(again), nil
 }
 
-// sendError prefers the reason for which both sides were ended.
-func (x *exch) sendError(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+// clientError blames an error of writing on the client.
+func (x *exch) clientError(err error) error {
+	if isWriteError(err) {
+		return &ClientError{err}
 	}
 	return err
 }
@@ -164,7 +172,11 @@ func (x *exch) finishRequest(again bool) bool {
 	}
 	x.s.in.deadline(time.Now().Add(drainTime))
 	defer x.s.in.disarm()
-	return x.src.drain() && again
+	if x.src.drain() {
+		return again
+	}
+	x.s.unread = true
+	return false
 }
 
 // takeover hands the connection to who answered 101 or CONNECT.
@@ -175,9 +187,10 @@ func (x *exch) takeover(ctx context.Context, resp *exchange.Response) error {
 	if r := resp.Received; r != nil && r.Raw != nil && h.Equal(r) {
 		head = r.Raw
 	}
-	if err := write(s.conn, head); err != nil {
-		return err
+	if err := write(s.out, head); err != nil {
+		return &ClientError{err}
 	}
+	s.out.disarm()
 	if gone := s.watch.stop(); gone != nil {
 		return gone
 	}

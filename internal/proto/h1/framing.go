@@ -15,7 +15,6 @@ type framing struct {
 	v10       bool // HTTP/1.0
 	close     bool // Connection: close
 	keepAlive bool // Connection: keep-alive
-	upgrade   bool // Connection: upgrade
 	expect    bool // Expect: 100-continue
 	hosts     int
 	host      string
@@ -59,8 +58,6 @@ func (f *framing) connection(v string) {
 			f.close = true
 		case flow.EqualFold(t, "keep-alive"):
 			f.keepAlive = true
-		case flow.EqualFold(t, "upgrade"):
-			f.upgrade = true
 		}
 	}
 }
@@ -193,6 +190,12 @@ func targetAuthority(target string) (string, bool) {
 		for j := range len(rest) {
 			if c := rest[j]; c == '/' || c == '?' || c == '#' {
 				rest = rest[:j]
+				break
+			}
+		}
+		for j := len(rest) - 1; j >= 0; j-- {
+			if rest[j] == '@' { // userinfo is no part of where it goes
+				rest = rest[j+1:]
 				break
 			}
 		}

@@ -35,6 +35,9 @@ type payload struct {
 
 	// expect, if set, asks the peer for the body before the first wait.
 	expect func() error
+	// ended, if set, is called when the end was read. It is set for requests,
+	// whose errors are the client's.
+	ended  func()
 	got    bool // something of it was read
 	closed atomic.Bool
 }
@@ -78,12 +81,26 @@ func (p *payload) Read(b []byte) (int, error) {
 		n, err = p.take(b, int64(len(b)))
 	}
 	if err != nil {
-		p.err = err
+		p.err = p.blame(err)
+	}
+	if p.err == io.EOF && p.ended != nil {
+		p.ended()
 	}
 	if n > 0 {
 		return n, nil
 	}
 	return 0, p.err
+}
+
+// blame says whose an error is.
+func (p *payload) blame(err error) error {
+	if p.ended == nil || err == io.EOF || err == io.ErrClosedPipe {
+		return err
+	}
+	if bad, ok := err.(*MalformedError); ok {
+		return &RequestBodyError{bad}
+	}
+	return &ClientError{err}
 }
 
 // take reads up to limit bytes, from the buffer if there are any, else straight

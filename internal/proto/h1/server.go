@@ -51,8 +51,12 @@ type Options struct {
 type Server struct {
 	conn net.Conn
 	in   *input
+	out  *output
 	h    exchange.Handler
 	o    Options
+	last bool // an exchange was served; the next may be refused while draining
+
+	unread bool // Linger is needed
 
 	watch watch
 
@@ -68,7 +72,7 @@ func NewServer(c net.Conn, prefix []byte, h exchange.Handler, o Options) *Server
 	if o.QuietAfter == 0 {
 		o.QuietAfter = 100 * time.Millisecond
 	}
-	s := &Server{conn: c, in: newInput(c, prefix), h: h, o: o}
+	s := &Server{conn: c, in: newInput(c, prefix), out: &output{conn: c, idle: o.IdleTimeout}, h: h, o: o}
 	s.in.idle = o.IdleTimeout
 	return s
 }
@@ -78,17 +82,17 @@ func NewServer(c net.Conn, prefix []byte, h exchange.Handler, o Options) *Server
 // said that it is the last, or Drain was called. Any other error says how it
 // broke: the handler's, the client's, or a *MalformedError that was answered
 // and told to Refused. Serve never closes the connection.
-func (s *Server) Serve(ctx context.Context) error {
+func (s *Server) Serve(outer context.Context) error {
 	// The context is not cancelled on return: the connections on both sides
 	// may be somebody else's from then on. The caller ends its own.
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(outer)
 	defer context.AfterFunc(ctx, s.in.stop)()
 	s.watch.init(s.in, s.o.QuietAfter, cancel)
 	defer s.in.release()
 	for {
 		raw, err := s.readHead()
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+		if outer.Err() != nil {
+			return context.Cause(outer)
 		}
 		if err != nil {
 			return s.ended(err)
@@ -101,13 +105,18 @@ func (s *Server) Serve(ctx context.Context) error {
 		x.received.Scheme = s.o.Scheme
 		if s.o.Decide != nil && !s.o.Decide(&x.received) {
 			s.in.disarm()
+			s.out.disarm()
 			return ErrHandOver
 		}
 		s.in.use(len(raw))
 		again, err := x.perform(ctx, f)
+		if err != nil && outer.Err() != nil {
+			return context.Cause(outer)
+		}
 		if err != nil || !again {
 			return err
 		}
+		s.last = true
 	}
 }
 
@@ -120,8 +129,14 @@ func (s *Server) ended(err error) error {
 	if errors.As(err, &bad) {
 		return s.refuse(s.in.bytes(), err)
 	}
-	return err
+	if err == s.poked {
+		return err // Interrupt's
+	}
+	return &ClientError{err}
 }
+
+// Finished reports, after Serve, whether the client had ended its side.
+func (s *Server) Finished() bool { return s.in.err == io.EOF }
 
 // Unread returns what was read of the client and not handled. It is for after
 // Serve.
@@ -139,6 +154,11 @@ func (s *Server) refuse(raw []byte, err error) error {
 	if s.o.Refused != nil {
 		s.o.Refused(append([]byte(nil), raw...), status, err)
 	}
+	return s.answer(status, err)
+}
+
+// answer sends our own response, the last on the connection, and returns why.
+func (s *Server) answer(status int, err error) error {
 	body := fmt.Sprintf("%d %s\n\ntransom: %v\n", status, reasons[status], err)
 	head := appendResponse(nil, &flow.ResponseHead{
 		Status: status, Reason: reasons[status], Proto: flow.HTTP11,
@@ -148,10 +168,38 @@ func (s *Server) refuse(raw []byte, err error) error {
 			{Name: "Connection", Value: "close"},
 		},
 	})
-	if werr := write(s.conn, append(head, body...)); werr != nil {
+	if werr := write(s.out, append(head, body...)); werr != nil {
 		return errors.Join(err, werr)
 	}
+	s.unread = true
 	return err
+}
+
+// lingerMax and lingerTime bound Linger.
+const (
+	lingerMax  = 64 << 20
+	lingerTime = 5 * time.Second
+)
+
+// Linger is for between Serve and closing the connection. If more of the client
+// may be on its way than anybody read, it ends our side and reads on for a
+// while: to close with something unread would reset the connection, and the
+// reset would destroy our last response on its way (RFC 9112, section 9.6).
+func (s *Server) Linger(ctx context.Context) {
+	if !s.unread || closeWrite(s.conn) != nil {
+		return
+	}
+	defer context.AfterFunc(ctx, s.in.stop)()
+	s.in.deadline(time.Now().Add(lingerTime))
+	lent := copies.Get().(*[copySize]byte)
+	defer copies.Put(lent)
+	for n := 0; n < lingerMax && s.in.err == nil; {
+		m, err := s.conn.Read(lent[:])
+		if err != nil {
+			return
+		}
+		n += m
+	}
 }
 
 var reasons = map[int]string{
@@ -189,7 +237,7 @@ func (s *Server) readHead() ([]byte, error) {
 		if err := s.awaitRequest(); err != nil {
 			return nil, err
 		}
-	} else if s.stopping() {
+	} else if s.last && s.stopping() {
 		return nil, errDrained
 	}
 	bounded := false

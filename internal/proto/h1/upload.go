@@ -23,7 +23,7 @@ func newUpload(c *Client, p plan, body *exchange.Body) *upload {
 	u := &upload{done: make(chan struct{})}
 	p.moved = &u.moved
 	go func() {
-		u.err = send(c.conn, p, body)
+		u.err = send(c.out, p, body)
 		switch {
 		case u.err == nil, isWriteError(u.err): // the server says what it thinks of it
 		default: // it was cut short for us, so it is for the server
@@ -97,6 +97,7 @@ func (e *end) Read(b []byte) (int, error) {
 	}
 	n, err := e.payload.Read(b)
 	if e.leave() {
+		e.r.c.last = true // Close has closed the connection
 		e.finish()
 		return n, io.ErrClosedPipe
 	}
@@ -108,9 +109,9 @@ func (e *end) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Close ends the exchange. Of a body that was not read to its end, a little is
-// read; more takes the connection with it. Else the next exchange can begin,
-// once the request has been uploaded whole.
+// Close ends the exchange. A body that was not read to its end takes the
+// connection with it; else the next exchange can begin, once the request has
+// been uploaded whole.
 //
 // During a Read it closes the connection, which ends that Read, and leaves the
 // rest to it.
@@ -126,6 +127,16 @@ func (e *end) Close() error {
 		e.finish()
 	}
 	return nil
+}
+
+// Discard is Close by who reads the body: of what is left a little is read, so
+// that the connection can go on.
+func (e *end) Discard() {
+	if e.payload != nil && !e.payload.done() && e.enter() {
+		e.drain()
+		e.leave()
+	}
+	e.Close()
 }
 
 // enter begins a Read, unless the body was closed.
@@ -147,7 +158,7 @@ func (e *end) leave() bool {
 func (e *end) finish() {
 	r := e.r
 	c := r.c
-	whole := e.payload == nil || e.payload.done() || e.drain()
+	whole := e.payload == nil || e.payload.done()
 	if !whole {
 		c.last = true
 		c.conn.Close()
@@ -160,14 +171,14 @@ func (e *end) finish() {
 }
 
 // drain reads what is left of a body that nobody wants, if it is little.
-func (e *end) drain() bool {
+func (e *end) drain() {
 	c, p := e.r.c, e.payload
 	if c.last || p.mode == modeLength && p.left > drainMax {
-		return false
+		return
 	}
 	c.in.deadline(time.Now().Add(drainTime))
 	defer c.in.disarm()
-	return p.drain()
+	p.drain()
 }
 
 // settleUpload waits for the upload, or ends it if it has no sense any more.

@@ -2,7 +2,6 @@ package h1
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -19,6 +18,7 @@ type watch struct {
 
 	mu    sync.Mutex
 	timer *time.Timer
+	open  bool          // between allow and stop
 	on    bool          // between start and stop
 	done  chan struct{} // closed when the goroutine that reads has ended; nil without one
 	gone  error
@@ -28,10 +28,22 @@ func (w *watch) init(in *input, after time.Duration, cancel context.CancelCauseF
 	w.in, w.after, w.cancel = in, after, cancel
 }
 
-// start begins to watch after a while. The input is the watch's until stop.
+// allow opens the time in which start means something: the exchange's.
+func (w *watch) allow() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open = true
+}
+
+// start begins to watch after a while, once the request has been read to its
+// end. The input is the watch's until stop. It may be called by whoever read
+// that end.
 func (w *watch) start() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if !w.open || w.on {
+		return
+	}
 	w.on = true
 	if w.timer == nil {
 		w.timer = time.AfterFunc(w.after, w.fire)
@@ -60,7 +72,7 @@ func (w *watch) fire() {
 	if err == nil || err == io.EOF || isTimeout(err) {
 		return
 	}
-	w.gone = fmt.Errorf("client is gone: %w", err)
+	w.gone = &ClientError{err}
 	w.cancel(w.gone)
 }
 
@@ -68,6 +80,7 @@ func (w *watch) fire() {
 // be called again.
 func (w *watch) stop() error {
 	w.mu.Lock()
+	w.open = false
 	if !w.on {
 		w.mu.Unlock()
 		return w.gone

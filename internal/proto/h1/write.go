@@ -6,6 +6,7 @@ import (
 	"net"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"transom/exchange"
 	"transom/flow"
@@ -119,7 +120,7 @@ const frameRoom = 64
 // send writes the plan's head and the body behind it. What is there goes out at
 // once; what can be had without waiting goes out together. An error of writing
 // is a *writeError, any other is the body's.
-func send(c net.Conn, p plan, body *exchange.Body) error {
+func send(c *output, p plan, body *exchange.Body) error {
 	if p.mode == modeNone || p.mode == modeLength && p.length == 0 && body.Size() == 0 {
 		return write(c, p.head)
 	}
@@ -136,7 +137,33 @@ func send(c net.Conn, p plan, body *exchange.Body) error {
 	return s.run()
 }
 
-func write(c net.Conn, b []byte) error {
+// An output writes to a connection, and waits no longer than idle for the peer
+// to take something.
+type output struct {
+	conn  net.Conn
+	idle  time.Duration // 0 is for ever
+	armed time.Time     // when a deadline was last set
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	if o.idle > 0 {
+		if now := time.Now(); now.Sub(o.armed) > o.idle/16 {
+			o.armed = now
+			_ = o.conn.SetWriteDeadline(now.Add(o.idle)) // the write fails if the conn is gone
+		}
+	}
+	return o.conn.Write(b)
+}
+
+// disarm takes the deadline off.
+func (o *output) disarm() {
+	if !o.armed.IsZero() {
+		o.armed = time.Time{}
+		_ = o.conn.SetWriteDeadline(time.Time{}) // likewise
+	}
+}
+
+func write(c *output, b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
@@ -148,7 +175,7 @@ func write(c net.Conn, b []byte) error {
 
 // A sender moves one body through one buffer.
 type sender struct {
-	c     net.Conn
+	c     *output
 	plan  plan
 	body  *exchange.Body
 	buf   []byte
