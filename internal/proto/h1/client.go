@@ -2,11 +2,13 @@ package h1
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"transom/exchange"
@@ -132,7 +134,25 @@ func (c *Client) abort(err error) {
 		c.aborted = err
 	}
 	c.mu.Unlock()
+	if errors.Is(err, syscall.ECONNRESET) {
+		lingerNot(c.conn) // the client was reset, and so is the server
+	}
 	c.conn.Close()
+}
+
+// lingerNot has the next Close of the socket under c reset it.
+func lingerNot(c net.Conn) {
+	for c != nil {
+		if l, ok := c.(interface{ SetLinger(int) error }); ok {
+			_ = l.SetLinger(0) // without it the close is a FIN
+			return
+		}
+		below, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return
+		}
+		c = below.NetConn()
+	}
 }
 
 func (c *Client) abortion() error {
