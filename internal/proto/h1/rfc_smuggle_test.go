@@ -244,9 +244,3 @@ func FuzzRelayResponses(f *testing.F) {
 		})
 	})
 }
-
-// rfcRepeatsLength reports whether a length is said more than once: RFC 9110,
-// section 8.6, has it forwarded once.
-func rfcRepeatsLength(said []byte) bool {
-	return bytes.Count(bytes.ToLower(said), []byte("content-length")) > 1 || bytes.Contains(said, []byte(","))
-}
