@@ -41,6 +41,7 @@ func TestCommandLine(t *testing.T) {
 		{"listen", "-T", "--on-upstream-tls-failure", "shrug"},
 		{"listen", "-T", "--upstream-ca", "/does/not/exist"},
 		{"listen", "-T", "--store-max", "lots"},
+		{"listen", "-T", "--store-max", "0"},
 		{"listen", "-T", "-o", "/does/not/exist/f"},
 		{"listen", "-T", "--keylog", "/does/not/exist/f"},
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -97,11 +98,9 @@ func (f *listenFlags) run(ctx context.Context, stdout, stderr io.Writer) (err er
 	if f.detail < 0 || f.detail > 4 {
 		return usagef("--flow-detail %d: want 0 to 4", f.detail)
 	}
-	out, done, err := f.output(stdout)
-	if err != nil {
-		return err
+	if f.storeMax < 64<<10 {
+		return usagef("--store-max %s: want at least 64k, for the flows that are under way", f.storeMax.String())
 	}
-	defer func() { err = errors.Join(err, done()) }()
 	closeLog, err := f.authority(p)
 	if err != nil {
 		return err
@@ -114,6 +113,11 @@ func (f *listenFlags) run(ctx context.Context, stdout, stderr io.Writer) (err er
 		return err
 	}
 	defer p.Host.Close()
+	out, done, err := f.output(stdout) // last, since it empties the file
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, done()) }()
 	return f.serve(ctx, p, out, stderr)
 }
 
@@ -152,7 +156,7 @@ func (f *listenFlags) serve(ctx context.Context, p *transom.Proxy, out, stderr i
 
 func (f *listenFlags) captures() ([]capture.Capture, error) {
 	modes := f.modes
-	if f.transparent {
+	if f.transparent && !slices.Contains(modes, "transparent") {
 		modes = append(modes, "transparent")
 	}
 	if len(modes) == 0 {

@@ -42,6 +42,7 @@ func (s *signals) watch(drain func(), p *transom.Proxy, stderr io.Writer) {
 			fmt.Fprintln(stderr, "transom: stopping: open connections may finish; interrupt again to end at once")
 			drain()
 		} else {
+			signal.Stop(s.ch) // a third has its usual meaning
 			p.End()
 			close(s.ended)
 		}
