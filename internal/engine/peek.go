@@ -44,6 +44,9 @@ func (s *session) peek(ctx context.Context) (flow.Layer, error) {
 		if err := s.up.Ready(ctx); err != nil {
 			return layer, serverError(err)
 		}
+		if err := s.up.EarlyReset(); err != nil {
+			return layer, serverError(err)
+		}
 		return flow.Layer{}, nil
 	}
 	return layer, err
@@ -114,7 +117,8 @@ func (s *session) sniff(spoke *atomic.Bool) (flow.Layer, error) {
 	}
 }
 
-// errSilent ends a connection that carries nothing while we stop.
+// errSilent ends a connection that carries nothing while we stop: in order, and
+// not as a failure.
 var errSilent = &endError{reason: "transom is stopping", how: flow.FIN, client: flow.ClosedByUs, ours: true}
 
 // ended reports whether err is a stream's end, whole or cut.

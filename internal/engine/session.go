@@ -243,6 +243,9 @@ func (s *session) finish(err error) {
 	if errors.Is(err, errLoop) {
 		s.warnLoop()
 	}
+	if errors.Is(err, errSilent) {
+		s.end.Client, err = flow.ClosedByUs, nil
+	}
 	switch {
 	case err == nil:
 		s.c.Close()

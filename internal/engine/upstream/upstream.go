@@ -167,6 +167,16 @@ func isTimeout(err error) bool {
 	return errors.As(err, &t) && t.Timeout()
 }
 
+// EarlyReset returns the reset that Watch has found where the server said
+// nothing before it, or nil. Linux reports a reset once: who reads after that
+// finds an end like any other.
+func (s *Set) EarlyReset() error {
+	if len(s.early) == 0 && leg.Ended(s.earlyErr) == flow.RST {
+		return s.earlyErr
+	}
+	return nil
+}
+
 // Take hands the server's stream over, with what was read of it already; the
 // Set no longer uses it. If the server has ended it, reading says so again.
 func (s *Set) Take() (c net.Conn, prefix []byte) {
