@@ -65,6 +65,9 @@ type Request struct {
 	// Interim, if set, is called for each 1xx response before the final one,
 	// 101 excepted.
 	Interim func(flow.ResponseHead) error
+	// Turn is the request's place among those of its connection, nil if there
+	// is no order to keep.
+	Turn *Turn
 }
 
 // A Response is a response in flight.

@@ -10,7 +10,9 @@ type RequestHead struct {
 	Target    string // as on the wire: "/a?b", "*", absolute form, or authority form for CONNECT
 	Proto     Proto
 	Header    Header
+	Protocol  string // what extended CONNECT asks for (:protocol, RFC 8441), "" otherwise
 	Raw       []byte // HTTP/1 head as received, through the empty line; sent verbatim while unchanged; must not be written to
+	H2        *H2Head
 }
 
 // A ResponseHead is a response without its body.
@@ -20,17 +22,35 @@ type ResponseHead struct {
 	Proto  Proto
 	Header Header
 	Raw    []byte // as in RequestHead
+	H2     *H2Head
 }
 
-// Equal reports whether a and b mean the same. Raw is not compared: unchanged
-// means equal, so a codec keeps the head it parsed and sends Raw if what it is
-// given back is equal to that.
+// An H2Head is what HTTP/2 said with a head besides what it means: kept so that
+// the head leaves as it came, and nil for a head that came otherwise. It must
+// not be written to. Like Raw, it makes no difference to Equal.
+type H2Head struct {
+	Pseudo     Header      // the pseudo-header fields, in wire order and with their forms (RFC 9113, section 8.3)
+	Priority   *H2Priority // of the HEADERS frame (RFC 9113, section 5.3.2), nil if it had none
+	TableSizes []uint32    // updates of the dynamic table's size that began the block (RFC 7541, section 6.3)
+}
+
+// An H2Priority is what the first version of HTTP/2 called priority (RFC 7540,
+// section 5.3): dead by RFC 9113, and still sent and fingerprinted.
+type H2Priority struct {
+	Parent    uint32 // the stream depended on, by the sender's numbers
+	Exclusive bool
+	Weight    uint8 // as on the wire: one less than is meant
+}
+
+// Equal reports whether a and b mean the same. Raw and H2 are not compared:
+// unchanged means equal, so a codec keeps the head it parsed and sends Raw if
+// what it is given back is equal to that.
 func (a *RequestHead) Equal(b *RequestHead) bool {
 	return a == b || a.Method == b.Method && a.Scheme == b.Scheme && a.Authority == b.Authority &&
-		a.Target == b.Target && a.Proto == b.Proto && a.Header.Equal(b.Header)
+		a.Target == b.Target && a.Protocol == b.Protocol && a.Proto == b.Proto && a.Header.Equal(b.Header)
 }
 
-// Equal reports whether a and b mean the same; Raw is not compared.
+// Equal reports whether a and b mean the same; Raw and H2 are not compared.
 func (a *ResponseHead) Equal(b *ResponseHead) bool {
 	return a == b || a.Status == b.Status && a.Reason == b.Reason && a.Proto == b.Proto && a.Header.Equal(b.Header)
 }
