@@ -96,6 +96,7 @@ const (
 	FormNameIndexed                   // the name from a table
 	FormHuffmanName
 	FormHuffmanValue
+	FormNameLast // of a static table's entries with that name the last and not the first
 )
 
 // Equal reports whether h and g have the same fields in the same order, names
