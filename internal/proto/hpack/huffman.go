@@ -3,20 +3,44 @@ package hpack
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 )
 
 var errHuffman = errors.New("invalid Huffman code or padding")
 
+// longest is the length of the longest code.
+const longest = 30
+
 // appendHuffman appends what src says in the code of RFC 7541, appendix B.
 func appendHuffman(dst, src []byte) ([]byte, error) {
+	dst = slices.Grow(dst, len(src)*8/5) // no code is shorter than 5 bits
+	out := dst[:cap(dst)]
+	at := len(dst)
 	var acc uint64 // bits not yet used, from the top
 	var n uint     // how many
-	for {
-		if n <= 32 && len(src) >= 4 {
-			acc |= uint64(binary.BigEndian.Uint32(src)) << (32 - n)
-			n, src = n+32, src[4:]
+	for len(src) >= 8 {
+		acc |= binary.BigEndian.Uint64(src) >> n
+		src = src[(63-n)/8:]
+		n |= 56
+		for n >= longest {
+			symbol, bits := shortCode(acc)
+			if bits == 0 {
+				if symbol, bits = longCode(uint32(acc >> 32)); bits == 0 {
+					return dst, errHuffman
+				}
+			}
+			out[at] = symbol
+			at, acc, n = at+1, acc<<(bits&63), n-bits
 		}
-		for ; n <= 32 && len(src) > 0; n, src = n+8, src[1:] {
+	}
+	return appendTail(out[:at], src, acc, n)
+}
+
+// appendTail decodes the bits in acc, and those of src, which are few: here a
+// code may be cut off by the end.
+func appendTail(dst, src []byte, acc uint64, n uint) ([]byte, error) {
+	for {
+		for ; n <= 56 && len(src) > 0; n, src = n+8, src[1:] {
 			acc |= uint64(src[0]) << (56 - n)
 		}
 		symbol, bits := shortCode(acc)
