@@ -35,6 +35,7 @@ var house = plan{
 		"cmd/* internal/bench internal/testreport",
 	},
 	beside: map[string]string{
+		"internal/proto/h2":        "internal/proto/hpack",
 		"internal/proto/tlsterm":   "internal/proto/sniff",
 		"platform/lab":             "platform platform/nft",
 		"platform/nft":             "platform",

@@ -29,6 +29,7 @@ type ResponseHead struct {
 // the head leaves as it came, and nil for a head that came otherwise. It must
 // not be written to. Like Raw, it makes no difference to Equal.
 type H2Head struct {
+	Stream     uint32      // it came on, by the sender's numbers
 	Pseudo     Header      // the pseudo-header fields, in wire order and with their forms (RFC 9113, section 8.3)
 	Priority   *H2Priority // of the HEADERS frame (RFC 9113, section 5.3.2), nil if it had none
 	TableSizes []uint32    // updates of the dynamic table's size that began the block (RFC 7541, section 6.3)

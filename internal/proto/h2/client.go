@@ -1,0 +1,124 @@
+package h2
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"transom/exchange"
+	"transom/flow"
+)
+
+// ClientOptions say how a Client works. The zero ClientOptions are good.
+type ClientOptions struct {
+	Limits      Limits
+	Budget      *exchange.Budget // for bodies held in memory
+	IdleTimeout time.Duration    // with nothing moving during an exchange; 0 is none
+
+	// Mirror says that a Server will name this Client as its Upstream: the
+	// connection then begins as that one's client began.
+	Mirror bool
+	// Opened, if set, is told how we began, when the first request is sent.
+	Opened func(*Opening)
+	// Takeover, if set, carries on what a CONNECT has begun, between the
+	// client's stream and the server's, and closes both. Nil relays bytes.
+	Takeover func(ctx context.Context, req *flow.RequestHead, client, server net.Conn) error
+}
+
+// interimMax is how many 1xx responses one request may have.
+const interimMax = 32
+
+// A Client performs requests on one connection to a server, side by side. It is
+// an exchange.Handler.
+type Client struct {
+	conn
+	o       ClientOptions
+	reading sync.WaitGroup
+
+	// Guarded by the connection's lock.
+	opened  bool
+	opening Opening
+	first   bool // a request was sent
+	granted bool
+	lastID  uint32
+	max     int       // streams that the server lets be open at once
+	slots   sync.Cond // that has changed, or one has ended
+	renamed map[uint32]uint32
+	sent    []sentStream // of late, in order
+	away    error        // the server takes no more
+	gone    error        // how the connection ended
+	down    *Server
+	untold  []func(*Server)
+}
+
+// A sentStream is a request by both its numbers.
+type sentStream struct{ theirs, here uint32 }
+
+// maxSent is how many are remembered, for a GOAWAY.
+const maxSent = 256
+
+// NewClient returns a client for nc, which Close closes. It reads from nc at
+// once.
+func NewClient(nc net.Conn, prefix []byte, o ClientOptions) *Client {
+	c := &Client{o: o, max: maxStreams}
+	c.init(nc, prefix, o.IdleTimeout, o.Limits, c)
+	c.slots.L = &c.mu
+	c.in.still = true
+	c.out.held = true
+	if !o.Mirror {
+		c.open(ownClientSettings())
+		c.grant(8 << 20)
+	}
+	c.reading.Go(c.read)
+	return c
+}
+
+// read is the reading goroutine.
+func (c *Client) read() {
+	err := c.readLoop()
+	var bad *ConnError
+	if errors.As(err, &bad) {
+		c.goAway(0, bad.Code, "")
+	}
+	c.mu.Lock()
+	c.gone = err
+	down := c.down
+	c.slots.Broadcast()
+	c.mu.Unlock()
+	c.die(&GoneError{err})
+	c.out.fail(err)
+	if down != nil {
+		down.serverGone(err)
+	}
+}
+
+// Close closes the connection and waits for what the Client has started. It may
+// be called more than once.
+func (c *Client) Close() error {
+	c.die(&GoneError{net.ErrClosed})
+	c.out.fail(net.ErrClosed)
+	err := c.nc.Close()
+	c.reading.Wait()
+	c.out.wait()
+	return err
+}
+
+// Usable reports whether another exchange can be begun.
+func (c *Client) Usable() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err == nil && c.away == nil
+}
+
+// idleLocked implements side.
+func (c *Client) idleLocked(id uint32) bool { return id%2 == 0 || id > c.lastID }
+
+// closedLocked implements side.
+func (c *Client) closedLocked(s *stream) {
+	c.calm.pay(payStream)
+	c.slots.Signal()
+}
+
+var _ exchange.Handler = (*Client)(nil)

@@ -1,0 +1,235 @@
+package h2
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"transom/flow"
+	"transom/internal/proto/hpack"
+)
+
+// Limits bound what one connection may take of memory. Zero fields have
+// defaults.
+type Limits struct {
+	Head   int // bytes of a field section, as RFC 9113, section 6.5.2 counts: 64 KiB
+	Fields int // fields of one: 256
+}
+
+func (l Limits) block() hpack.Limit {
+	b := hpack.Limit{Size: l.Head, Fields: l.Fields}
+	if b.Size == 0 {
+		b.Size = 64 << 10
+	}
+	if b.Fields == 0 {
+		b.Fields = 256
+	}
+	return b
+}
+
+const (
+	// maxBlock is how long a field block may be on the wire; past it the
+	// connection ends. A block that is merely past Limits costs its stream.
+	maxBlock = 256 << 10
+	// maxParts is how many frames one block may come in.
+	maxParts = 64
+	// maxBuffered is how much payload a connection may have received that
+	// nobody has read. Past it nothing is read from the connection, whatever
+	// its windows allow.
+	maxBuffered = 16 << 20
+)
+
+// A side is what the two ends of a connection do differently. All but fields
+// are called with the connection's lock held.
+type side interface {
+	// fields takes a whole field block. s is nil if its stream is not open.
+	fields(s *stream, h *fieldBlock) error
+	// idle reports whether a stream has not been used yet.
+	idleLocked(id uint32) bool
+	// settings takes a SETTINGS frame that has been applied.
+	settingsLocked(list []Setting)
+	// goAway takes a GOAWAY frame.
+	goAwayLocked(last uint32, code Code, debug []byte)
+	// relay takes a frame of the connection as a whole that is for the other
+	// connection. payload is valid during the call.
+	relayLocked(kind http2.FrameType, flags http2.Flags, id uint32, payload []byte)
+	// closed is told that a stream is no longer in the table.
+	closedLocked(s *stream)
+}
+
+// A fieldBlock is a HEADERS frame with its CONTINUATION frames.
+type fieldBlock struct {
+	hpack.Block
+	id       uint32
+	end      bool // END_STREAM
+	priority *flow.H2Priority
+}
+
+// A conn is one connection. Its lock guards all streams on it.
+type conn struct {
+	nc     net.Conn
+	in     input
+	fr     *http2.Framer // only reads
+	out    output
+	side   side
+	server bool // we are the server on it
+	limits hpack.Limit
+
+	// The read loop's own.
+	dec     *hpack.Decoder
+	pending fieldBlock // being put together
+	block   []byte
+	parts   int
+
+	mu       sync.Mutex
+	enc      *hpack.Encoder
+	scratch  []byte // a block is encoded here
+	streams  map[uint32]*stream
+	err      error // the connection is over
+	calm     calm
+	resets   [64]uint32 // streams that we have reset lately
+	nextSlot int
+
+	announced [][]Setting // that the peer has not acknowledged
+	readMax   uint32      // longest frame that it may send
+	window    int64       // that new streams have to send
+	maxFrame  int
+	send      int64 // the connection's window to send
+	starved   []*stream
+	recvInit  int64 // window that new streams have to receive
+	recv      int64 // the connection's window to receive
+	recvMax   int64 // what that is when everything is given back
+	owed      int64 // what was received and not given back
+	buffered  int64
+	eased     sync.Cond // buffered has fallen
+}
+
+func (c *conn) init(nc net.Conn, prefix []byte, idle time.Duration, l Limits, s side) {
+	c.nc, c.side, c.limits = nc, s, l.block()
+	c.out.init(nc, idle, c.broken)
+	c.in = input{conn: nc, data: prefix, idle: idle, moved: c.out.lastMoved, quiet: c.quiet}
+	c.fr = http2.NewFramer(nil, &c.in)
+	c.fr.SetMaxReadFrameSize(defaultMaxFrame)
+	c.dec, c.enc = hpack.NewDecoder(defaultTable), hpack.NewEncoder()
+	c.streams = map[uint32]*stream{}
+	c.window, c.maxFrame, c.send = defaultWindow, defaultMaxFrame, defaultWindow
+	c.recvInit, c.recv, c.recvMax = defaultWindow, defaultWindow, defaultWindow
+	c.eased.L = &c.mu
+}
+
+// broken takes an error of writing: there is nothing more to be read for either.
+func (c *conn) broken(err error) error {
+	c.in.stop()
+	if c.server {
+		return &ClientError{err}
+	}
+	return &GoneError{err}
+}
+
+// quiet reports whether no stream is open.
+func (c *conn) quiet() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.streams) == 0
+}
+
+// readLoop takes frames until something ends the connection. A *ConnError is
+// the peer's violation; any other error is the stream's.
+func (c *conn) readLoop() error {
+	for {
+		if err := c.ease(); err != nil {
+			return err
+		}
+		fh, err := c.fr.ReadFrameHeader()
+		if err != nil {
+			err = brokenFrame(c.fr, fh.Type, err)
+		} else {
+			err = c.frame(fh)
+		}
+		if failed := c.out.failed(); err != nil && c.in.isStopped() && failed != nil {
+			return failed
+		}
+		var bad *badStream
+		if errors.As(err, &bad) {
+			err = c.refuse(bad)
+		}
+		if err != nil {
+			return err
+		}
+		c.kick()
+	}
+}
+
+// ease waits while too much has been received that nobody reads.
+func (c *conn) ease() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.buffered > maxBuffered && c.err == nil {
+		c.eased.Wait()
+	}
+	return c.err
+}
+
+// refuse resets the stream that a violation is about.
+func (c *conn) refuse(bad *badStream) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.streams[bad.id]; s != nil {
+		s.resetLocked(bad.err.Code, bad.err)
+		return nil
+	}
+	if c.side.idleLocked(bad.id) && bad.err.Code != RefusedStream {
+		c.noteResetLocked(bad.id)
+	}
+	c.appendLocked(func(b []byte) []byte { return appendReset(b, bad.id, bad.err.Code) })
+	return c.calm.cost(costReset, "one that was refused: "+bad.Error())
+}
+
+// appendLocked appends frames to the output.
+func (c *conn) appendLocked(f func([]byte) []byte) {
+	c.out.end(f(c.out.begin()))
+}
+
+// kick has what was appended written by somebody else than the read loop, which
+// must not wait for a peer that waits for it.
+func (c *conn) kick() { c.out.kick() }
+
+// goAway tells the peer that the connection ends, and why.
+func (c *conn) goAway(last uint32, code Code, debug string) {
+	c.mu.Lock()
+	c.appendLocked(func(b []byte) []byte { return appendGoAway(b, last, code, debug) })
+	c.mu.Unlock()
+	_ = c.out.flush() // the connection is at its end
+}
+
+// die ends all streams with err, and what is begun later.
+func (c *conn) die(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.err = err
+	}
+	for _, s := range c.streams {
+		s.endLocked(err)
+	}
+	c.eased.Broadcast()
+}
+
+// noteResetLocked remembers a stream that we have reset: frames for it may be on
+// their way.
+func (c *conn) noteResetLocked(id uint32) {
+	c.resets[c.nextSlot] = id
+	c.nextSlot = (c.nextSlot + 1) % len(c.resets)
+}
+
+func (c *conn) resetLatelyLocked(id uint32) bool {
+	for _, r := range c.resets {
+		if r == id {
+			return true
+		}
+	}
+	return false
+}

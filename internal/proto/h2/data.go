@@ -1,0 +1,175 @@
+package h2
+
+import (
+	"io"
+
+	"golang.org/x/net/http2"
+)
+
+// data takes a DATA frame, piece by piece as it comes. What it costs the
+// windows is its whole length (RFC 9113, section 6.1).
+func (c *conn) data(fh http2.FrameHeader) error {
+	rest, pad := int(fh.Length), 0
+	if fh.StreamID == 0 {
+		return violation(ProtocolError, "DATA frame for the connection")
+	}
+	if fh.Flags.Has(http2.FlagDataPadded) {
+		if rest == 0 {
+			return violation(FrameSizeError, "padded DATA frame without a pad length")
+		}
+		p, err := c.in.bytes()
+		if err != nil {
+			return unexpected(err)
+		}
+		pad = int(p[0])
+		c.in.use(1)
+		if rest--; pad > rest {
+			return violation(ProtocolError, "DATA frame has more padding than payload")
+		}
+		rest -= pad
+	}
+	s, refused := c.admit(fh, rest)
+	var bad *badStream
+	if b, ok := refused.(*badStream); ok {
+		bad, s = b, nil
+	} else if refused != nil {
+		return refused
+	}
+	if err := c.payload(s, rest, pad); err != nil {
+		return err
+	}
+	if bad != nil {
+		return bad
+	}
+	if s != nil && fh.Flags.Has(http2.FlagDataEndStream) {
+		return c.ended(s)
+	}
+	return nil
+}
+
+// admit takes the frame off the windows. A nil stream without an error is one
+// whose frames nobody wants any more.
+func (c *conn) admit(fh http2.FrameHeader, payload int) (*stream, error) {
+	n := int64(fh.Length)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.recv -= n; c.recv < 0 {
+		return nil, violation(FlowControlError, "DATA frame of %d bytes is larger than the connection's window", n)
+	}
+	s := c.streams[fh.StreamID]
+	if s == nil || s.in != nil {
+		c.refundLocked(n)
+		switch {
+		case s == nil && c.side.idleLocked(fh.StreamID):
+			return nil, violation(ProtocolError, "DATA frame for stream %d, which is idle", fh.StreamID)
+		case s == nil && c.resetLatelyLocked(fh.StreamID):
+			return nil, c.calm.cost(costFrame, "DATA for a stream that was reset")
+		}
+		return nil, &badStream{fh.StreamID, &StreamError{Code: StreamClosed, What: "DATA frame after the stream's end"}}
+	}
+	if payload == 0 && !fh.Flags.Has(http2.FlagDataEndStream) {
+		if err := c.calm.cost(costFrame, "DATA without payload"); err != nil {
+			return nil, err
+		}
+	} else if payload > 0 {
+		c.calm.pay(payData)
+	}
+	if s.recv -= n; s.recv < 0 {
+		c.refundLocked(n)
+		return nil, &badStream{s.id, &StreamError{Code: FlowControlError, What: "DATA frame is larger than the stream's window"}}
+	}
+	if s.declared >= 0 {
+		if s.declared -= int64(payload); s.declared < 0 {
+			c.refundLocked(n)
+			return nil, &badStream{s.id, &StreamError{Code: ProtocolError, What: "body is longer than its content-length"}}
+		}
+	}
+	if extra := n - int64(payload); extra > 0 { // padding is nobody's to read
+		c.refundLocked(extra)
+		s.owed += extra
+	}
+	return s, nil
+}
+
+// payload reads what a frame carries and gives it to s, if there is one.
+func (c *conn) payload(s *stream, n, pad int) error {
+	for n > 0 {
+		p, err := c.in.bytes()
+		if err != nil {
+			return unexpected(err)
+		}
+		p = p[:min(len(p), n)]
+		if s != nil {
+			s.deliver(p)
+		}
+		c.in.use(len(p))
+		n -= len(p)
+	}
+	for pad > 0 {
+		p, err := c.in.bytes()
+		if err != nil {
+			return unexpected(err)
+		}
+		m := min(len(p), pad)
+		c.in.use(m)
+		pad -= m
+	}
+	return nil
+}
+
+// deliver gives received payload to whoever reads the stream.
+func (s *stream) deliver(p []byte) {
+	c := s.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.abandoned || s.in != nil { // reset or given up meanwhile
+		c.refundLocked(int64(len(p)))
+		return
+	}
+	s.buf.add(p)
+	c.buffered += int64(len(p))
+	c.refundLocked(int64(len(p)))
+	s.cond.Broadcast()
+}
+
+// ended takes END_STREAM on a DATA frame.
+func (c *conn) ended(s *stream) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.in != nil {
+		return nil
+	}
+	return s.receivedAllLocked()
+}
+
+// receivedAllLocked notes that the peer has ended its side of the stream.
+func (s *stream) receivedAllLocked() error {
+	if s.declared > 0 {
+		return &badStream{s.id, &StreamError{Code: ProtocolError, What: "body is shorter than its content-length"}}
+	}
+	s.in = io.EOF
+	s.cond.Broadcast()
+	s.settleLocked()
+	return nil
+}
+
+// refundLocked owes n bytes of the connection's window to the peer, and gives
+// them back when they have become many. The window is given back as payload
+// comes, not as it is read, so that a stream that nobody reads takes nothing
+// from the others; maxBuffered bounds what that can cost.
+func (c *conn) refundLocked(n int64) {
+	c.owed += n
+	if c.owed < c.recvMax/4 || c.err != nil {
+		return
+	}
+	back := uint32(c.owed)
+	c.recv, c.owed = c.recv+c.owed, 0
+	c.appendLocked(func(b []byte) []byte { return appendWindowUpdate(b, 0, back) })
+}
+
+func unexpected(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

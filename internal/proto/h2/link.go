@@ -1,0 +1,314 @@
+package h2
+
+import (
+	"encoding/binary"
+
+	"golang.org/x/net/http2"
+
+	"transom/flow"
+)
+
+// A client and its server see each other's connection through us: what is said
+// about the connection as a whole goes on as it came. A Server whose Options
+// name an Upstream and that Client call each other, never with their own lock
+// held by the other's call: each call only appends frames.
+//
+//	client            Server      Client             server
+//	  preface, SETTINGS → fromClient ─→ preface, SETTINGS
+//	  WINDOW_UPDATE     → fromClient ─→ once, before the first request
+//	  PRIORITY, PING, … → fromClient ─→
+//	       SETTINGS ←─ fromServer    ← SETTINGS
+//	  PING, ALTSVC … ←─ fromServer   ← PING, ALTSVC, …
+//	        GOAWAY ←─ serverLeaves   ← GOAWAY, or the connection's end
+
+// settingsLocked implements side: the client's settings are its server's
+// business too.
+func (s *Server) settingsLocked(list []Setting) {
+	up := s.o.Upstream
+	if !s.greeted {
+		s.greeted = true
+		s.opening.Settings = list
+		if up != nil {
+			up.open(likeClient(list))
+		}
+		return
+	}
+	if up != nil {
+		s.order.Do(func() { up.announce(likeClient(list)) })
+	}
+}
+
+// relayLocked implements side.
+func (s *Server) relayLocked(kind http2.FrameType, flags http2.Flags, id uint32, payload []byte) {
+	up := s.o.Upstream
+	switch kind {
+	case http2.FrameWindowUpdate:
+		if s.granted || s.last > 0 {
+			return // from then on we keep account ourselves
+		}
+		s.granted = true
+		s.opening.Window = binary.BigEndian.Uint32(payload)
+		if up != nil {
+			up.grant(s.opening.Window)
+		}
+		return
+	case http2.FramePriority:
+		if s.last == 0 && len(s.opening.Priorities) < maxPriorities {
+			p := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(payload)), id)
+			s.opening.Priorities = append(s.opening.Priorities, append(p, payload...))
+		}
+	case http2.FramePing:
+		if up == nil {
+			s.pongLocked(flags, payload)
+			return
+		}
+	}
+	if up != nil {
+		payload = append([]byte(nil), payload...)
+		s.order.Do(func() { up.send(kind, flags, id, payload) })
+	}
+}
+
+// pongLocked answers a PING.
+func (c *conn) pongLocked(flags http2.Flags, payload []byte) {
+	if flags.Has(http2.FlagPingAck) {
+		return
+	}
+	c.appendLocked(func(b []byte) []byte {
+		return append(appendFrame(b, len(payload), http2.FramePing, http2.FlagPingAck, 0), payload...)
+	})
+}
+
+// goAwayLocked implements side: the client will take no more, which is its
+// server's to know.
+func (s *Server) goAwayLocked(last uint32, code Code, debug []byte) {
+	if up := s.o.Upstream; up != nil {
+		up.send(http2.FrameGoAway, 0, 0, appendGoAway(nil, last, code, string(debug))[9:])
+	}
+}
+
+// fromServer takes the server's settings, the first of them before anything
+// else is sent.
+func (s *Server) fromServer(list []Setting) {
+	s.mu.Lock()
+	first := !s.begun
+	list = likeServer(list, first)
+	if first {
+		s.mu.Unlock()
+		s.begin(list)
+		return
+	}
+	s.announceLocked(list)
+	s.appendLocked(func(b []byte) []byte { return appendSettings(b, list) })
+	s.mu.Unlock()
+	s.kick()
+}
+
+// serverGrants takes the server's first window for the connection.
+func (s *Server) serverGrants(n uint32) {
+	n = min(n, maxUploadConnWindow)
+	s.mu.Lock()
+	s.recv += int64(n)
+	s.recvMax += int64(n)
+	s.appendLocked(func(b []byte) []byte { return appendWindowUpdate(b, 0, n) })
+	s.mu.Unlock()
+	s.kick()
+}
+
+// pass takes a frame from the server that is about the connection.
+func (s *Server) pass(kind http2.FrameType, flags http2.Flags, id uint32, payload []byte) {
+	s.mu.Lock()
+	s.appendLocked(func(b []byte) []byte { return append(appendFrame(b, len(payload), kind, flags, id), payload...) })
+	s.mu.Unlock()
+	s.kick()
+}
+
+// serverLeaves takes a GOAWAY; last is the highest of our streams that the
+// server has seen.
+func (s *Server) serverLeaves(last uint32, code Code, debug []byte) {
+	s.mu.Lock()
+	s.away, s.awayLast = true, last
+	s.appendLocked(func(b []byte) []byte { return appendGoAway(b, last, code, string(debug)) })
+	s.mu.Unlock()
+	s.kick()
+}
+
+// serverGone takes the end of the server's connection: what has come of it is
+// still sent, then the client's ends alike.
+func (s *Server) serverGone(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.finishLocked(&GoneError{err})
+}
+
+// open begins the connection as the client began its own.
+func (c *Client) open(list []Setting) {
+	c.mu.Lock()
+	c.opened = true
+	c.opening.Settings = list
+	c.announceLocked(list)
+	c.slots.Broadcast()
+	c.mu.Unlock()
+	c.out.unhold(appendSettings([]byte(preface), list))
+	c.kick()
+}
+
+// announce sends further settings.
+func (c *Client) announce(list []Setting) {
+	c.mu.Lock()
+	c.announceLocked(list)
+	c.appendLocked(func(b []byte) []byte { return appendSettings(b, list) })
+	c.mu.Unlock()
+	c.kick()
+}
+
+// grant sends the client's first window for the connection.
+func (c *Client) grant(n uint32) {
+	c.mu.Lock()
+	c.opening.Window = n
+	c.recv += int64(n)
+	c.recvMax += int64(n)
+	c.appendLocked(func(b []byte) []byte { return appendWindowUpdate(b, 0, n) })
+	c.mu.Unlock()
+	c.kick()
+}
+
+// send passes on a frame of the client's. Streams in it are named by the
+// numbers they have here.
+func (c *Client) send(kind http2.FrameType, flags http2.Flags, id uint32, payload []byte) {
+	c.mu.Lock()
+	switch {
+	case kind == http2.FramePriority:
+		renumber(payload, c.idHereLocked)
+		if c.lastID == 0 && len(c.opening.Priorities) < maxPriorities {
+			p := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(payload)), id)
+			c.opening.Priorities = append(c.opening.Priorities, append(p, payload...))
+		}
+	case kind == http2.FramePriorityUpdate && len(payload) >= 4:
+		renumber(payload, c.idHereLocked)
+	}
+	id = c.idHereLocked(id)
+	c.appendLocked(func(b []byte) []byte { return append(appendFrame(b, len(payload), kind, flags, id), payload...) })
+	c.mu.Unlock()
+	c.kick()
+}
+
+// renumber replaces the stream that a payload begins with.
+func renumber(payload []byte, to func(uint32) uint32) {
+	v := binary.BigEndian.Uint32(payload)
+	binary.BigEndian.PutUint32(payload, v&0x80000000|to(v&0x7fffffff))
+}
+
+// idHereLocked returns what a stream of the client's is called here: the same,
+// unless order could not be kept.
+func (c *Client) idHereLocked(id uint32) uint32 {
+	if here, ok := c.renamed[id]; ok {
+		return here
+	}
+	return id
+}
+
+// priorityHereLocked returns what a HEADERS frame begins with.
+func (c *Client) priorityHereLocked(p *flow.H2Priority) []byte {
+	if p == nil {
+		return nil
+	}
+	here := *p
+	here.Parent = c.idHereLocked(p.Parent)
+	return appendPriority(nil, &here)
+}
+
+// settingsLocked implements side.
+func (c *Client) settingsLocked(list []Setting) {
+	for _, s := range list {
+		if s.ID == settingMaxStreams {
+			c.max = int(min(s.Value, 1<<30))
+		}
+	}
+	c.slots.Broadcast()
+	c.tellLocked(func(s *Server) { s.fromServer(list) })
+}
+
+// relayLocked implements side.
+func (c *Client) relayLocked(kind http2.FrameType, flags http2.Flags, id uint32, payload []byte) {
+	switch {
+	case kind == http2.FrameWindowUpdate:
+		if !c.granted {
+			n := binary.BigEndian.Uint32(payload)
+			c.tellLocked(func(s *Server) { s.serverGrants(n) })
+		}
+		c.granted = true
+		return
+	case kind == http2.FramePing && c.down == nil && !c.o.Mirror:
+		c.pongLocked(flags, payload)
+		return
+	}
+	payload = append([]byte(nil), payload...)
+	if c.lastID > 0 && len(c.renamed) > 0 {
+		for theirs, here := range c.renamed {
+			if here == id {
+				id = theirs
+			}
+		}
+	}
+	c.tellLocked(func(s *Server) { s.pass(kind, flags, id, payload) })
+}
+
+// goAwayLocked implements side.
+func (c *Client) goAwayLocked(last uint32, code Code, debug []byte) {
+	c.away = &GoAwayError{code}
+	seen := uint32(0)
+	for id, s := range c.streams {
+		if id > last {
+			s.endLocked(c.away)
+		}
+	}
+	for _, p := range c.sent {
+		if p.here <= last {
+			seen = max(seen, p.theirs)
+		}
+	}
+	if last >= c.lastID {
+		seen = last
+	}
+	debug = append([]byte(nil), debug...)
+	c.slots.Broadcast()
+	c.tellLocked(func(s *Server) { s.serverLeaves(seen, code, debug) })
+}
+
+// tellLocked tells the Server, now or when it has joined. The lock is not held
+// while it is told, but nothing else is told meanwhile: only the read loop and
+// join tell.
+func (c *Client) tellLocked(f func(*Server)) {
+	if c.down == nil {
+		if c.o.Mirror && len(c.untold) < maxUntold {
+			c.untold = append(c.untold, f)
+		}
+		return
+	}
+	down := c.down
+	c.mu.Unlock()
+	defer c.mu.Lock()
+	f(down)
+}
+
+// maxUntold is how much is kept for a Server that has not joined yet.
+const maxUntold = 64
+
+// join makes s the one who is told, nil nobody.
+func (c *Client) join(s *Server) {
+	c.mu.Lock()
+	c.down = s
+	gone := c.gone
+	for s != nil && len(c.untold) > 0 {
+		f := c.untold[0]
+		c.untold = c.untold[1:]
+		c.mu.Unlock()
+		f(s)
+		c.mu.Lock()
+	}
+	c.mu.Unlock()
+	if s != nil && gone != nil {
+		s.serverGone(gone)
+	}
+}

@@ -1,0 +1,233 @@
+package h2
+
+import (
+	"encoding/binary"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http2"
+)
+
+// An output is the writing side of a connection. Frames are appended whole,
+// under the lock, and go out in one write with whatever else is waiting:
+// whoever finds nobody writing writes, and the others leave their frames to him.
+// Held, it only gathers.
+type output struct {
+	conn   net.Conn
+	idle   time.Duration     // how long a peer may take nothing; 0 is for ever
+	broken func(error) error // says whose a failed write is; called with the lock held
+
+	mu      sync.Mutex
+	room    sync.Cond // pend has become shorter, or err is set
+	pend    []byte    // frames that wait
+	spare   []byte    // the other buffer
+	held    bool
+	writing bool
+	err     error
+	moved   time.Time // when the peer last took something
+	wg      sync.WaitGroup
+}
+
+const (
+	// outputRoom is how much may wait before senders of DATA do.
+	outputRoom = 64 << 10
+	// outputMax is how much may wait in all. What comes past outputRoom are
+	// answers to a peer that sends and does not read.
+	outputMax = 4 << 20
+	// outputKeep is the largest buffer that an output keeps while it is quiet.
+	outputKeep = 4 << 10
+)
+
+var errNotReading = errors.New("peer does not read what it asks for")
+
+func (o *output) init(conn net.Conn, idle time.Duration, broken func(error) error) {
+	o.conn, o.idle, o.broken = conn, idle, broken
+	o.room.L = &o.mu
+}
+
+// begin locks the output and returns what frames are to be appended to.
+func (o *output) begin() []byte {
+	o.mu.Lock()
+	return o.pend
+}
+
+// end takes back what begin gave and unlocks.
+func (o *output) end(pend []byte) {
+	o.pend = pend
+	if len(pend) > outputMax && o.err == nil {
+		o.failLocked(o.broken(errNotReading))
+	}
+	o.mu.Unlock()
+}
+
+// fail ends all writing, now and later. It keeps the first error.
+func (o *output) fail(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err == nil {
+		o.failLocked(err)
+	}
+}
+
+func (o *output) failLocked(err error) {
+	o.err, o.pend = err, o.pend[:0]
+	o.room.Broadcast()
+}
+
+// unhold lets go what was gathered, first before it.
+func (o *output) unhold(first []byte) {
+	o.mu.Lock()
+	o.pend = append(first, o.pend...)
+	o.held = false
+	o.mu.Unlock()
+}
+
+// waitRoom waits until little enough is waiting to append DATA.
+func (o *output) waitRoom() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for len(o.pend) > outputRoom && o.err == nil && (o.writing || o.held) {
+		o.room.Wait()
+	}
+	return o.err
+}
+
+// flush writes what waits, unless somebody is at it already.
+func (o *output) flush() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.writing || o.held {
+		return o.err
+	}
+	o.writing = true
+	for len(o.pend) > 0 && o.err == nil {
+		b := o.pend
+		o.pend, o.spare = o.spare[:0], nil
+		o.mu.Unlock()
+		err := o.write(b)
+		o.mu.Lock()
+		o.spare = b[:0]
+		if err != nil && o.err == nil {
+			o.failLocked(o.broken(err))
+		}
+		o.room.Broadcast()
+	}
+	o.writing = false
+	if cap(o.spare) > outputKeep {
+		o.spare = nil
+	}
+	if cap(o.pend) > outputKeep && len(o.pend) == 0 {
+		o.pend = nil
+	}
+	return o.err
+}
+
+// write writes b; only whoever has set writing calls it.
+func (o *output) write(b []byte) error {
+	now := time.Now()
+	if o.idle > 0 {
+		_ = o.conn.SetWriteDeadline(now.Add(o.idle)) // the write fails if the conn is gone
+	}
+	_, err := o.conn.Write(b)
+	o.mu.Lock()
+	o.moved = now
+	o.mu.Unlock()
+	return err
+}
+
+// failed returns what ended all writing, nil while nothing has.
+func (o *output) failed() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err
+}
+
+// lastMoved returns when the peer last took something.
+func (o *output) lastMoved() time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.moved
+}
+
+// appendFrame appends the header of a frame, whose payload follows (RFC 9113,
+// section 4.1).
+func appendFrame(b []byte, length int, kind http2.FrameType, flags http2.Flags, stream uint32) []byte {
+	return append(b, byte(length>>16), byte(length>>8), byte(length), byte(kind), byte(flags),
+		byte(stream>>24)&0x7f, byte(stream>>16), byte(stream>>8), byte(stream))
+}
+
+func appendWindowUpdate(b []byte, stream, n uint32) []byte {
+	return binary.BigEndian.AppendUint32(appendFrame(b, 4, http2.FrameWindowUpdate, 0, stream), n)
+}
+
+func appendReset(b []byte, stream uint32, code Code) []byte {
+	return binary.BigEndian.AppendUint32(appendFrame(b, 4, http2.FrameRSTStream, 0, stream), uint32(code))
+}
+
+func appendGoAway(b []byte, last uint32, code Code, debug string) []byte {
+	b = appendFrame(b, 8+len(debug), http2.FrameGoAway, 0, 0)
+	b = binary.BigEndian.AppendUint32(b, last)
+	b = binary.BigEndian.AppendUint32(b, uint32(code))
+	return append(b, debug...)
+}
+
+func appendSettings(b []byte, list []Setting) []byte {
+	b = appendFrame(b, 6*len(list), http2.FrameSettings, 0, 0)
+	for _, s := range list {
+		b = binary.BigEndian.AppendUint16(b, s.ID)
+		b = binary.BigEndian.AppendUint32(b, s.Value)
+	}
+	return b
+}
+
+// appendBlock appends a field block, in as many frames as it needs (RFC 9113,
+// section 4.3). prio may be nil.
+func appendBlock(b []byte, stream uint32, block []byte, end bool, prio []byte, maxFrame int) []byte {
+	first := block[:min(len(block), maxFrame-len(prio))]
+	block = block[len(first):]
+	var flags http2.Flags
+	if end {
+		flags |= http2.FlagHeadersEndStream
+	}
+	if len(prio) > 0 {
+		flags |= http2.FlagHeadersPriority
+	}
+	if len(block) == 0 {
+		flags |= http2.FlagHeadersEndHeaders
+	}
+	b = appendFrame(b, len(prio)+len(first), http2.FrameHeaders, flags, stream)
+	b = append(append(b, prio...), first...)
+	for len(block) > 0 {
+		next := block[:min(len(block), maxFrame)]
+		block = block[len(next):]
+		flags = 0
+		if len(block) == 0 {
+			flags = http2.FlagContinuationEndHeaders
+		}
+		b = append(appendFrame(b, len(next), http2.FrameContinuation, flags, stream), next...)
+	}
+	return b
+}
+
+// kick has what waits written by a goroutine of the output's own.
+func (o *output) kick() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.pend) == 0 || o.writing || o.held || o.err != nil {
+		return
+	}
+	o.wg.Go(func() { _ = o.flush() }) // its error is that of the next frame
+}
+
+// wait waits for the goroutines of kick. It is for after fail or the conn's end.
+func (o *output) wait() { o.wg.Wait() }
+
+func appendDataFrame(b []byte, stream uint32, p []byte, end bool) []byte {
+	var flags http2.Flags
+	if end {
+		flags = http2.FlagDataEndStream
+	}
+	return append(appendFrame(b, len(p), http2.FrameData, flags, stream), p...)
+}

@@ -1,0 +1,381 @@
+package h2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"transom/exchange"
+	"transom/flow"
+)
+
+// A reply is the response under way, in one allocation.
+type reply struct {
+	stream
+	cl       *Client
+	req      *exchange.Request
+	resp     exchange.Response
+	received flow.ResponseHead
+	body     exchange.Body
+	upload   chan struct{} // closed when the request's body has gone; nil without one
+	unhook   func() bool
+
+	// Guarded by the connection's lock.
+	interim []flow.ResponseHead
+	headed  bool // received is the final head
+	bare    bool // it ended the stream
+	length  int64
+}
+
+// Exchange implements exchange.Handler. Errors: *StreamError for a reset,
+// *GoAwayError for a request that the server will not look at, *GoneError for a
+// connection that has ended, *MalformedError for a response that is none.
+func (c *Client) Exchange(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
+	r := &reply{cl: c, req: req, unhook: func() bool { return true }}
+	req.Turn.Wait(ctx)
+	err := r.begin(ctx)
+	req.Turn.Pass()
+	if err == nil {
+		err = r.await()
+	}
+	if err != nil {
+		r.finish(Cancel, err)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, err
+	}
+	r.respond()
+	return &r.resp, nil
+}
+
+// begin sends the head, and has the body follow it.
+func (r *reply) begin(ctx context.Context) error {
+	c, req := r.cl, r.req
+	tunnel := req.Method == "CONNECT"
+	fitLength(&req.Header, req.Body)
+	end := !tunnel && req.Body.Size() == 0
+	if !tunnel {
+		fromH1(&req.RequestHead, req.Body, end)
+	}
+	if err := r.open(ctx, end); err != nil {
+		return err
+	}
+	r.unhook = context.AfterFunc(ctx, func() { r.cancelled(context.Cause(ctx)) })
+	if tunnel || end {
+		return c.out.flush()
+	}
+	r.upload = make(chan struct{})
+	if req.Body.Buffered() == 0 {
+		if err := c.out.flush(); err != nil {
+			close(r.upload)
+			return err
+		}
+	}
+	req.Body.NoContinue()
+	go r.send()
+	return nil
+}
+
+// fromH1 takes out of an HTTP/1 request what has no place here.
+func fromH1(h *flow.RequestHead, body *exchange.Body, end bool) {
+	if h.Proto < flow.HTTP2 && !end && body.Size() < 0 {
+		h.Header.Del("content-length")
+	}
+}
+
+// open sends the head as soon as the server lets another stream be open.
+func (r *reply) open(ctx context.Context, end bool) error {
+	c := r.cl
+	stop := context.AfterFunc(ctx, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.slots.Broadcast()
+	})
+	defer stop()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		switch {
+		case c.err != nil:
+			return c.err
+		case c.away != nil:
+			return c.away
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case len(c.streams) < c.max && c.opened:
+			return r.sendHeadLocked(end)
+		}
+		c.slots.Wait()
+	}
+}
+
+// sendHeadLocked takes a number and appends the HEADERS frame.
+func (r *reply) sendHeadLocked(end bool) error {
+	c, h := r.cl, &r.req.RequestHead
+	id, theirs := c.lastID+2, uint32(0)
+	if c.lastID == 0 {
+		id = 1
+	}
+	if h.H2 != nil {
+		if theirs = h.H2.Stream; theirs >= id && theirs%2 == 1 {
+			id = theirs
+		}
+	}
+	if id > maxWindow {
+		return &GoneError{errors.New("the connection has no stream left")}
+	}
+	var prio []byte
+	if h.H2 != nil {
+		prio = c.priorityHereLocked(h.H2.Priority)
+	}
+	c.lastID = id
+	if theirs != 0 {
+		c.rememberLocked(theirs, id)
+	}
+	r.openLocked(&c.conn, id)
+	r.stream.reply = r
+	block := c.requestBlockLocked(h)
+	c.out.end(appendBlock(c.out.begin(), id, block, end, prio, c.maxFrame))
+	if end {
+		r.sentLocked()
+	}
+	if !c.first {
+		c.first = true
+		c.openedLocked(h)
+	}
+	return nil
+}
+
+// openedLocked tells how we began.
+func (c *Client) openedLocked(h *flow.RequestHead) {
+	c.opening.Pseudo = "msap"
+	if h.H2 != nil {
+		c.opening.Pseudo = pseudoOrder(h.H2.Pseudo)
+	}
+	if c.o.Opened != nil {
+		c.o.Opened(&c.opening)
+	}
+}
+
+func (c *Client) rememberLocked(theirs, here uint32) {
+	if len(c.sent) == maxSent {
+		c.sent = append(c.sent[:0], c.sent[maxSent/2:]...)
+	}
+	c.sent = append(c.sent, sentStream{theirs, here})
+	if theirs != here {
+		if c.renamed == nil {
+			c.renamed = map[uint32]uint32{}
+		}
+		c.renamed[theirs] = here
+	}
+}
+
+// send is the goroutine that sends the request's body.
+func (r *reply) send() {
+	defer close(r.upload)
+	h := &r.req.RequestHead
+	err := r.sendBody(r.req.Body, h.Proto < flow.HTTP2)
+	if err == nil {
+		return
+	}
+	r.c.mu.Lock()
+	over := r.err != nil
+	r.c.mu.Unlock()
+	if !over { // the body is broken, so the request is
+		code, told := codeOf(err)
+		if !told {
+			code = Cancel
+		}
+		r.reset(code, err)
+	}
+}
+
+// cancelled gives the exchange up, since its context is done.
+func (r *reply) cancelled(err error) {
+	code, told := codeOf(err)
+	if code == InternalError {
+		code = Cancel // nothing is wrong with us
+	}
+	r.c.mu.Lock()
+	if told {
+		r.resetLocked(code, err)
+	} else {
+		r.endLocked(err)
+	}
+	if r.in != io.EOF {
+		r.in = err
+	}
+	r.cond.Broadcast()
+	r.c.mu.Unlock()
+	r.c.kick()
+}
+
+// await waits for the final head, and passes the others on.
+func (r *reply) await() error {
+	c := r.c
+	c.mu.Lock()
+	for n := 0; ; {
+		switch {
+		case len(r.interim) > 0:
+			h := r.interim[0]
+			r.interim = r.interim[1:]
+			c.mu.Unlock()
+			if n++; n > interimMax {
+				return &MalformedError{"interim responses", fmt.Sprintf("more than the limit of %d", interimMax)}
+			}
+			if r.req.Interim != nil {
+				if err := r.req.Interim(h); err != nil {
+					return err
+				}
+			}
+			c.mu.Lock()
+			continue
+		case r.headed:
+			c.mu.Unlock()
+			return nil
+		case r.in != nil:
+			err := r.in
+			c.mu.Unlock()
+			if err == io.EOF {
+				err = &MalformedError{"response", "ends without a head"}
+			}
+			return err
+		}
+		r.cond.Wait()
+	}
+}
+
+// respond makes the response of the head that has come.
+func (r *reply) respond() {
+	h := &r.received
+	r.resp.ResponseHead, r.resp.Received, r.resp.Body = *h, h, &r.body
+	switch {
+	case r.req.Method == "CONNECT" && h.Status < 300 && !r.bare:
+		r.body.Reset(nil, 0, r.cl.o.Budget)
+		r.resp.Takeover = r.takeover
+	case r.bare:
+		r.body.Reset(nil, 0, r.cl.o.Budget)
+		r.settle()
+	case r.length > 0 && r.req.Method != "HEAD":
+		r.body.Reset((*responseBody)(r), r.length, r.cl.o.Budget)
+	default:
+		r.body.Reset((*responseBody)(r), -1, r.cl.o.Budget)
+	}
+}
+
+// settle waits for an upload that outlasts its response, and ends the exchange.
+func (r *reply) settle() {
+	if r.upload != nil {
+		<-r.upload
+	}
+	r.unhook()
+}
+
+// finish gives up what is left of the exchange.
+func (r *reply) finish(code Code, err error) {
+	if r.c == nil {
+		return // it never began
+	}
+	r.reset(code, err)
+	r.abandon()
+	if r.upload != nil {
+		r.req.Body.Close()
+		<-r.upload
+	}
+	r.unhook()
+}
+
+// A responseBody is a reply as the source of its response's body.
+type responseBody reply
+
+// Read implements io.Reader.
+func (b *responseBody) Read(p []byte) (int, error) { return b.read(p) }
+
+// Close implements io.Closer. A body that was not read to its end resets the
+// stream; one that was waits for the request to be sent.
+func (b *responseBody) Close() error {
+	r := (*reply)(b)
+	r.c.mu.Lock()
+	whole := r.in == io.EOF && r.buf.n == 0
+	r.c.mu.Unlock()
+	if whole {
+		r.settle()
+		return nil
+	}
+	r.finish(Cancel, errStreamDone)
+	return nil
+}
+
+// Trailer implements exchange.Source.
+func (b *responseBody) Trailer() flow.Header { return b.trailers() }
+
+// Buffered tells a Body what it can read without waiting.
+func (b *responseBody) Buffered() int { return b.bufferedNow() }
+
+// fields implements side: a response, or its trailer section.
+func (c *Client) fields(s *stream, h *fieldBlock) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s == nil {
+		if c.idleLocked(h.id) {
+			return violation(ProtocolError, "HEADERS frame for stream %d, which is idle", h.id)
+		}
+		return c.calm.cost(costFrame, "HEADERS for a stream that is closed")
+	}
+	if s.in != nil {
+		return &badStream{h.id, &StreamError{Code: StreamClosed, What: "HEADERS frame after the stream's end"}}
+	}
+	r := s.reply
+	if r.headed {
+		return r.trailerLocked(h)
+	}
+	return r.headLocked(h)
+}
+
+func (r *reply) trailerLocked(h *fieldBlock) error {
+	t, err := h.trailer()
+	if err == nil && !h.end {
+		err = &MalformedError{"trailer section", "does not end the stream"}
+	}
+	if err != nil {
+		return &badStream{h.id, &StreamError{Code: ProtocolError, What: err.Error()}}
+	}
+	r.trailer = t
+	return r.receivedAllLocked()
+}
+
+func (r *reply) headLocked(h *fieldBlock) error {
+	var head flow.ResponseHead
+	length, err := h.response(&head)
+	if err == nil && head.Status < 200 && h.end {
+		err = &MalformedError{":status", fmt.Sprintf("%d ends the stream", head.Status)}
+	}
+	if err != nil {
+		r.resetLocked(ProtocolError, err)
+		return nil
+	}
+	if head.Status < 200 {
+		if len(r.interim) > interimMax {
+			return &badStream{h.id, &StreamError{Code: EnhanceYourCalm, What: "too many interim responses"}}
+		}
+		r.interim = append(r.interim, head)
+		r.cond.Broadcast()
+		return nil
+	}
+	r.received, r.headed, r.bare, r.length = head, true, h.end, length
+	if r.req.Method != "HEAD" && !bodyless(head.Status) {
+		r.declared = length
+	}
+	if h.end {
+		if r.declared > 0 {
+			r.headed = false
+			r.resetLocked(ProtocolError, &MalformedError{"content-length", "is not 0, and there is no body"})
+			return nil
+		}
+		return r.receivedAllLocked()
+	}
+	r.cond.Broadcast()
+	return nil
+}
