@@ -406,7 +406,7 @@ func TestDecisions(t *testing.T) {
 func TestHTTPS(t *testing.T) {
 	servers := newPKI(t)
 	inWorld(t, func(p *transom.Proxy) { p.UpstreamRoots = servers.roots }, func(w *world) {
-		w.serveTLS(secureAddr, &tls.Config{Certificates: []tls.Certificate{servers.leaf(t, "shop.test", "www.shop.test")}, NextProtos: []string{"h2", "http/1.1"}},
+		w.serveTLS(secureAddr, &tls.Config{Certificates: []tls.Certificate{servers.leaf(t, "shop.test", "www.shop.test")}, NextProtos: []string{"http/1.1"}},
 			"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 		c := tls.Client(w.dial(secureAddr), &tls.Config{ServerName: "shop.test", RootCAs: w.roots, NextProtos: []string{"h2", "http/1.1"}})
 		w.say(c, "GET /cart HTTP/1.1\r\nHost: shop.test\r\n\r\n")

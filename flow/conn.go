@@ -48,6 +48,16 @@ func (c *Conn) Agreed(t *TLS) *Conn {
 	return &d
 }
 
+// H2 returns a copy of c whose last layer, HTTP/2, began as fingerprint says.
+func (c *Conn) H2(fingerprint string) *Conn {
+	d := *c
+	d.Layers = append([]Layer(nil), c.Layers...)
+	if n := len(d.Layers); n > 0 {
+		d.Layers[n-1].H2 = fingerprint
+	}
+	return &d
+}
+
 // Last returns the innermost layer found so far, or the zero Layer.
 func (c *Conn) Last() Layer {
 	if len(c.Layers) == 0 {
@@ -102,13 +112,18 @@ type Leg struct {
 	Dialed   time.Time      // when the connection stood
 	TLS      *TLS           // what was agreed with the server, if TLS
 	Err      string         // why it does not stand, "" if it does
+	H2       string         // how we began HTTP/2 with it; see Layer
 }
 
 // A Layer is one protocol recognised inside a connection.
 type Layer struct {
-	Proto string // "tls", "http/1.1", "" for unknown
+	Proto string // "tls", "http/1.1", "h2", "" for unknown
 	TLS   *TLS   // for "tls"
 	Host  string // the name the client asked for, if the layer says
+	// H2 is, for "h2", how the client began: its fingerprint in the form
+	// settings|window|priorities|pseudo-header order, "1:65536;4:131072|00|0|m,a,s,p".
+	// "" until its first request.
+	H2 string
 }
 
 // TLS is what is known of one TLS leg: the hello that opened it and what was

@@ -3,12 +3,13 @@ package engine
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"transom/exchange"
 	"transom/flow"
 	"transom/internal/engine/leg"
-	"transom/internal/engine/upstream"
 	"transom/internal/proto/h1"
+	"transom/internal/proto/h2"
 	"transom/policy"
 )
 
@@ -102,14 +103,19 @@ func (s *session) server(x exchange.Handler, decide func(*flow.RequestHead) bool
 func (v *server) run(ctx context.Context, s *session) error {
 	v.h = h1.NewServer(s.c, s.prefix, v.x, v.o)
 	s.prefix = nil
-	s.http.Store(v.h)
-	defer s.http.Store(nil)
-	if s.drains.Load() {
-		v.h.Drain()
-	}
+	defer s.drainBy(v.h.Drain)()
 	err := v.h.Serve(ctx)
 	v.h.Linger(ctx)
 	return err
+}
+
+// drainBy has drain called when the session is to finish, until done is.
+func (s *session) drainBy(drain func()) (done func()) {
+	s.http.Store(&drain)
+	if s.drains.Load() {
+		drain()
+	}
+	return func() { s.http.Store(nil) }
 }
 
 // watchServer looks after the server's connection while the client is quiet: if
@@ -154,28 +160,45 @@ func (s *session) unsolicited(ctx context.Context, unread []byte) error {
 
 // chain returns the handler of the client's requests: the middleware in force
 // around up. A reload is taken up by the next exchange.
-func (s *session) chain(up *upstream.Set) exchange.Handler {
-	var (
-		built *Program
-		next  exchange.Handler
-	)
+func (s *session) chain(up exchange.Handler) exchange.Handler {
+	var now atomic.Pointer[chained]
 	return exchange.HandlerFunc(func(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
-		if p := s.e.Program.Load(); p != built {
-			built, next = p, s.rec.HTTP(p.HTTP)(up)
+		p, c := s.e.Program.Load(), now.Load()
+		if c == nil || c.of != p {
+			c = &chained{of: p, Handler: s.rec.HTTP(p.HTTP)(up)}
+			now.Store(c)
 		}
-		resp, err := next.Exchange(ctx, req)
-		if err == nil {
-			return resp, nil
+		resp, err := c.Exchange(ctx, req)
+		if why := malformedResponse(err); why != nil {
+			return badGateway("the server's response is malformed: " + why.Error()), nil
 		}
-		var (
-			bad *h1.MalformedError
-			its *h1.RequestBodyError
-		)
-		if errors.As(err, &bad) && !errors.As(err, &its) {
-			return badGateway("the server's response is malformed: " + bad.Error()), nil
-		}
-		return nil, err
+		return resp, err
 	})
+}
+
+// A chained handler is the middleware of one program.
+type chained struct {
+	of *Program
+	exchange.Handler
+}
+
+// malformedResponse returns what is wrong with a response, nil if that is not
+// why err is.
+func malformedResponse(err error) error {
+	var (
+		bad1 *h1.MalformedError
+		its  *h1.RequestBodyError
+		bad2 *h2.MalformedError
+	)
+	switch {
+	case err == nil, errors.As(err, &its):
+		return nil
+	case errors.As(err, &bad1):
+		return bad1
+	case errors.As(err, &bad2):
+		return bad2
+	}
+	return nil
 }
 
 // badGateway is our own 502; the connection ends after it.

@@ -16,6 +16,7 @@ import (
 	"transom/internal/engine/relay"
 	"transom/internal/engine/upstream"
 	"transom/internal/proto/h1"
+	"transom/internal/proto/h2"
 	"transom/internal/proto/sniff"
 	"transom/policy"
 )
@@ -33,7 +34,7 @@ type session struct {
 	up     *upstream.Set
 	rec    *record.Conn
 	end    flow.Connection
-	http   atomic.Pointer[h1.Server]
+	http   atomic.Pointer[func()] // drains what serves HTTP
 	drains atomic.Bool
 
 	locals []pair                 // our connections to servers, for the guard; the dial under way owns it
@@ -92,8 +93,13 @@ func (s *session) layers(ctx context.Context, v policy.Verdict) error {
 		if err != nil {
 			return err
 		}
-		if layer.Proto == "http/1.1" && v.Action == policy.Inspect {
-			return s.serveHTTP(ctx)
+		if v.Action == policy.Inspect {
+			switch layer.Proto {
+			case "http/1.1":
+				return s.serveHTTP(ctx)
+			case "h2":
+				return s.serveHTTP2(ctx)
+			}
 		}
 		s.learned(s.info.With(layer))
 		if w := s.p.Policy.Decide(s.info); w.Action > v.Action {
@@ -132,7 +138,10 @@ func (s *session) upstreamConfig() *upstream.Config {
 		Insecure: s.p.Insecure,
 		KeyLog:   s.p.KeyLog,
 		Timeout:  s.e.Timeouts.Handshake,
-		HTTP:     h1.ClientOptions{Limits: s.e.Limits, Budget: s.e.Budget, IdleTimeout: s.e.Timeouts.Idle, Takeover: s.takeover},
+		HTTP2: h2.ClientOptions{
+			Limits: s.e.limits2(), Budget: s.e.Budget, IdleTimeout: s.e.Timeouts.Idle, Mirror: true, Takeover: s.takeover,
+		},
+		HTTP: h1.ClientOptions{Limits: s.e.Limits, Budget: s.e.Budget, IdleTimeout: s.e.Timeouts.Idle, Takeover: s.takeover},
 	}
 }
 
@@ -289,8 +298,8 @@ func (s *session) drain() {
 	if poke := s.poke.Load(); poke != nil {
 		(*poke)()
 	}
-	if srv := s.http.Load(); srv != nil {
-		srv.Drain()
+	if drain := s.http.Load(); drain != nil {
+		(*drain)()
 	}
 }
 

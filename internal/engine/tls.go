@@ -8,6 +8,7 @@ import (
 	"transom/flow"
 	"transom/internal/engine/leg"
 	"transom/internal/engine/upstream"
+	"transom/internal/proto/h2"
 	"transom/internal/proto/tlsterm"
 	"transom/policy"
 )
@@ -118,6 +119,9 @@ func (s *session) refuseRequests(ctx context.Context, o tlsterm.Options, why str
 	refuse := s.rec.HTTP(nil)(exchange.HandlerFunc(func(context.Context, *exchange.Request) (*exchange.Response, error) {
 		return badGateway(why), nil
 	}))
+	if t := s.info.TLS(); t != nil && t.Protocol == "h2" {
+		return s.ended2(ctx, s.run2(ctx, h2.NewServer(s.c, nil, refuse, s.options2())))
+	}
 	return s.server(refuse, nil).run(ctx, s)
 }
 

@@ -65,8 +65,8 @@ http {
 	server {
 		listen 80;
 		listen [::]:80;
-		listen 443 ssl;
-		listen [::]:443 ssl;
+		listen 443 ssl http2;
+		listen [::]:443 ssl http2;
 		ssl_certificate PREFIX/cert.pem;
 		ssl_certificate_key PREFIX/key.pem;
 		root PREFIX/www;

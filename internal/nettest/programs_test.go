@@ -32,9 +32,9 @@ var programs = []program{
 		"-sSiL", "--cacert", "CA", "SCHEME://HOST/old", "SCHEME://HOST/nothing", "SCHEME://HOST/missing",
 	}},
 	{name: "curl-post", needs: "curl", args: []string{"-sSi", "--cacert", "CA", "-d", "a=1&b=2", "SCHEME://HOST/echo"}},
-	{name: "curl-upload", needs: "curl", args: []string{"-sSi", "--cacert", "CA", "-H", "Expect:", "-T", "nginx/www/large.txt", "SCHEME://HOST/echo"}},
+	{name: "curl-upload", needs: "curl", args: []string{"-sSi", "--http1.1", "--cacert", "CA", "-H", "Expect:", "-T", "nginx/www/large.txt", "SCHEME://HOST/echo"}},
 	{name: "curl-upload-continue", needs: "curl", args: []string{
-		"-sSi", "--cacert", "CA", "-H", "Expect: 100-continue", "-T", "nginx/www/large.txt", "SCHEME://HOST/echo",
+		"-sSi", "--http1.1", "--cacert", "CA", "-H", "Expect: 100-continue", "-T", "nginx/www/large.txt", "SCHEME://HOST/echo",
 	}},
 	{name: "curl-http-1-0", needs: "curl", args: []string{"-sSi", "-0", "--cacert", "CA", "SCHEME://HOST/"}},
 	{name: "curl-tls-1-2", needs: "curl", args: []string{"-sSi", "--tls-max", "1.2", "--cacert", "CA", "SCHEME://HOST/"}, scheme: "https"},

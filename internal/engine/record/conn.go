@@ -139,11 +139,23 @@ const maxRefused = 64 << 10
 // malformed: raw is what came of its head, status what it was answered, 0 for
 // nothing. raw is copied.
 func (c *Conn) Refused(raw []byte, status int, err error) {
-	now := time.Now()
 	h := &flow.HTTP{Request: &flow.RequestHead{Proto: flow.HTTP11, Raw: slices.Clone(raw[:min(len(raw), maxRefused)])}}
 	if status != 0 {
 		h.Response = &flow.ResponseHead{Status: status, Proto: flow.HTTP11}
 	}
+	c.refused(h, err)
+}
+
+// RefusedHead is Refused for a request without bytes of its own, of HTTP/2: head
+// is as much of it as could be read.
+func (c *Conn) RefusedHead(head *flow.RequestHead, err error) {
+	h := *head
+	h.Proto = flow.HTTP2
+	c.refused(&flow.HTTP{Request: &h}, err)
+}
+
+func (c *Conn) refused(h *flow.HTTP, err error) {
+	now := time.Now()
 	c.mu.Lock()
 	c.flows++
 	info := c.info

@@ -11,7 +11,7 @@ import (
 )
 
 // Speaks lists the versions of HTTP that can be parsed, by ALPN name.
-var Speaks = []string{"http/1.1", "http/1.0"}
+var Speaks = []string{"h2", "http/1.1", "http/1.0"}
 
 // Handshake takes up TLS with the server as the client's hello asks. It returns
 // what was agreed and the server's certificate; a certificate that does not

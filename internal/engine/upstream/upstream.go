@@ -17,6 +17,8 @@ import (
 	"transom/flow"
 	"transom/internal/engine/leg"
 	"transom/internal/proto/h1"
+	"transom/internal/proto/h2"
+	"transom/internal/proto/sniff"
 )
 
 // A Config is what all the Sets of a program share.
@@ -26,6 +28,7 @@ type Config struct {
 	Insecure bool           // accept any certificate
 	KeyLog   io.Writer      // secrets in NSS format; nil for none
 	HTTP     h1.ClientOptions
+	HTTP2    h2.ClientOptions
 	Timeout  time.Duration // for a TLS handshake; 0 is none
 }
 
@@ -45,6 +48,7 @@ type Set struct {
 	early    []byte // what the server said before it was asked
 	earlyErr error  // how it ended before it was asked
 	client   *h1.Client
+	client2  *h2.Client
 	wg       sync.WaitGroup
 }
 
@@ -159,7 +163,8 @@ func (s *Set) watch(quit <-chan struct{}) (found bool) {
 	if err != nil && !isTimeout(err) {
 		s.earlyErr = err
 	}
-	return n > 0 || s.earlyErr != nil
+	// A server of HTTP/2 begins without being asked, but the client decides.
+	return n > 0 && !sniff.ServerPreface(b[:n]) || s.earlyErr != nil
 }
 
 func isTimeout(err error) bool {
@@ -187,8 +192,22 @@ func (s *Set) Take() (c net.Conn, prefix []byte) {
 	return s.conn, prefix
 }
 
-// Exchange implements exchange.Handler over HTTP/1.1 on the one connection.
+// HTTP2 has the connection, which must stand, speak HTTP/2 from now on. opened
+// is told how it began.
+func (s *Set) HTTP2(opened func(*h2.Opening)) *h2.Client {
+	o := s.cfg.HTTP2
+	o.Opened = opened
+	s.client2 = h2.NewClient(s.conn, s.early, o)
+	s.early = nil
+	return s.client2
+}
+
+// Exchange implements exchange.Handler on the one connection: over HTTP/2 if
+// that is what it speaks, side by side, else over HTTP/1.1.
 func (s *Set) Exchange(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
+	if s.client2 != nil {
+		return s.client2.Exchange(ctx, req)
+	}
 	if err := s.Ready(ctx); err != nil {
 		return nil, err
 	}
@@ -229,6 +248,9 @@ func (s *Set) Close() {
 	<-s.dialed
 	if s.client != nil {
 		s.client.Close()
+	}
+	if s.client2 != nil {
+		s.client2.Close()
 	}
 	if s.conn != nil {
 		s.conn.Close()

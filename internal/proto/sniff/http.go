@@ -18,6 +18,14 @@ const maxMethod = 32
 // preface is what an HTTP/2 client sends first (RFC 9113, section 3.4).
 const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
+// ServerPreface reports whether p, the first that a server has sent, begins as
+// a server of HTTP/2 does: with a SETTINGS frame that is no acknowledgement (RFC
+// 9113, sections 3.4 and 6.5).
+func ServerPreface(p []byte) bool {
+	return len(p) >= 9 && p[0] == 0 && p[1] == 0 && p[2]%6 == 0 && p[3] == 4 && p[4]&1 == 0 &&
+		p[5] == 0 && p[6] == 0 && p[7] == 0 && p[8] == 0
+}
+
 // httpStream answers for HTTP. The version must be seen before the answer is
 // Yes, since many protocols of lines (SMTP, IRC, Redis, SIP, RTSP, NATS) begin
 // just like a method and its target.

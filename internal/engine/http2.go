@@ -1,0 +1,170 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"transom/exchange"
+	"transom/flow"
+	"transom/internal/engine/leg"
+	"transom/internal/proto/h2"
+	"transom/policy"
+)
+
+// serveHTTP2 reads the client's requests, and carries what is said about the
+// connection from one side to the other, until one of them ends. Policy is asked
+// about each request: they can't be handed over to somebody else one by one, so
+// what it wants left alone goes on unchanged and unrecorded.
+func (s *session) serveHTTP2(ctx context.Context) error {
+	if err := s.up.Ready(ctx); err != nil {
+		return serverError(err)
+	}
+	base := s.info.WithServer(s.up.Leg())
+	k := &known{s: s, info: base.With(flow.Layer{Proto: "h2"})}
+	s.learned(k.info)
+	up := s.up.HTTP2(k.serverBegan)
+	to := exchange.HandlerFunc(func(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
+		resp, err := s.up.Exchange(ctx, req)
+		req.Conn = k.latest() // both sides have begun by now
+		return resp, err
+	})
+	h := &chooser{s: s, base: base, up: to, chain: s.chain(to), plain: s.rec.HTTP(nil)(to)}
+	o := s.options2()
+	o.Upstream, o.Opened = up, k.clientBegan
+	err := s.run2(ctx, h2.NewServer(s.c, s.prefix, h, o))
+	s.info = k.latest()
+	return s.ended2(ctx, err)
+}
+
+func (s *session) options2() h2.Options {
+	scheme := "http"
+	if s.info.TLS() != nil {
+		scheme = "https"
+	}
+	return h2.Options{
+		Limits: s.e.limits2(), Scheme: scheme, Info: s.info, Budget: s.e.Budget, IdleTimeout: s.e.Timeouts.Idle,
+		Refused: s.rec.RefusedHead,
+	}
+}
+
+func (e *Engine) limits2() h2.Limits { return h2.Limits{Head: e.Limits.Head, Fields: e.Limits.Fields} }
+
+func (s *session) run2(ctx context.Context, srv *h2.Server) error {
+	s.prefix = nil
+	defer s.drainBy(srv.Drain)()
+	err := srv.Serve(ctx)
+	if err == nil {
+		s.end.Client = flow.ClosedByUs
+		if srv.Finished() {
+			s.end.Client = flow.FIN
+		}
+	}
+	return err
+}
+
+// ended2 says how the client's leg is to end.
+func (s *session) ended2(ctx context.Context, err error) error {
+	var (
+		gone   *h2.GoneError
+		client *h2.ClientError
+		bad    *h2.ConnError
+	)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.As(err, &gone):
+		if errors.As(gone.Err, &bad) {
+			return &endError{reason: "server broke HTTP/2: " + bad.Error(), how: flow.FIN, server: flow.ClosedByUs, err: err}
+		}
+		if s.end.Server = leg.Ended(gone.Err); s.end.Server == flow.FIN {
+			s.c.Close()
+			return nil
+		}
+		return serverError(gone.Err)
+	case errors.As(err, &bad):
+		return &endError{reason: "client broke HTTP/2: " + bad.Error(), how: flow.FIN, client: flow.ClosedByUs, err: err}
+	case errors.As(err, &client):
+		return clientError(client.Err)
+	}
+	return serverError(err)
+}
+
+// A known is what is known of an HTTP/2 connection while many exchanges run on
+// it.
+type known struct {
+	s    *session
+	mu   sync.Mutex
+	info *flow.Conn
+}
+
+func (k *known) latest() *flow.Conn {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.info
+}
+
+func (k *known) clientBegan(o *h2.Opening) *flow.Conn {
+	return k.learn(func(c *flow.Conn) *flow.Conn { return c.H2(o.Fingerprint()) })
+}
+
+func (k *known) serverBegan(o *h2.Opening) {
+	k.learn(func(c *flow.Conn) *flow.Conn {
+		l := *c.Server
+		l.H2 = o.Fingerprint()
+		return c.WithServer(&l)
+	})
+}
+
+func (k *known) learn(f func(*flow.Conn) *flow.Conn) *flow.Conn {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.info = f(k.info)
+	k.s.rec.Update(k.info)
+	return k.info
+}
+
+// A chooser is the handler of a connection's requests: policy says for each
+// which way it goes.
+type chooser struct {
+	s    *session
+	base *flow.Conn
+
+	up    exchange.Handler // as it is
+	chain exchange.Handler // recorded and with the middleware
+	plain exchange.Handler // recorded
+
+	mu      sync.Mutex
+	asked   bool
+	last    string
+	verdict policy.Verdict
+}
+
+// Exchange implements exchange.Handler.
+func (h *chooser) Exchange(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
+	v := h.decide(req.Authority)
+	switch v.Action {
+	case policy.Inspect:
+		return h.chain.Exchange(ctx, req)
+	case policy.Record:
+		return h.plain.Exchange(ctx, req)
+	case policy.Pass:
+		return h.up.Exchange(ctx, req)
+	}
+	h.s.rec.RefusedHead(&req.RequestHead, errors.New("blocked: "+v.Reason))
+	return nil, &h2.StreamError{Code: h2.Cancel, What: "blocked: " + v.Reason}
+}
+
+// decide asks the policy; the same answer serves consecutive requests for the
+// same authority.
+func (h *chooser) decide(authority string) policy.Verdict {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.asked || authority != h.last {
+		h.asked, h.last = true, authority
+		h.verdict = h.s.p.Policy.Decide(h.base.With(flow.Layer{Proto: "h2", Host: authority}))
+	}
+	return h.verdict
+}
