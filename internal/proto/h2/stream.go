@@ -249,6 +249,7 @@ func (s *stream) awaitWindow(n int) (int, error) {
 			s.starving = true
 			c.starved = append(c.starved, s)
 		}
+		c.kick() // the head may be waiting for what does not come
 		s.cond.Wait()
 	}
 }
