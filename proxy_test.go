@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"transom"
+	"transom/ca"
 	"transom/capture"
 	"transom/exchange"
 	"transom/flow"
@@ -715,6 +716,42 @@ func TestShutdown(t *testing.T) {
 		})
 	})
 }
+
+// TestRunThatIsOverBeforeItBegins listens for nobody, and is in order.
+func TestRunThatIsOverBeforeItBegins(t *testing.T) {
+	for _, when := range []string{"before", "while-opening"} {
+		t.Run(when, func(t *testing.T) {
+			authority, err := ca.New(ca.Options{ECDSA: true, Host: "test"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			opened := false
+			c := opening(func(ctx context.Context) error { opened = true; cancel(); return ctx.Err() })
+			p := &transom.Proxy{
+				Captures: []capture.Capture{c}, Host: &testnet.Host{},
+				Settings:  transom.Settings{Issuer: authority},
+				Listening: func([]net.Addr) { t.Error("it listened") },
+			}
+			if when == "before" {
+				cancel()
+			}
+			if err := p.Run(ctx); err != nil {
+				t.Error("run:", err)
+			}
+			if opened != (when == "while-opening") {
+				t.Errorf("opened: %t", opened)
+			}
+		})
+	}
+}
+
+// An opening is a capture that fails to open.
+type opening func(ctx context.Context) error
+
+func (o opening) Open(ctx context.Context, _ capture.Env) (capture.Source, error) { return nil, o(ctx) }
+
+func (o opening) String() string { return "opening" }
 
 // serveTLS answers each request inside TLS with response.
 func (w *world) serveTLS(addr netip.AddrPort, config *tls.Config, response string) {

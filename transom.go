@@ -102,8 +102,8 @@ type Limits struct {
 
 // Run intercepts until ctx is done, then lets the open connections finish
 // within the grace period, waits for all it has started, and returns. It
-// returns nil for an orderly end, and an error if it could not start or a
-// capture broke. It may be called once.
+// returns nil for an orderly end, also before it could begin, and an error if
+// it could not start or a capture broke. It may be called once.
 func (p *Proxy) Run(ctx context.Context) error {
 	if err := p.check(); err != nil {
 		return err
@@ -112,11 +112,17 @@ func (p *Proxy) Run(ctx context.Context) error {
 	if err := p.Reload(p.Settings); err != nil {
 		return err
 	}
+	defer p.engine.Pipes.Close()
+	if ctx.Err() != nil {
+		return nil
+	}
 	sources, err := p.open(ctx)
+	if err != nil && ctx.Err() != nil {
+		return nil // Open fails of that, too
+	}
 	if err != nil {
 		return err
 	}
-	defer p.engine.Pipes.Close()
 	defer closeAll(sources)
 	for _, s := range sources {
 		if a, ok := s.Addr().(*net.TCPAddr); ok {

@@ -42,16 +42,22 @@ const patience = time.Minute
 var errPatience = errors.New("the demo did not come to its end within a minute")
 
 // Run plays the demo and returns nil if the device got what it asked for, the
-// proxy recorded it all, and everything is gone again. Without the right to
-// make namespaces it fails, and the error says what to do: a program that may
-// lack it calls lab.Reexec before.
+// proxy recorded it all, and everything is gone again. If ctx ends it before,
+// the error wraps context.Cause(ctx). Without the right to make namespaces it
+// fails, and the error says what to do: a program that may lack it calls
+// lab.Reexec before.
 func Run(ctx context.Context, o Options) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
 	defer cancel()
-	if err := play(ctx, o); err != nil {
+	err := play(ctx, o)
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+		// What failed, if anything, did because of it.
+		return errors.Join(cause, err)
+	}
+	if err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(o.Out, "\nAll of it is gone again: namespaces, rule, server and authority.")
+	_, err = fmt.Fprintln(o.Out, "\nAll of it is gone again: namespaces, rule, server and authority.")
 	return err
 }
 
@@ -194,6 +200,9 @@ func (g *gateway) start(ctx context.Context, h *lab.Host, server *webServer) err
 	case <-listening:
 		return nil
 	case err := <-g.ended:
+		if err == nil {
+			err = context.Cause(ctx) // all that ends it in order
+		}
 		g.ended <- nil
 		return errors.Join(fmt.Errorf("start the proxy: %w", err), g.stop())
 	}

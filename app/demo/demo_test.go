@@ -53,16 +53,23 @@ func TestRun(t *testing.T) {
 func TestRunIsCutShort(t *testing.T) {
 	labtest.New(t)
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	for name, print := range map[string]func(cancel func()) writer{
-		"before-it-begins": func(cancel func()) writer { cancel(); return func(string) error { return nil } },
-		"in-the-middle": func(cancel func()) writer {
+	at := func(text string) func(cancel func()) writer {
+		return func(cancel func()) writer {
 			return func(s string) error {
-				if strings.Contains(s, "/cart") {
+				if strings.Contains(s, text) {
 					cancel()
 				}
 				return nil
 			}
-		},
+		}
+	}
+	for name, print := range map[string]func(cancel func()) writer{
+		"before-it-begins":        func(cancel func()) writer { cancel(); return func(string) error { return nil } },
+		"before-the-device-asks":  at("The phone asks"),
+		"in-the-middle":           at("/cart"),
+		"after-the-last-step":     at("that trusts nobody else"),
+		"before-the-flows":        at("What transom saw"),
+		"after-the-proxy-stopped": at("10.9.0.2:7007"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			enough := errors.New("seen enough")
