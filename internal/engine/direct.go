@@ -260,18 +260,6 @@ func (x *explicit) answer(ctx context.Context, req *exchange.Request, status int
 	return r
 }
 
-// ErrSelf is wrapped by a dialer's error when the address is our own.
-var ErrSelf = errors.New("that is transom itself")
-
-// Refuse returns an error that wraps ErrSelf if dst is ours. It is for dialers
-// that resolve names.
-func (g *Guard) Refuse(dst netip.AddrPort) error {
-	if g.Ours(dst) {
-		return ErrSelf
-	}
-	return nil
-}
-
 var (
 	_ exchange.Handler = (*explicit)(nil)
 	_ egress.Dialer    = (*session)(nil)

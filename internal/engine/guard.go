@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"net/netip"
 	"sync"
 
@@ -56,6 +57,15 @@ func (g *Guard) Ours(dst netip.AddrPort) bool {
 	return mine && (g.host.Own(dst.Addr()) || dst.Addr().IsUnspecified())
 }
 
+// Refuse returns an error that wraps ErrSelf if dst is ours. It is for dialers
+// that resolve names.
+func (g *Guard) Refuse(dst netip.AddrPort) error {
+	if g.Ours(dst) {
+		return ErrSelf
+	}
+	return nil
+}
+
 // enter registers a client and where it was going. It reports false if the
 // client is ourselves; if that turns out later, s is cancelled.
 func (g *Guard) enter(p pair, s *session) bool {
@@ -98,3 +108,6 @@ func (g *Guard) closed(p pair) {
 		delete(g.upstream, p)
 	}
 }
+
+// ErrSelf is wrapped by a dialer's error when the address is our own.
+var ErrSelf = errors.New("that is transom itself")
