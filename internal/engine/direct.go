@@ -12,6 +12,8 @@ import (
 	"transom/egress"
 	"transom/exchange"
 	"transom/flow"
+	"transom/internal/engine/leg"
+	"transom/internal/proto/h1"
 	"transom/policy"
 )
 
@@ -50,10 +52,7 @@ func private(a netip.Addr) bool {
 
 // explicit handles the requests of a client that uses us as its proxy. It keeps
 // the connection to one server at a time.
-type explicit struct {
-	s      *session
-	target string
-}
+type explicit struct{ s *session }
 
 // Exchange implements exchange.Handler.
 func (x *explicit) Exchange(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
@@ -71,7 +70,13 @@ func (x *explicit) Exchange(ctx context.Context, req *exchange.Request) (*exchan
 	if err != nil {
 		return x.answer(ctx, req, 400, "Bad Request", err.Error()), nil
 	}
-	if err := x.reach(ctx, host, port); err != nil {
+	to := x.towards(host, port)
+	v := x.s.p.Policy.Decide(to.With(flow.Layer{Proto: "http/1.1", Host: authority}))
+	if v.Action == policy.Block {
+		return nil, x.s.blocked(v)
+	}
+	again := x.at(to)
+	if err := x.reach(ctx, to); err != nil {
 		return x.failed(ctx, req, err)
 	}
 	req.Conn = x.s.info
@@ -83,28 +88,41 @@ func (x *explicit) Exchange(ctx context.Context, req *exchange.Request) (*exchan
 	}
 	req.Header.Del("Proxy-Connection")
 	req.Header.Del("Proxy-Authorization")
-	resp, err := x.decided(authority).Exchange(ctx, req)
-	var ours *endError
-	if err != nil && ctx.Err() == nil && !errors.As(err, &ours) {
-		x.drop()
-		return badGateway("the server at " + authority + " did not answer: " + err.Error()), nil
+	resp, err := x.handler(v).Exchange(ctx, req)
+	if err != nil && ctx.Err() == nil {
+		return x.unanswered(authority, again, err)
 	}
 	return resp, err
 }
 
-// decided is the handler that policy wants for requests to authority: what is
-// not to be recorded goes straight to the server.
-func (x *explicit) decided(authority string) exchange.Handler {
-	v := x.s.p.Policy.Decide(x.s.info.With(flow.Layer{Proto: "http/1.1", Host: authority}))
-	switch v.Action {
-	case policy.Pass:
+// handler is the one that policy wants for a request: what is not to be
+// recorded goes straight to the server. What is to be recorded as bytes is
+// recorded as HTTP, since it does not leave as the bytes that came.
+func (x *explicit) handler(v policy.Verdict) exchange.Handler {
+	if v.Action == policy.Pass {
 		return x.s.up
-	case policy.Block:
-		return exchange.HandlerFunc(func(context.Context, *exchange.Request) (*exchange.Response, error) {
-			return nil, x.s.blocked(v)
-		})
 	}
 	return x.s.chain(x.s.up)
+}
+
+// unanswered answers a request that was sent in vain. A server that ends a
+// connection that has served before may not have seen the request. Only the
+// client knows whether it can be sent again, and does so when it sees what it
+// would see without us (RFC 9112, section 9.3.1).
+func (x *explicit) unanswered(authority string, again bool, err error) (*exchange.Response, error) {
+	var (
+		ours   *endError
+		client *h1.ClientError
+		body   *h1.RequestBodyError
+	)
+	if errors.As(err, &ours) || errors.As(err, &client) || errors.As(err, &body) {
+		return nil, err
+	}
+	x.drop()
+	if how := leg.Ended(err); again && (how == flow.FIN || how == flow.RST) {
+		return nil, serverError(err)
+	}
+	return badGateway("the server at " + authority + " did not answer: " + err.Error()), nil
 }
 
 // watch drops a server that ends its connection, or speaks unasked, while the
@@ -124,32 +142,38 @@ func (x *explicit) watch(ctx context.Context) (stop func()) {
 	}
 }
 
-// reach connects to host unless the last request did.
-func (x *explicit) reach(ctx context.Context, host string, port uint16) error {
-	target := net.JoinHostPort(host, strconv.Itoa(int(port)))
-	if x.s.up != nil && x.target == target && x.s.up.Usable() {
-		return nil
-	}
-	x.drop()
+// towards is the connection with the destination that a request names.
+func (x *explicit) towards(host string, port uint16) *flow.Conn {
 	info := *x.s.info
 	info.Via, info.Host, info.Dst, info.Server = "proxy", host, netip.AddrPortFrom(netip.Addr{}, port), nil
 	if a, err := netip.ParseAddr(host); err == nil {
 		info.Host, info.Dst = "", netip.AddrPortFrom(a.Unmap(), port)
 	}
-	x.s.info = &info
+	return &info
+}
+
+// at reports whether the last request's connection can serve one to the same
+// destination.
+func (x *explicit) at(to *flow.Conn) bool {
+	return x.s.up != nil && x.s.info.Host == to.Host && x.s.info.Dst == to.Dst && x.s.up.Usable()
+}
+
+// reach connects unless the last request did.
+func (x *explicit) reach(ctx context.Context, to *flow.Conn) error {
+	if x.at(to) {
+		return nil
+	}
+	x.drop()
+	x.s.info = to
 	x.s.dial(ctx)
-	x.target = target
 	if err := x.s.up.Ready(ctx); err != nil {
 		return err
 	}
-	x.s.info = info.WithServer(x.s.up.Leg())
+	x.s.info = to.WithServer(x.s.up.Leg())
 	return nil
 }
 
-func (x *explicit) drop() {
-	x.s.hangUp()
-	x.target = ""
-}
+func (x *explicit) drop() { x.s.hangUp() }
 
 // failed answers for a server that can't be reached. A request that leads back
 // to us is for us.
@@ -195,8 +219,12 @@ func (x *explicit) connect(ctx context.Context, req *exchange.Request) (*exchang
 	if err != nil {
 		return x.answer(ctx, req, 400, "Bad Request", err.Error()), nil
 	}
+	to := x.towards(host, port)
+	if v := x.s.p.Policy.Decide(to); v.Action == policy.Block {
+		return nil, x.s.blocked(v)
+	}
 	x.drop()
-	if err := x.reach(ctx, host, port); err != nil {
+	if err := x.reach(ctx, to); err != nil {
 		return x.failed(ctx, req, err)
 	}
 	info := *x.s.info
