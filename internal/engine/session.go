@@ -212,7 +212,7 @@ func (s *session) messages(ctx context.Context, v policy.Verdict) error {
 	r := s.e.relay().Messages(ctx, s.info, client, server, m.Middleware())
 	m.End(r.Client, r.Server)
 	s.relayed(r)
-	if r.Bytes == [2]int64{} && r.Client == flow.FIN {
+	if r.Silent && r.Client == flow.FIN {
 		if refused := s.certificateRefused(io.EOF); refused != nil {
 			s.end.Reason = refused.reason // it said nothing at all: that was its answer
 		}

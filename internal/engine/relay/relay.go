@@ -36,30 +36,41 @@ type Relay struct {
 
 // A Result says what was relayed and how each side ended.
 type Result struct {
-	Bytes          [2]int64 // to the server, to the client
+	Bytes          [2]int64 // written to the server, to the client
+	Silent         bool     // nobody said anything
 	Client, Server flow.Close
 }
 
 // Copy relays both ways until both sides have ended, ctx is done, or nothing
 // has moved for too long. It closes both.
 func (r *Relay) Copy(ctx context.Context, client, server Side) Result {
-	return r.run(ctx, client, server, nil)
+	return r.run(ctx, client, server, new(counts), nil)
 }
 
 // Messages relays as Copy does, through mw: each read is one message. info is
 // what handlers are told of the connection.
 func (r *Relay) Messages(ctx context.Context, info *flow.Conn, client, server Side, mw message.Middleware) Result {
+	sent := new(counts)
 	h := mw(message.HandlerFunc(func(_ context.Context, _ *flow.Conn, m *message.Message) error {
 		to := server.Conn
 		if m.Dir == message.ToClient {
 			to = client.Conn
 		}
-		_, err := to.Write(m.Payload)
-		return err
+		return sent.write(to, m.Dir, m.Payload)
 	}))
-	return r.run(ctx, client, server, func(dir message.Direction, p []byte) error {
+	return r.run(ctx, client, server, sent, func(dir message.Direction, p []byte) error {
 		return h.Message(ctx, info, &message.Message{Dir: dir, Payload: p})
 	})
+}
+
+// counts are of bytes written, by direction. Handlers may write to either side
+// from any goroutine.
+type counts [2]atomic.Int64
+
+func (s *counts) write(to net.Conn, dir message.Direction, p []byte) error {
+	n, err := to.Write(p)
+	s[dir&1].Add(int64(n))
+	return err
 }
 
 // A pump moves one direction.
@@ -70,13 +81,14 @@ type pump struct {
 	pass    func(message.Direction, []byte) error // nil: write to dst
 	pipes   *splice.Pool
 	act     *activity
-	bytes   int64
+	sent    *counts
+	heard   bool       // src said something
 	srcEnd  flow.Close // how src ended
 	dstEnd  flow.Close // how dst failed, if it did
 	timeout bool
 }
 
-func (r *Relay) run(ctx context.Context, client, server Side, pass func(message.Direction, []byte) error) Result {
+func (r *Relay) run(ctx context.Context, client, server Side, sent *counts, pass func(message.Direction, []byte) error) Result {
 	stop := context.AfterFunc(ctx, func() {
 		client.Conn.Close()
 		server.Conn.Close()
@@ -84,15 +96,19 @@ func (r *Relay) run(ctx context.Context, client, server Side, pass func(message.
 	defer stop()
 	act := &activity{idle: r.Idle}
 	act.touch()
-	up := &pump{dir: message.ToServer, src: client, dst: server.Conn, pass: pass, pipes: r.Pipes, act: act}
-	down := &pump{dir: message.ToClient, src: server, dst: client.Conn, pass: pass, pipes: r.Pipes, act: act}
+	up := &pump{dir: message.ToServer, src: client, dst: server.Conn, pass: pass, pipes: r.Pipes, act: act, sent: sent}
+	down := &pump{dir: message.ToClient, src: server, dst: client.Conn, pass: pass, pipes: r.Pipes, act: act, sent: sent}
 	var wg sync.WaitGroup
 	wg.Go(up.run)
 	down.run()
 	wg.Wait()
 	client.Conn.Close()
 	server.Conn.Close()
-	result := Result{Bytes: [2]int64{up.bytes, down.bytes}, Client: flow.Timeout, Server: flow.Timeout}
+	result := Result{
+		Bytes:  [2]int64{sent[message.ToServer].Load(), sent[message.ToClient].Load()},
+		Silent: !up.heard && !down.heard,
+		Client: flow.Timeout, Server: flow.Timeout,
+	}
 	if !up.timeout && !down.timeout {
 		result.Client = first(up.srcEnd, down.dstEnd)
 		result.Server = first(down.srcEnd, up.dstEnd)
@@ -177,12 +193,11 @@ func (p *pump) move() (readErr, writeErr error) {
 }
 
 func (p *pump) put(b []byte) error {
-	p.bytes += int64(len(b))
+	p.heard = true
 	if p.pass != nil {
 		return p.pass(p.dir, b)
 	}
-	_, err := p.dst.Write(b)
-	return err
+	return p.sent.write(p.dst, p.dir, b)
 }
 
 const (

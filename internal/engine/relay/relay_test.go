@@ -161,6 +161,48 @@ func TestMessagesCanBeChangedAndDropped(t *testing.T) {
 	})
 }
 
+// TestOnlyWhatWasWrittenCounts: not what handlers drop, nor what a side that is
+// gone does not take.
+func TestOnlyWhatWasWrittenCounts(t *testing.T) {
+	t.Run("not-taken", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			full := strings.Repeat("x", testnet.Buffer)
+			l := connect(t, &relay.Relay{}, full, "", nil)
+			synctest.Wait()
+			say(t, l.client, full) // waits for room
+			synctest.Wait()
+			l.server.Close()
+			if r := <-l.result; r.Bytes != [2]int64{testnet.Buffer, 0} || r.Silent {
+				t.Errorf("result %+v", r)
+			}
+			l.client.Close()
+		})
+	})
+	t.Run("dropped", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			drop := func(message.Handler) message.Handler {
+				return message.HandlerFunc(func(context.Context, *flow.Conn, *message.Message) error { return nil })
+			}
+			l := connect(t, &relay.Relay{}, "hello", "", drop)
+			l.server.Close()
+			l.client.Close()
+			if r := <-l.result; r.Bytes != [2]int64{} || r.Silent {
+				t.Errorf("result %+v", r)
+			}
+		})
+	})
+	t.Run("silent", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			l := connect(t, &relay.Relay{}, "", "", nil)
+			l.server.Close()
+			l.client.Close()
+			if r := <-l.result; r.Bytes != [2]int64{} || !r.Silent {
+				t.Errorf("result %+v", r)
+			}
+		})
+	})
+}
+
 // TestBulk moves much and little by turns through buffers.
 func TestBulk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -23,7 +23,8 @@ func (p *pump) splice() (readErr, writeErr error, ok bool) {
 		w.Deadline = p.act.deadline
 	}
 	n, readErr, writeErr := p.pipes.Copy(dst, src, w)
-	p.bytes += n
+	p.sent[p.dir&1].Add(n)
+	p.heard = p.heard || n > 0
 	return readErr, writeErr, true
 }
 
