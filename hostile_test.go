@@ -179,6 +179,41 @@ func TestResetReachesTheServer(t *testing.T) {
 	}
 }
 
+// TestResetBehindOtherThings is one, too: a request that waits for its turn, or
+// the client's FIN.
+func TestResetBehindOtherThings(t *testing.T) {
+	for name, first := range map[string]func(w *world, c *testnet.Conn){
+		"pipelined":         func(w *world, c *testnet.Conn) { w.say(c, untidy) },
+		"pipelined-later":   func(w *world, c *testnet.Conn) { time.Sleep(time.Second); w.say(c, untidy) }, // fake time
+		"half-closed":       func(_ *world, c *testnet.Conn) { c.CloseWrite() },
+		"half-closed-later": func(_ *world, c *testnet.Conn) { time.Sleep(time.Second); c.CloseWrite() }, // likewise
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				saw := make(chan error, 1)
+				w.serve(serverAddr, func(_ *testnet.Conn, r *bufio.Reader) {
+					readHead(r)
+					_, err := r.ReadByte()
+					saw <- err
+				})
+				c := w.dial(serverAddr)
+				w.say(c, untidy)
+				first(w, c)
+				time.Sleep(time.Second) // fake time: the answer is awaited
+				c.SetLinger(0)
+				c.Close()
+				start := time.Now()
+				if err := <-saw; !errors.Is(err, syscall.ECONNRESET) || time.Since(start) > time.Second {
+					t.Errorf("the server saw %v after %v", err, time.Since(start))
+				}
+				if end := w.only("conn").Detail.(*flow.Connection); end.Client != flow.RST {
+					t.Errorf("recorded %+v", end)
+				}
+			})
+		})
+	}
+}
+
 // TestUploadingClientLeaves after its body, while the answer is awaited.
 func TestUploadingClientLeaves(t *testing.T) {
 	inWorld(t, nil, func(w *world) {

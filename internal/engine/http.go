@@ -10,6 +10,7 @@ import (
 	"transom/internal/engine/leg"
 	"transom/internal/proto/h1"
 	"transom/internal/proto/h2"
+	"transom/platform"
 	"transom/policy"
 )
 
@@ -97,6 +98,7 @@ func (s *session) server(x exchange.Handler, decide func(*flow.RequestHead) bool
 		IdleTimeout: s.e.Timeouts.Idle,
 		Decide:      decide,
 		Refused:     s.rec.Refused,
+		AwaitReset:  func() error { return platform.AwaitReset(s.raw) },
 	}}
 }
 

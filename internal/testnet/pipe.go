@@ -91,6 +91,19 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 }
 
+// AwaitReset is what platform.AwaitReset does for a socket.
+func (c *Conn) AwaitReset() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for !c.rst {
+		if c.closed || c.read.expired {
+			return nil
+		}
+		c.cond.Wait()
+	}
+	return c.fail("read", os.NewSyscallError("read", syscall.ECONNRESET))
+}
+
 // takeLocked moves received bytes to p, and lets the writer go on.
 func (c *Conn) takeLocked(p []byte) int {
 	if c.segment > 0 && len(p) > c.segment {

@@ -38,6 +38,11 @@ type Options struct {
 	// between exchanges. The stop it returns is called, and waited for, before
 	// anything else happens.
 	Quiet func() (stop func())
+	// AwaitReset, if set, notices that the client is gone during an exchange
+	// where reading does not: behind a request that waits for its turn, and
+	// after the client's FIN. It returns why, or nil when the connection's read
+	// deadline has ended it.
+	AwaitReset func() error
 
 	// Decide, if set, is asked about each request before the handler. If it
 	// declines, Serve returns ErrHandOver.
@@ -87,7 +92,7 @@ func (s *Server) Serve(outer context.Context) error {
 	// may be somebody else's from then on. The caller ends its own.
 	ctx, cancel := context.WithCancelCause(outer)
 	defer context.AfterFunc(ctx, s.in.stop)()
-	s.watch.init(s.in, s.o.QuietAfter, cancel)
+	s.watch.init(s.in, &s.o, cancel)
 	defer s.in.release()
 	for {
 		raw, err := s.readHead()

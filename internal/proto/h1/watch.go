@@ -13,7 +13,7 @@ import (
 // a timer that does not fire.
 type watch struct {
 	in     *input
-	after  time.Duration
+	o      *Options
 	cancel context.CancelCauseFunc
 
 	mu    sync.Mutex
@@ -24,8 +24,8 @@ type watch struct {
 	gone  error
 }
 
-func (w *watch) init(in *input, after time.Duration, cancel context.CancelCauseFunc) {
-	w.in, w.after, w.cancel = in, after, cancel
+func (w *watch) init(in *input, o *Options, cancel context.CancelCauseFunc) {
+	w.in, w.o, w.cancel = in, o, cancel
 }
 
 // allow opens the time in which start means something: the exchange's.
@@ -46,9 +46,9 @@ func (w *watch) start() {
 	}
 	w.on = true
 	if w.timer == nil {
-		w.timer = time.AfterFunc(w.after, w.fire)
+		w.timer = time.AfterFunc(w.o.QuietAfter, w.fire)
 	} else {
-		w.timer.Reset(w.after)
+		w.timer.Reset(w.o.QuietAfter)
 	}
 }
 
@@ -65,15 +65,26 @@ func (w *watch) fire() {
 	w.mu.Unlock()
 	defer close(done)
 
-	if w.in.buffered() > 0 {
-		return // it has pipelined: it is there
+	if err := w.lost(); err != nil {
+		w.gone = &ClientError{err}
+		w.cancel(w.gone)
 	}
-	err := w.in.fillQuietly()
-	if err == nil || err == io.EOF || isTimeout(err) {
-		return
+}
+
+// lost waits for the client to be gone. It reads no more than one piece: a
+// client that has pipelined is to wait.
+func (w *watch) lost() error {
+	if w.in.buffered() == 0 {
+		if err := w.in.fillQuietly(); isTimeout(err) {
+			return nil
+		} else if err != nil && err != io.EOF {
+			return err
+		}
 	}
-	w.gone = &ClientError{err}
-	w.cancel(w.gone)
+	if w.o.AwaitReset == nil {
+		return nil
+	}
+	return w.o.AwaitReset()
 }
 
 // stop ends the watching, and returns why the client is gone, if it is. It may
