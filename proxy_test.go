@@ -78,26 +78,38 @@ func TestChunkedBodiesKeepTheirFraming(t *testing.T) {
 
 // TestServerThatSpeaksFirst: a greeting must not wait for a timer.
 func TestServerThatSpeaksFirst(t *testing.T) {
-	inWorld(t, nil, func(w *world) {
-		w.serve(serverAddr, func(c *testnet.Conn, r *bufio.Reader) {
-			w.say(c, "220 mail.test\r\n")
-			w.hear(r, "EHLO me\r\n")
-			w.say(c, "250 hello\r\n")
+	for name, c := range map[string]struct{ greeting, request, answer string }{
+		"smtp": {"220 mail.test\r\n", "EHLO me\r\n", "250 hello\r\n"},
+		"ssh":  {"SSH-2.0-OpenSSH_9.2\r\n", "SSH-2.0-x\r\n", "\x00\x00\x04\x0c\x09\x14"},
+		"mysql": {
+			"\x1b\x00\x00\x00\x0a8.0.36\x00\x08\x00\x00\x00abcdefgh\x00\xff\xf7\xff",
+			"\x20\x00\x00\x01\x05\xae\xff\x01\x00\x00\x00\x01\xff", // asks for TLS
+			"\x16\x03\x03",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				w.serve(serverAddr, func(conn *testnet.Conn, r *bufio.Reader) {
+					w.say(conn, c.greeting)
+					w.hear(r, c.request)
+					w.say(conn, c.answer)
+				})
+				start := time.Now()
+				conn := w.dial(serverAddr)
+				w.hear(conn, c.greeting)
+				w.say(conn, c.request)
+				w.hear(conn, c.answer)
+				if took := time.Since(start); took != 0 {
+					t.Errorf("the greeting took %v", took)
+				}
+				conn.Close()
+				d := w.only("tcp").Detail.(*flow.Messages)
+				if d.Count != [2]int64{1, 2} || d.Bytes != [2]int64{int64(len(c.request)), int64(len(c.greeting) + len(c.answer))} {
+					t.Errorf("recorded %+v", d)
+				}
+			})
 		})
-		start := time.Now()
-		c := w.dial(serverAddr)
-		w.hear(c, "220 mail.test\r\n")
-		w.say(c, "EHLO me\r\n")
-		w.hear(c, "250 hello\r\n")
-		if took := time.Since(start); took != 0 {
-			t.Errorf("the greeting took %v", took)
-		}
-		c.Close()
-		d := w.only("tcp").Detail.(*flow.Messages)
-		if d.Count != [2]int64{1, 2} || d.Bytes != [2]int64{9, 26} {
-			t.Errorf("recorded %+v", d)
-		}
-	})
+	}
 }
 
 // TestSilence: nobody is hung by a client that says nothing, nor does it become
