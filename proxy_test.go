@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"strings"
@@ -414,6 +415,69 @@ func TestDecisions(t *testing.T) {
 			}
 		})
 	})
+}
+
+// TestOtherDecisions: --allow-hosts and --tcp-hosts are asked at the same times.
+func TestOtherDecisions(t *testing.T) {
+	pattern := func(text string) []*policy.Pattern {
+		p, err := policy.CompilePattern(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []*policy.Pattern{p}
+	}
+	const answer = "HTTP/1.1 204 No\r\n\r\n"
+	servers := newPKI(t)
+	for name, c := range map[string]struct {
+		hosts       policy.Hosts
+		tls         bool
+		flow        string // type of the only one
+		fromServers bool   // the certificate was theirs
+	}{
+		"tcp-at-accept":    {hosts: policy.Hosts{TCP: pattern(`^203\.0\.113\.7$`)}, flow: "tcp"},
+		"tcp-at-hello":     {hosts: policy.Hosts{TCP: pattern(`^shop\.test$`)}, tls: true, flow: "tcp"},
+		"tcp-at-request":   {hosts: policy.Hosts{TCP: pattern(`^shop\.test$`)}, flow: "tcp"},
+		"allow-at-hello":   {hosts: policy.Hosts{Allow: pattern(`^bank\.test:`)}, tls: true, flow: "tls", fromServers: true},
+		"allow-at-request": {hosts: policy.Hosts{Allow: pattern(`^bank\.test:`)}, flow: "conn"},
+		"allowed-by-name":  {hosts: policy.Hosts{Allow: pattern(`^shop\.test:443$`)}, tls: true, flow: "http"},
+		"allowed-by-host":  {hosts: policy.Hosts{Allow: pattern(`^shop\.test:80$`)}, flow: "http"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(p *transom.Proxy) { p.Policy, p.UpstreamRoots = &c.hosts, servers.roots }, func(w *world) {
+				var o origin
+				var conn net.Conn
+				if c.tls {
+					w.serveTLS(secureAddr, &tls.Config{Certificates: []tls.Certificate{servers.leaf(t, "shop.test")}}, answer)
+					roots := w.roots
+					if c.fromServers {
+						roots = servers.roots
+					}
+					conn = tls.Client(w.dial(secureAddr), &tls.Config{ServerName: "shop.test", RootCAs: roots})
+				} else {
+					w.net.Handle(serverAddr, func(c *testnet.Conn) { o.answer(answer)(c) })
+					conn = w.dial(serverAddr)
+				}
+				for range 2 {
+					w.say(conn, untidy)
+					w.hear(conn, answer)
+				}
+				conn.Close()
+				got := map[string]int{}
+				for _, kind := range []string{"http", "tcp", "tls", "conn"} {
+					if n := len(w.flows(kind)); n > 0 && (kind != "conn" || c.flow == "conn") {
+						got[kind] = n
+					}
+				}
+				want := map[string]int{c.flow: 1}
+				if c.flow == "http" {
+					want = map[string]int{"http": 2}
+				}
+				if !maps.Equal(got, want) {
+					t.Errorf("recorded %v, want %v", got, want)
+				}
+			})
+		})
+	}
 }
 
 func TestHTTPS(t *testing.T) {

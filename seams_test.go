@@ -15,7 +15,7 @@ import (
 
 // The seams that much stands on, each held by one test from end to end:
 //
-//	original destination belongs to the host   capture, TestTruthTable
+//	original destination belongs to the host   capture, TestDestination
 //	decide before the peek too                 TestDecisions
 //	dial beside the peek                       TestServerThatSpeaksFirst, TestServerFailures
 //	nouns are complete                         TestHTTPS, TestEndingsTravel, TestClientRefusesOurCertificate
