@@ -90,6 +90,14 @@ func TestProxiedHost(t *testing.T) {
 			"GET http://shop.test:80/a HTTP/1.1\r\nHost: other.test\r\n\r\n",
 			"GET /a HTTP/1.1\r\nHost: shop.test:80\r\n\r\n",
 		},
+		"options-of-the-server": {
+			"OPTIONS http://shop.test HTTP/1.1\r\nHost: shop.test\r\n\r\n",
+			"OPTIONS * HTTP/1.1\r\nHost: shop.test\r\n\r\n",
+		},
+		"options-of-a-page": {
+			"OPTIONS http://shop.test/ HTTP/1.1\r\nHost: shop.test\r\n\r\n",
+			"OPTIONS / HTTP/1.1\r\nHost: shop.test\r\n\r\n",
+		},
 		"none-in-1-1": {
 			"GET http://shop.test?q HTTP/1.1\r\n\r\n",
 			"GET /?q HTTP/1.1\r\nHost: shop.test\r\n\r\n",

@@ -81,6 +81,9 @@ func (x *explicit) Exchange(ctx context.Context, req *exchange.Request) (*exchan
 	}
 	req.Conn = x.s.info
 	req.Target = path
+	if path == "/" && req.Method == "OPTIONS" && !strings.HasSuffix(req.Received.Target, "/") {
+		req.Target = "*" // the server itself is meant (RFC 9112, section 3.2.4)
+	}
 	if _, ok := req.Header.Lookup("Host"); ok { // RFC 9112, section 3.2.2
 		req.Header.Set("Host", authority)
 	} else {
