@@ -4,14 +4,19 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"transom/platform/lab"
 )
 
 // An nginx is a stock one with a configuration and files of its own.
 type nginx struct {
 	*world
 	log string // what it was asked, a line a request
+
+	marks, done int // calls of seen, and the lines they took
 }
 
 // nginx starts nginx on the server, on ports 80 and 443.
@@ -77,16 +82,28 @@ http {
 }
 `
 
-// seen returns what nginx has been asked since the last call, once it has
-// logged as many requests as are expected.
-func (n *nginx) seen(from, count int) []string {
+// seen returns what nginx has been asked since the last call. It answers before
+// it logs, but one request after the other: a last one marks the end.
+func (n *nginx) seen() []string {
 	n.t.Helper()
+	n.marks++
+	mark := fmt.Sprintf("mark-%d", n.marks)
+	c, err := n.Server.Dial(n.ctx, addrPort(lab.ServerAddr4, 80))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := fmt.Fprintf(c, "GET /nothing HTTP/1.0\r\nHost: %s\r\n\r\n", mark); err != nil {
+		n.t.Fatal(err)
+	}
 	var lines []string
-	eventually(n.t, fmt.Sprintf("nginx's log of %d requests", count), func() bool {
-		lines = strings.Split(strings.TrimSuffix(n.read(n.log), "\n"), "\n")[from:]
-		return len(lines) >= count
+	marked := func(line string) bool { return strings.Contains(line, mark) }
+	eventually(n.t, "nginx's log", func() bool {
+		lines = strings.Split(strings.TrimSuffix(n.read(n.log), "\n"), "\n")[n.done:]
+		return slices.ContainsFunc(lines, marked)
 	})
-	return lines
+	n.done += len(lines)
+	return lines[:slices.IndexFunc(lines, marked)]
 }
 
 // undated takes the time of day out of responses, and out of what node makes of

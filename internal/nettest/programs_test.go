@@ -97,12 +97,12 @@ func TestPrograms(t *testing.T) {
 		return answers
 	}
 	straight := ask(w.authority.file)
-	seen := n.seen(0, 1)
+	seen := n.seen()
 
 	w.redirect("80,443")
 	proxy := w.transom("--json")
 	through := ask(w.write("transom-ca.pem", w.must(w.Gateway, "transom", "ca", "export")))
-	again := n.seen(len(seen), len(seen))
+	again := n.seen()
 
 	for k, want := range straight {
 		if !strings.Contains(want, "nginx") {
