@@ -169,11 +169,14 @@ func TestLoop(t *testing.T) {
 				}
 			}
 			p.stop()
-			// Whichever end notices first, at most one more connection is on its way.
-			if n := looped(); n > 3*len(families) {
+			// What has come back is known for that once our connect has returned. How
+			// often it comes around before is the scheduler's: a few times, where a
+			// loop that goes on makes hundreds a second.
+			const soon = 50
+			if n := looped(); n > soon {
 				t.Errorf("%d connections of the proxy to itself", n)
 			}
-			if n := len(p.records()); n > 4*len(families) {
+			if n := len(p.records()); n > soon {
 				t.Errorf("%d records", n)
 			}
 		})
