@@ -23,10 +23,9 @@ type Decoder struct {
 	max   uint32 // what the peer may set the table to
 	owed  uint64 // what it has to set it to or below, in the next block; none if nothing
 
-	// The block that is being decoded.
-	fields flow.Header
+	// Of the block that is being decoded.
 	passed []byte // literals that the table does not keep
-	cuts   []cut  // how passed is divided
+	cuts   []cut  // how they are divided
 }
 
 // A cut is one field's part of passed.
@@ -63,11 +62,11 @@ func (d *Decoder) Decode(block []byte, l Limit) (Block, error) {
 	var b Block
 	in := input{block: block}
 	err := d.updates(&in, &b)
+	b.Fields = make(flow.Header, 0, in.count(l))
 	for err == nil && in.more() {
 		err = d.field(&in, &b, l)
 	}
 	if err != nil {
-		d.finish(nil)
 		return Block{}, fmt.Errorf("hpack: before byte %d of %d: %w", in.at, len(block), err)
 	}
 	d.finish(&b)
@@ -168,7 +167,7 @@ func (d *Decoder) literal(in *input, b *Block, l Limit, prefix uint, form flow.F
 		d.passed = d.passed[:start]
 		return nil
 	}
-	c := cut{field: len(d.fields) - 1, name: middle - start, value: len(d.passed) - middle}
+	c := cut{field: len(b.Fields) - 1, name: middle - start, value: len(d.passed) - middle}
 	if i > 0 {
 		c.name = -1
 	}
@@ -216,40 +215,32 @@ func (d *Decoder) entry(i uint64) (entry, error) {
 // emit counts a field and takes it in, unless that would pass the limit.
 func (d *Decoder) emit(b *Block, l Limit, f flow.Field, size uint64) bool {
 	b.Size = int(min(uint64(b.Size)+size, math.MaxInt))
-	if l.Size > 0 && b.Size > l.Size || l.Fields > 0 && len(d.fields) == l.Fields {
+	if l.Size > 0 && b.Size > l.Size || l.Fields > 0 && len(b.Fields) == l.Fields {
 		b.TooLarge = true
 	}
 	if b.TooLarge {
 		return false
 	}
-	d.fields = append(d.fields, f)
+	b.Fields = append(b.Fields, f)
 	return true
 }
 
-// Larger buffers are not kept from block to block.
-const (
-	keptFields = 64
-	keptBytes  = 4096
-)
+// keptBytes is the size of buffers that are kept from block to block.
+const keptBytes = 4096
 
-// finish gives b its fields, the literals that were passed being parts of one
-// string, and empties the buffers.
+// finish gives b's fields the literals that were passed, all of which are parts
+// of one string, and empties the buffers.
 func (d *Decoder) finish(b *Block) {
-	if b != nil && len(d.fields) > 0 {
-		b.Fields = make(flow.Header, len(d.fields))
-		copy(b.Fields, d.fields)
-		rest := string(d.passed)
-		for _, c := range d.cuts {
-			f := &b.Fields[c.field]
-			if c.name >= 0 {
-				f.Name, rest = rest[:c.name], rest[c.name:]
-			}
-			f.Value, rest = rest[:c.value], rest[c.value:]
+	rest := string(d.passed)
+	for _, c := range d.cuts {
+		f := &b.Fields[c.field]
+		if c.name >= 0 {
+			f.Name, rest = rest[:c.name], rest[c.name:]
 		}
+		f.Value, rest = rest[:c.value], rest[c.value:]
 	}
-	clear(d.fields) // it must not hold on to strings
-	d.fields, d.cuts, d.passed = d.fields[:0], d.cuts[:0], d.passed[:0]
-	if cap(d.fields) > keptFields || cap(d.passed) > keptBytes {
-		d.fields, d.cuts, d.passed = nil, nil, nil
+	d.cuts, d.passed = d.cuts[:0], d.passed[:0]
+	if cap(d.passed) > keptBytes || cap(d.cuts) > keptBytes/32 {
+		d.cuts, d.passed = nil, nil
 	}
 }

@@ -47,22 +47,65 @@ func (in *input) integer(prefix uint) (uint64, error) {
 	return 0, errInteger
 }
 
-// text appends a string literal to dst, and reports whether it was Huffman
-// coded (section 5.2).
-func (in *input) text(dst []byte) (_ []byte, huffman bool, err error) {
+// string returns a string literal as it is in the block, and whether it is
+// Huffman coded (section 5.2).
+func (in *input) string() (raw []byte, huffman bool, err error) {
 	huffman = in.more() && in.block[in.at]&0x80 != 0
 	n, err := in.integer(7)
 	if err != nil {
-		return dst, huffman, err
+		return nil, huffman, err
 	}
 	if n > uint64(len(in.block)-in.at) {
-		return dst, huffman, errShort
+		return nil, huffman, errShort
 	}
-	raw := in.block[in.at : in.at+int(n)]
+	raw = in.block[in.at : in.at+int(n)]
 	in.at += int(n)
-	if !huffman {
-		return append(dst, raw...), false, nil
+	return raw, huffman, nil
+}
+
+// text appends what a string literal says to dst.
+func (in *input) text(dst []byte) (_ []byte, huffman bool, err error) {
+	raw, huffman, err := in.string()
+	switch {
+	case err != nil:
+		return dst, huffman, err
+	case huffman:
+		dst, err = appendHuffman(dst, raw)
+		return dst, true, err
 	}
-	dst, err = appendHuffman(dst, raw)
-	return dst, true, err
+	return append(dst, raw...), false, nil
+}
+
+// count returns how many fields are left in the block, up to where a limit is
+// passed for sure or the block is malformed.
+func (in input) count(l Limit) int {
+	n := 0
+	for in.more() && (l.Fields == 0 || n < l.Fields) && (l.Size == 0 || n < l.Size/overhead) && in.skip() {
+		n++
+	}
+	return n
+}
+
+// skip skips a field. It reports false at what is none.
+func (in *input) skip() bool {
+	var name uint64
+	var err error
+	switch c := in.block[in.at]; {
+	case c&0x80 != 0:
+		_, err = in.integer(7)
+		return err == nil
+	case c&0x40 != 0:
+		name, err = in.integer(6)
+	case c&0x20 != 0:
+		return false
+	default:
+		name, err = in.integer(4)
+	}
+	if err == nil && name == 0 {
+		_, _, err = in.string()
+	}
+	if err == nil {
+		_, _, err = in.string()
+	}
+	return err == nil
 }
