@@ -31,7 +31,8 @@ type Decoder struct {
 // A cut is one field's part of passed.
 type cut struct {
 	field       int
-	name, value int // lengths; name is -1 if it came from a table
+	name, value int  // lengths
+	named       bool // by a table
 }
 
 // NewDecoder returns a Decoder for a peer that has been told that
@@ -136,53 +137,54 @@ func (d *Decoder) literal(in *input, b *Block, l Limit, prefix uint, form flow.F
 	if err != nil {
 		return err
 	}
-	var name entry // its value is not used
-	huffman, start := false, len(d.passed)
+	f, start := flow.Field{Form: form}, len(d.passed)
 	if i > 0 {
-		if name, err = d.entry(i); err != nil {
-			return err
-		}
-		form |= nameForm(i)
-	} else if d.passed, huffman, err = in.text(d.passed); err != nil {
-		return err
-	} else if huffman {
-		form |= flow.FormHuffmanName
+		err = d.nameAt(i, &f)
+	} else {
+		err = d.text(in, &f, flow.FormHuffmanName)
 	}
 	middle := len(d.passed)
-	if d.passed, huffman, err = in.text(d.passed); err != nil {
+	if err == nil {
+		err = d.text(in, &f, flow.FormHuffmanValue)
+	}
+	if err != nil {
 		return err
 	}
-	if huffman {
-		form |= flow.FormHuffmanValue
+	name, value := d.passed[start:middle], d.passed[middle:]
+	size := uint64(len(f.Name)+len(name)+len(value)) + overhead
+	kept := form&flow.FormIncremental != 0 && d.table.room(size)
+	if kept {
+		d.keep(&f, i, name, value)
 	}
-	f := flow.Field{Name: name.name, Form: form}
-	size := uint64(len(f.Name)+len(d.passed)-start) + overhead
-	if form&flow.FormIncremental != 0 && d.table.room(size) {
-		d.keep(&f, i, d.passed[start:middle], d.passed[middle:])
-		d.emit(b, l, f, size)
-		d.passed = d.passed[:start]
+	if d.emit(b, l, f, size) && !kept {
+		d.cuts = append(d.cuts, cut{len(b.Fields) - 1, len(name), len(value), i > 0})
 		return nil
 	}
-	if !d.emit(b, l, f, size) {
-		d.passed = d.passed[:start]
-		return nil
-	}
-	c := cut{field: len(b.Fields) - 1, name: middle - start, value: len(d.passed) - middle}
-	if i > 0 {
-		c.name = -1
-	}
-	d.cuts = append(d.cuts, c)
+	d.passed = d.passed[:start]
 	return nil
 }
 
-// nameForm returns how a name came that is at an index.
-func nameForm(i uint64) flow.Form {
-	if i < uint64(len(static)) {
-		if first, last := staticName(static[i].name); i == last && i != first {
-			return flow.FormNameIndexed | flow.FormNameLast
+// text reads a string literal to the end of passed, and adds bit to f's form if
+// it is Huffman coded.
+func (d *Decoder) text(in *input, f *flow.Field, bit flow.Form) (err error) {
+	var huffman bool
+	if d.passed, huffman, err = in.text(d.passed); huffman {
+		f.Form |= bit
+	}
+	return err
+}
+
+// nameAt gives f the name that is at an index.
+func (d *Decoder) nameAt(i uint64, f *flow.Field) error {
+	e, err := d.entry(i)
+	f.Name = e.name
+	f.Form |= flow.FormNameIndexed
+	if 0 < i && i < uint64(len(static)) {
+		if first, last := staticName(e.name); i == last && i != first {
+			f.Form |= flow.FormNameLast
 		}
 	}
-	return flow.FormNameIndexed
+	return err
 }
 
 // keep adds f to the table, with a value that is written out, and a name too
@@ -234,7 +236,7 @@ func (d *Decoder) finish(b *Block) {
 	rest := string(d.passed)
 	for _, c := range d.cuts {
 		f := &b.Fields[c.field]
-		if c.name >= 0 {
+		if !c.named {
 			f.Name, rest = rest[:c.name], rest[c.name:]
 		}
 		f.Value, rest = rest[:c.value], rest[c.value:]
