@@ -12,8 +12,8 @@ import (
 	"transom/internal/proto/hpack"
 )
 
-// A vector is one block of RFC 7541, appendix C: its bytes, its fields a line
-// each, and what is in the table afterwards.
+// A vector is one block of RFC 7541, appendix C: its bytes, and its fields a line
+// each.
 type vector struct{ hex, fields string }
 
 const (
