@@ -243,6 +243,9 @@ func (r *reply) await() error {
 			}
 			return err
 		}
+		if r.thirstyLocked() { // some servers keep the head until they can send what follows
+			c.kick()
+		}
 		r.cond.Wait()
 	}
 }

@@ -197,6 +197,7 @@ func (c *conn) settledLocked() {
 func (c *conn) resizeLocked(window int64) {
 	for _, s := range c.streams {
 		s.recv += window - c.recvInit
+		s.cond.Broadcast() // a reader may have to open it now
 	}
 	c.recvInit = window
 }

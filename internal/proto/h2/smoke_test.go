@@ -10,28 +10,30 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/net/http2"
-
 	"transom/internal/proto/h2"
 	"transom/internal/testnet"
 )
 
 // through serves handler's HTTP/2 with x/net behind a Client and a Server of
 // ours, and returns a transport of x/net for it.
-func through(t *testing.T, handler http.Handler) *http2.Transport {
+func through(t *testing.T, handler http.Handler) *http.Transport {
 	client, near := testnet.Pipe(netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("192.0.2.2:2"))
 	far, server := testnet.Pipe(netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("192.0.2.2:2"))
 	up := h2.NewClient(far, nil, h2.ClientOptions{Mirror: true})
 	srv := h2.NewServer(near, nil, up, h2.Options{Scheme: "http", Upstream: up})
-	go (&http2.Server{}).ServeConn(server, &http2.ServeConnOpts{Handler: handler})
+	origin := &http.Server{Handler: handler, Protocols: new(http.Protocols)}
+	origin.Protocols.SetUnencryptedHTTP2(true)
+	l := &once{conn: make(chan net.Conn, 1)}
+	l.conn <- server
+	go origin.Serve(l)
+	t.Cleanup(func() { origin.Close() })
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(context.Background()) }()
-	tr := &http2.Transport{AllowHTTP: true, DialTLSContext: nil}
-	cc, err := tr.NewClientConn(client)
-	if err != nil {
-		t.Fatal(err)
+	tr := &http.Transport{
+		Protocols:   new(http.Protocols),
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return client, nil },
 	}
-	tr.ConnPool = pool{cc}
+	tr.Protocols.SetUnencryptedHTTP2(true)
 	t.Cleanup(func() {
 		client.Close()
 		t.Log(<-done)
@@ -41,10 +43,19 @@ func through(t *testing.T, handler http.Handler) *http2.Transport {
 	return tr
 }
 
-type pool struct{ cc *http2.ClientConn }
+// once accepts one connection.
+type once struct{ conn chan net.Conn }
 
-func (p pool) GetClientConn(*http.Request, string) (*http2.ClientConn, error) { return p.cc, nil }
-func (p pool) MarkDead(*http2.ClientConn)                                     {}
+func (o *once) Accept() (net.Conn, error) {
+	c, ok := <-o.conn
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+
+func (o *once) Close() error   { close(o.conn); return nil }
+func (o *once) Addr() net.Addr { return &net.TCPAddr{} }
 
 func TestThrough(t *testing.T) {
 	tr := through(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -66,5 +77,3 @@ func TestThrough(t *testing.T) {
 		}
 	}
 }
-
-var _ net.Conn

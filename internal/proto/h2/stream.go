@@ -106,10 +106,7 @@ func (s *stream) read(p []byte) (int, error) {
 			return 0, os.ErrDeadlineExceeded
 		}
 		if s.thirstyLocked() {
-			c.mu.Unlock()
 			c.kick()
-			c.mu.Lock()
-			continue
 		}
 		s.cond.Wait()
 	}
