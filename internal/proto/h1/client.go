@@ -185,15 +185,15 @@ func (c *Client) broken(ctx context.Context, r *reply, err error) error {
 func (r *reply) send() error {
 	c, req := r.c, r.req
 	h := &req.RequestHead
+	if h.Proto > flow.HTTP11 {
+		toHTTP11(h)
+	}
 	p := plan{mode: modeNone}
 	if req.Body.Size() != 0 || req.Body.Changed() {
 		h.Header, p = frameBody(h.Header, req.Body, false, h.Proto == flow.HTTP10)
 		if p.mode == modeClose { // HTTP/1.0 has no way to send it but to know its size
 			return fmt.Errorf("the body of an HTTP/1.0 request was changed to one of unknown size; set its Content-Length")
 		}
-	}
-	if h.Proto > flow.HTTP11 {
-		h.Proto = flow.HTTP11
 	}
 	if h.Header.HasToken("Connection", "close") || h.Proto == flow.HTTP10 && !h.Header.HasToken("Connection", "keep-alive") {
 		c.last = true

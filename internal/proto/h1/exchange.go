@@ -90,6 +90,7 @@ func (x *exch) interim(h flow.ResponseHead) error {
 	}
 	head := h.Raw
 	if head == nil {
+		reasoned(&h)
 		head = appendResponse(nil, &h)
 	}
 	return x.clientError(write(x.s.out, head))
@@ -127,6 +128,10 @@ func (x *exch) clientError(err error) error {
 // plan decides how the response is sent, and whether the connection goes on.
 func (x *exch) plan(resp *exchange.Response) (p plan, again bool) {
 	h := &resp.ResponseHead
+	came := resp.Received != nil && resp.Received.Proto <= flow.HTTP11 // as it is to go
+	if !came {
+		reasoned(h)
+	}
 	persists := x.f.persists() && !x.s.stopping()
 	if x.received.Method == "HEAD" || bodyless(h.Status) {
 		p.mode = modeNone
@@ -135,13 +140,10 @@ func (x *exch) plan(resp *exchange.Response) (p plan, again bool) {
 			h.Header.Del("Transfer-Encoding")
 		}
 	} else {
-		h.Header, p = frameBody(h.Header, resp.Body, resp.Received != nil, x.f.v10)
+		h.Header, p = frameBody(h.Header, resp.Body, came, x.f.v10)
 		if p.mode == modeChunked && x.f.v10 && !p.framed {
 			p.mode = modeClose
 		}
-	}
-	if h.Proto > flow.HTTP11 {
-		h.Proto = flow.HTTP11
 	}
 	if r := resp.Received; r != nil && r.Raw != nil && r.Proto <= flow.HTTP11 && h.Equal(r) {
 		p.head = r.Raw

@@ -46,8 +46,9 @@ func frameBody(h flow.Header, body *exchange.Body, keep, v10 bool) (flow.Header,
 		}
 	}
 	size := body.Size()
+	_, trailer := h.Lookup("Trailer") // only chunks have a trailer section behind them
 	switch {
-	case size >= 0:
+	case size >= 0 && (v10 || body.Changed() || !trailer):
 		h.Del("Transfer-Encoding")
 		h.Set("Content-Length", strconv.FormatInt(size, 10))
 		return h, plan{mode: modeLength, length: size}

@@ -38,19 +38,21 @@ type Client struct {
 	reading sync.WaitGroup
 
 	// Guarded by the connection's lock.
-	opened  bool
-	opening Opening
-	first   bool // a request was sent
-	granted bool
-	lastID  uint32
-	max     int       // streams that the server lets be open at once
-	slots   sync.Cond // that has changed, or one has ended
-	renamed map[uint32]uint32
-	sent    []sentStream // of late, in order
-	away    error        // the server takes no more
-	gone    error        // how the connection ended
-	down    *Server
-	untold  []func(*Server)
+	opened       bool
+	opening      Opening
+	first        bool // a request was sent
+	granted      bool
+	lastID       uint32
+	lastPromised uint32
+	pushes       bool      // the server may push
+	max          int       // streams that the server lets be open at once
+	slots        sync.Cond // that has changed, or one has ended
+	renamed      map[uint32]uint32
+	sent         []sentStream // of late, in order
+	away         error        // the server takes no more
+	gone         error        // how the connection ended
+	down         *Server
+	untold       []func(*Server)
 }
 
 // A sentStream is a request by both its numbers.
@@ -62,7 +64,7 @@ const maxSent = 256
 // NewClient returns a client for nc, which Close closes. It reads from nc at
 // once.
 func NewClient(nc net.Conn, prefix []byte, o ClientOptions) *Client {
-	c := &Client{o: o, max: maxStreams}
+	c := &Client{o: o, max: maxStreams, pushes: true}
 	c.init(nc, prefix, o.IdleTimeout, o.Limits, c)
 	c.slots.L = &c.mu
 	c.in.still = true
@@ -112,8 +114,29 @@ func (c *Client) Usable() bool {
 	return c.err == nil && c.away == nil
 }
 
+// promise implements side. What a server pushes is declined, stream by stream:
+// nobody pushes any more but a few servers to a few clients, and none of them
+// minds. Its fields had to be decoded, for those that come after.
+func (c *Client) promise(h *fieldBlock) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case !c.pushes:
+		return violation(ProtocolError, "PUSH_PROMISE frame, though SETTINGS_ENABLE_PUSH is 0")
+	case h.promised%2 != 0 || h.promised <= c.lastPromised:
+		return violation(ProtocolError, "PUSH_PROMISE frame for stream %d, which is not idle", h.promised)
+	}
+	c.lastPromised = h.promised
+	return &badStream{h.promised, &StreamError{Code: Cancel, What: "pushed"}}
+}
+
 // idleLocked implements side.
-func (c *Client) idleLocked(id uint32) bool { return id%2 == 0 || id > c.lastID }
+func (c *Client) idleLocked(id uint32) bool {
+	if id%2 == 0 {
+		return id > c.lastPromised
+	}
+	return id > c.lastID
+}
 
 // closedLocked implements side.
 func (c *Client) closedLocked(s *stream) {

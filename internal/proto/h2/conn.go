@@ -43,10 +43,12 @@ const (
 )
 
 // A side is what the two ends of a connection do differently. All but fields
-// are called with the connection's lock held.
+// and promise are called with the connection's lock held.
 type side interface {
 	// fields takes a whole field block. s is nil if its stream is not open.
 	fields(s *stream, h *fieldBlock) error
+	// promise takes a field block of a PUSH_PROMISE frame.
+	promise(h *fieldBlock) error
 	// idle reports whether a stream has not been used yet.
 	idleLocked(id uint32) bool
 	// settings takes a SETTINGS frame that has been applied.
@@ -64,7 +66,8 @@ type side interface {
 type fieldBlock struct {
 	hpack.Block
 	id       uint32
-	end      bool // END_STREAM
+	end      bool   // END_STREAM
+	promised uint32 // the stream that a PUSH_PROMISE frame is about, 0 for HEADERS
 	priority *flow.H2Priority
 }
 
@@ -181,9 +184,7 @@ func (c *conn) refuse(bad *badStream) error {
 		s.resetLocked(bad.err.Code, bad.err)
 		return nil
 	}
-	if c.side.idleLocked(bad.id) && bad.err.Code != RefusedStream {
-		c.noteResetLocked(bad.id)
-	}
+	c.noteResetLocked(bad.id)
 	c.appendLocked(func(b []byte) []byte { return appendReset(b, bad.id, bad.err.Code) })
 	return c.calm.cost(costReset, "one that was refused: "+bad.Error())
 }

@@ -25,6 +25,10 @@ func (c *conn) frame(fh http2.FrameHeader) error {
 		return c.headers(f)
 	case *http2.ContinuationFrame:
 		return c.fragment(f.HeaderBlockFragment(), f.HeadersEnded())
+	case *http2.PushPromiseFrame:
+		c.pending = fieldBlock{id: f.StreamID, promised: f.PromiseID}
+		c.block, c.parts = c.block[:0], 0
+		return c.fragment(f.HeaderBlockFragment(), f.HeadersEnded())
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -45,8 +49,6 @@ func (c *conn) frame(fh http2.FrameHeader) error {
 	case *http2.GoAwayFrame:
 		c.side.goAwayLocked(f.LastStreamID, Code(f.ErrCode), f.DebugData())
 		return c.calm.cost(costFrame, "GOAWAY")
-	case *http2.PushPromiseFrame:
-		return violation(ProtocolError, "PUSH_PROMISE frame, though it was not allowed")
 	case *http2.UnknownFrame:
 		if err := c.calm.cost(costFrame, "of an unknown type"); err != nil {
 			return err
@@ -96,6 +98,9 @@ func (c *conn) fragment(p []byte, last bool) error {
 	c.mu.Lock()
 	s := c.streams[h.id]
 	c.mu.Unlock()
+	if h.promised != 0 {
+		return c.side.promise(&h)
+	}
 	if h.priority != nil && h.priority.Parent == h.id {
 		return &badStream{h.id, &StreamError{Code: ProtocolError, What: "stream depends on itself"}}
 	}

@@ -147,16 +147,27 @@ func (c *Client) open(list []Setting) {
 	c.opened = true
 	c.opening.Settings = list
 	c.announceLocked(list)
+	c.pushesLocked(list)
 	c.slots.Broadcast()
 	c.mu.Unlock()
 	c.out.unhold(appendSettings([]byte(preface), list))
 	c.kick()
 }
 
+// pushesLocked notes whether list lets the server push.
+func (c *Client) pushesLocked(list []Setting) {
+	for _, s := range list {
+		if s.ID == settingEnablePush {
+			c.pushes = s.Value == 1
+		}
+	}
+}
+
 // announce sends further settings.
 func (c *Client) announce(list []Setting) {
 	c.mu.Lock()
 	c.announceLocked(list)
+	c.pushesLocked(list)
 	c.appendLocked(func(b []byte) []byte { return appendSettings(b, list) })
 	c.mu.Unlock()
 	c.kick()

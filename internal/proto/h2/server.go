@@ -308,6 +308,11 @@ func (s *Server) trailerSection(st *stream, h *fieldBlock) error {
 	return st.receivedAllLocked()
 }
 
+// promise implements side: clients push nothing.
+func (s *Server) promise(*fieldBlock) error {
+	return violation(ProtocolError, "PUSH_PROMISE frame from a client")
+}
+
 // idleLocked implements side.
 func (s *Server) idleLocked(id uint32) bool { return id%2 == 0 || id > s.last }
 

@@ -1,0 +1,63 @@
+package h1
+
+import (
+	"net/http"
+	"strings"
+
+	"transom/flow"
+)
+
+// toHTTP11 makes a request that came by a later version one of HTTP/1.1: what
+// was :authority is Host, cookies that were split to compress better are one
+// field again (RFC 9113, section 8.2.3), and TE is announced as what is for this
+// connection alone (RFC 9110, section 10.1.4).
+func toHTTP11(h *flow.RequestHead) {
+	out := make(flow.Header, 0, len(h.Header)+2)
+	if h.Authority != "" {
+		out = append(out, flow.Field{Name: "Host", Value: h.Authority})
+	}
+	var cookies []string
+	first, te, trailer := -1, false, false
+	for _, f := range h.Header {
+		f.Form = 0
+		f.Value = trim(f.Value)
+		switch {
+		case h.Authority != "" && flow.EqualFold(f.Name, "Host"):
+			continue
+		case flow.EqualFold(f.Name, "Cookie"):
+			if cookies = append(cookies, f.Value); first >= 0 {
+				continue
+			}
+			first = len(out)
+		case flow.EqualFold(f.Name, "TE"):
+			te = true
+		case flow.EqualFold(f.Name, "Trailer"):
+			trailer = true
+		}
+		out = append(out, f)
+	}
+	if len(cookies) > 1 {
+		out[first].Value = strings.Join(cookies, "; ")
+	}
+	if te {
+		out = append(out, flow.Field{Name: "Connection", Value: "TE"})
+	}
+	h.Header, h.Proto, h.H2 = out, flow.HTTP11, nil
+	if trailer {
+		h.Header.Del("Content-Length")
+	}
+}
+
+// reasoned gives a response that came without a reason phrase, since it is our
+// own or came by a later version, the usual one.
+func reasoned(h *flow.ResponseHead) {
+	if h.Reason == "" {
+		h.Reason = http.StatusText(h.Status)
+	}
+	if h.Proto > flow.HTTP11 {
+		h.Proto = flow.HTTP11
+		if _, ok := h.Header.Lookup("Trailer"); ok {
+			h.Header.Del("Content-Length")
+		}
+	}
+}
