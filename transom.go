@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"log/slog"
 	"net"
 	"sync"
@@ -22,7 +21,6 @@ import (
 	"transom/capture"
 	"transom/egress"
 	"transom/exchange"
-	"transom/flow"
 	"transom/internal/engine"
 	"transom/internal/engine/bus"
 	"transom/internal/engine/record"
@@ -35,7 +33,7 @@ import (
 )
 
 // A Proxy intercepts what its captures bring. Its fields must not change once
-// Run or Watch has been called.
+// Run, Watch or Follow has been called.
 type Proxy struct {
 	Captures []capture.Capture
 	Settings               // what Reload can replace
@@ -182,39 +180,12 @@ func (p *Proxy) Flows() store.Store {
 	return p.Store
 }
 
-// Close ends what Watch yields, once all that waits was seen. It is for after
+// Close ends what Watch and Follow yield, once all that waits was seen. It is for after
 // Run.
 func (p *Proxy) Close() {
 	p.setup()
 	p.bus.Close()
 }
-
-// Watch yields flows as they begin, change and end, until Close or until ctx is
-// done. Each
-// comes with the number of snapshots that were missed before it, because the
-// caller was too slow; the store has the flows they belonged to.
-func (p *Proxy) Watch(ctx context.Context) iter.Seq2[*flow.Flow, int] {
-	p.setup()
-	sub := p.bus.Subscribe("watch", watchDepth)
-	return func(yield func(*flow.Flow, int) bool) {
-		defer sub.Close()
-		for {
-			news, missed, err := sub.Next(ctx)
-			if err != nil {
-				return
-			}
-			for _, f := range news {
-				if !yield(f, missed) {
-					return
-				}
-				missed = 0
-			}
-		}
-	}
-}
-
-// watchDepth is how many flows a watcher may fall behind.
-const watchDepth = 16384
 
 func (p *Proxy) check() error {
 	switch {

@@ -1,11 +1,12 @@
 // Package bus tells observers what happened. It never makes traffic wait: an
 // observer that falls behind loses news, is told how much, and reads the store
 // again. The bus says that something changed; the store holds what.
+//
+// Snapshots of one flow replace each other while they wait, so what waits is
+// bounded by the number of flows, not by how much happens in them.
 package bus
 
 import (
-	"context"
-	"io"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -16,11 +17,17 @@ import (
 // A Bus carries snapshots of flows to any number of subscribers. The zero Bus
 // is ready, and a nil *Bus takes all news and tells nobody.
 type Bus struct {
-	subs atomic.Pointer[[]*Subscription] // replaced whole; nil if empty
+	subs      atomic.Pointer[[]*Subscription] // replaced whole; nil if empty
+	followers atomic.Pointer[[]*Subscription] // those that want growth; likewise
 
-	mu     sync.Mutex // held to replace subs
+	mu     sync.Mutex // held to replace them
 	closed bool
 }
+
+// A Growing flow is one that has not ended. Snapshot returns how far it has
+// come, or nil once it has ended: its end is news by itself. It is called by
+// Next.
+type Growing interface{ Snapshot() *flow.Flow }
 
 // Publish hands f to all subscribers. It never blocks. f must not change any
 // more.
@@ -28,22 +35,43 @@ func (b *Bus) Publish(f *flow.Flow) {
 	if b == nil {
 		return
 	}
-	subs := b.subs.Load()
-	if subs == nil {
-		return
-	}
-	for _, s := range *subs {
-		s.offer(f)
+	if subs := b.subs.Load(); subs != nil {
+		for _, s := range *subs {
+			s.offer(f)
+		}
 	}
 }
 
-// Subscribe returns a subscription that holds at most depth flows, at least
-// one; name is for whoever lists subscribers. The caller closes it.
-func (b *Bus) Subscribe(name string, depth int) *Subscription {
-	s := &Subscription{
-		bus: b, name: name, depth: max(depth, 1),
-		at: map[flow.ID]int{}, wake: make(chan struct{}, 1),
+// Grew says that there is more of an open flow. It is for hot paths: it never
+// blocks, allocates nothing, and while nobody follows it does nothing. The
+// snapshot is made when a subscriber gets to it, and by the subscriber.
+func (b *Bus) Grew(id flow.ID, g Growing) {
+	if b == nil {
+		return
 	}
+	if subs := b.followers.Load(); subs != nil {
+		for _, s := range *subs {
+			s.grew(id, g)
+		}
+	}
+}
+
+// Subscribe returns a subscription to how flows begin and end. It holds at most
+// depth snapshots, at least one; name is for whoever lists subscribers. The
+// caller closes it.
+func (b *Bus) Subscribe(name string, depth int) *Subscription {
+	return b.add(newSubscription(b, name, depth))
+}
+
+// Follow returns a subscription to how flows begin, grow and end. Growth takes
+// no room: of a flow that waits to be looked at, it waits once.
+func (b *Bus) Follow(name string, depth int) *Subscription {
+	s := newSubscription(b, name, depth)
+	s.follows = true
+	return b.add(s)
+}
+
+func (b *Bus) add(s *Subscription) *Subscription {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
@@ -74,129 +102,14 @@ func (b *Bus) list() []*Subscription {
 }
 
 func (b *Bus) replace(subs []*Subscription) {
+	store(&b.subs, subs)
+	store(&b.followers, slices.DeleteFunc(slices.Clone(subs), func(s *Subscription) bool { return !s.follows }))
+}
+
+func store(to *atomic.Pointer[[]*Subscription], subs []*Subscription) {
 	if len(subs) == 0 {
-		b.subs.Store(nil)
+		to.Store(nil)
 		return
 	}
-	b.subs.Store(&subs)
-}
-
-// A Subscription holds the news that one observer has not seen. Snapshots of
-// one flow replace each other while they wait; the latest takes its place at
-// the end. When it is full, news of further flows are counted and dropped.
-type Subscription struct {
-	bus   *Bus
-	name  string
-	depth int
-	wake  chan struct{} // capacity 1: there is something to see
-
-	mu     sync.Mutex
-	queue  []*flow.Flow    // nil where a later snapshot has taken over
-	at     map[flow.ID]int // where each flow is in queue
-	spare  []*flow.Flow    // what Next returned last, to be used again
-	missed int
-	closed bool
-}
-
-// Name returns the name given to Subscribe.
-func (s *Subscription) Name() string { return s.name }
-
-// offer takes f in, if there is room.
-func (s *Subscription) offer(f *flow.Flow) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return
-	}
-	i, waits := s.at[f.ID]
-	switch {
-	case waits && s.queue[i].Rev > f.Rev:
-		return
-	case waits:
-		s.queue[i] = nil
-	case len(s.at) >= s.depth:
-		s.missed++
-		s.notify()
-		return
-	}
-	if len(s.queue) >= 2*s.depth {
-		s.compact()
-	}
-	s.at[f.ID] = len(s.queue)
-	s.queue = append(s.queue, f)
-	s.notify()
-}
-
-// compact takes out what was replaced.
-func (s *Subscription) compact() {
-	s.queue = slices.DeleteFunc(s.queue, func(f *flow.Flow) bool { return f == nil })
-	for i, f := range s.queue {
-		s.at[f.ID] = i
-	}
-}
-
-// notify wakes Next.
-func (s *Subscription) notify() {
-	select {
-	case s.wake <- struct{}{}:
-	default: // it has been woken already
-	}
-}
-
-// Next waits for news and returns all there is, the longest settled first, with
-// the number of snapshots that were dropped before. The slice is valid until
-// the next call. It returns io.EOF once the bus or the subscription is closed
-// and all has been seen, and context.Cause(ctx) when ctx is done. One goroutine
-// may wait at a time.
-func (s *Subscription) Next(ctx context.Context) (news []*flow.Flow, missed int, err error) {
-	for {
-		news, missed, closed := s.take()
-		if len(news) > 0 || missed > 0 {
-			return news, missed, nil
-		}
-		if closed {
-			return nil, 0, io.EOF
-		}
-		select {
-		case <-s.wake:
-		case <-ctx.Done():
-			return nil, 0, context.Cause(ctx)
-		}
-	}
-}
-
-// take empties the subscription.
-func (s *Subscription) take() (news []*flow.Flow, missed int, closed bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.at) < len(s.queue) {
-		s.compact()
-	}
-	news, missed = s.queue, s.missed
-	if len(news) > 0 {
-		clear(s.spare)
-		s.queue, s.spare = s.spare[:0], news
-		for _, f := range news { // clear costs what the map once held
-			delete(s.at, f.ID)
-		}
-	}
-	s.missed = 0
-	return news, missed, s.closed
-}
-
-// end says that no more news come.
-func (s *Subscription) end() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	s.notify()
-}
-
-// Close ends the subscription. It may be called more than once.
-func (s *Subscription) Close() {
-	s.end()
-	b := s.bus
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.replace(slices.DeleteFunc(b.list(), func(o *Subscription) bool { return o == s }))
+	to.Store(&subs)
 }

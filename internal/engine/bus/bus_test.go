@@ -1,9 +1,13 @@
 package bus_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -17,23 +21,43 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func snapshot(n byte, rev uint32) *flow.Flow { return &flow.Flow{ID: flow.ID{n}, Rev: rev} }
+// end is the Rev of a snapshot that is a flow's last.
+const end = 99
+
+func snapshot(n byte, rev uint32) *flow.Flow {
+	f := &flow.Flow{ID: flow.ID{n}, Rev: rev}
+	if rev == end {
+		f.State = flow.Done
+	}
+	return f
+}
 
 type news struct {
 	id  byte
 	rev uint32
 }
 
-func next(t *testing.T, s *bus.Subscription) (got []news, missed int) {
+func next(t *testing.T, s *bus.Subscription) (got []news, missed string) {
 	t.Helper()
-	fs, missed, err := s.Next(context.Background())
+	n, err := s.Next(context.Background())
 	if err != nil {
 		t.Fatalf("Next: %v", err)
 	}
-	for _, f := range fs {
+	for _, f := range n.Flows {
 		got = append(got, news{f.ID[0], f.Rev})
 	}
-	return got, missed
+	slices.SortFunc(n.Missed, func(a, b bus.Missed) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	for _, m := range n.Missed {
+		missed += fmt.Sprint(m.ID[0])
+		if m.Ended {
+			missed += "!"
+		}
+		missed += " "
+	}
+	if n.Lost > 0 {
+		missed += fmt.Sprint("and ", n.Lost)
+	}
+	return got, strings.TrimSpace(missed)
 }
 
 func TestNext(t *testing.T) {
@@ -42,15 +66,17 @@ func TestNext(t *testing.T) {
 		depth   int
 		publish []news
 		want    []news
-		missed  int
+		missed  string // flows, those that ended with "!", and how many besides
 	}{
-		{"in-order", 9, []news{{1, 0}, {2, 0}, {3, 0}}, []news{{1, 0}, {2, 0}, {3, 0}}, 0},
-		{"replaced", 9, []news{{1, 0}, {2, 0}, {1, 1}}, []news{{2, 0}, {1, 1}}, 0},
-		{"older-ignored", 9, []news{{1, 1}, {2, 0}, {1, 0}}, []news{{1, 1}, {2, 0}}, 0},
-		{"full", 2, []news{{1, 0}, {2, 0}, {3, 0}, {4, 0}}, []news{{1, 0}, {2, 0}}, 2},
-		{"full-yet-replaced", 2, []news{{1, 0}, {2, 0}, {3, 0}, {1, 1}}, []news{{2, 0}, {1, 1}}, 1},
-		{"replaced-often", 2, []news{{1, 0}, {2, 0}, {1, 1}, {2, 1}, {1, 2}, {2, 2}, {1, 3}, {1, 4}, {1, 5}}, []news{{2, 2}, {1, 5}}, 0},
-		{"no-depth", 0, []news{{1, 0}, {2, 0}}, []news{{1, 0}}, 1},
+		{"in-order", 9, []news{{1, 0}, {2, 0}, {3, 0}}, []news{{1, 0}, {2, 0}, {3, 0}}, ""},
+		{"replaced", 9, []news{{1, 0}, {2, 0}, {1, 1}}, []news{{2, 0}, {1, 1}}, ""},
+		{"older-ignored", 9, []news{{1, 1}, {2, 0}, {1, 0}}, []news{{1, 1}, {2, 0}}, ""},
+		{"full", 2, []news{{1, 0}, {2, 0}, {3, 0}, {4, end}}, []news{{1, 0}, {2, 0}}, "3 4!"},
+		{"full-yet-replaced", 2, []news{{1, 0}, {2, 0}, {3, 0}, {1, 1}}, []news{{2, 0}, {1, 1}}, "3"},
+		{"full-twice", 1, []news{{1, 0}, {2, 0}, {2, end}, {3, end}, {3, 0}}, []news{{1, 0}}, "2! 3!"},
+		{"too-many", 1, []news{{1, 0}, {2, 0}, {3, 0}, {4, 0}, {5, 0}, {6, 0}, {7, 0}, {5, end}}, []news{{1, 0}}, "2 3 4 5! and 2"},
+		{"replaced-often", 2, []news{{1, 0}, {2, 0}, {1, 1}, {2, 1}, {1, 2}, {2, 2}, {1, 3}, {1, 4}, {1, 5}}, []news{{2, 2}, {1, 5}}, ""},
+		{"no-depth", 0, []news{{1, 0}, {2, 0}}, []news{{1, 0}}, "2"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var b bus.Bus
@@ -62,7 +88,7 @@ func TestNext(t *testing.T) {
 				}
 				got, missed := next(t, s)
 				if len(got) != len(tc.want) || missed != tc.missed {
-					t.Fatalf("got %v and %d missed, want %v and %d", got, missed, tc.want, tc.missed)
+					t.Fatalf("got %v and missed %q, want %v and %q", got, missed, tc.want, tc.missed)
 				}
 				for i := range got {
 					if got[i] != tc.want[i] {
@@ -95,7 +121,7 @@ func TestNextEndsWithContext(t *testing.T) {
 		why := errors.New("why")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { cancel(why) })
-		if _, _, err := s.Next(ctx); err != why {
+		if _, err := s.Next(ctx); err != why {
 			t.Errorf("%v", err)
 		}
 	})
@@ -119,7 +145,7 @@ func TestClose(t *testing.T) {
 				if got, _ := next(t, s); len(got) != 1 || got[0].id != 1 {
 					t.Errorf("%v", got)
 				}
-				if _, _, err := s.Next(t.Context()); err != io.EOF {
+				if _, err := s.Next(t.Context()); err != io.EOF {
 					t.Errorf("%v", err)
 				}
 				s.Close()
@@ -133,12 +159,12 @@ func TestCloseWakesNext(t *testing.T) {
 		var b bus.Bus
 		s := b.Subscribe("test", 4)
 		time.AfterFunc(time.Second, b.Close)
-		if _, _, err := s.Next(t.Context()); err != io.EOF {
+		if _, err := s.Next(t.Context()); err != io.EOF {
 			t.Errorf("%v", err)
 		}
 		late := b.Subscribe("late", 4)
 		defer late.Close()
-		if _, _, err := late.Next(t.Context()); err != io.EOF {
+		if _, err := late.Next(t.Context()); err != io.EOF {
 			t.Errorf("after close: %v", err)
 		}
 	})
@@ -147,6 +173,7 @@ func TestCloseWakesNext(t *testing.T) {
 func TestNilBus(t *testing.T) {
 	var b *bus.Bus
 	b.Publish(snapshot(1, 0))
+	b.Grew(flow.ID{1}, nil)
 }
 
 // Every snapshot is either seen, replaced by a later one, or counted.
@@ -173,12 +200,12 @@ func TestManyAtOnce(t *testing.T) {
 	seen, lost := 0, 0
 	all.Go(func() {
 		for {
-			fs, missed, err := s.Next(context.Background())
+			n, err := s.Next(context.Background())
 			if err != nil {
 				return
 			}
-			seen += len(fs)
-			lost += missed
+			seen += len(n.Flows)
+			lost += len(n.Missed) + n.Lost
 		}
 	})
 	wg.Wait()
@@ -195,10 +222,17 @@ func TestPublishAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { b.Publish(f) }); n != 0 {
 		t.Errorf("without subscribers: %v allocations", n)
 	}
-	s := b.Subscribe("test", 4)
+	g := &growing{id: 1}
+	if n := testing.AllocsPerRun(100, func() { b.Grew(f.ID, g) }); n != 0 {
+		t.Errorf("growth without followers: %v allocations", n)
+	}
+	s := b.Follow("test", 4)
 	defer s.Close()
 	if n := testing.AllocsPerRun(100, func() { b.Publish(f) }); n != 0 {
 		t.Errorf("with a subscriber: %v allocations", n)
+	}
+	if n := testing.AllocsPerRun(100, func() { b.Grew(f.ID, g) }); n != 0 {
+		t.Errorf("growth with a follower: %v allocations", n)
 	}
 }
 
@@ -212,7 +246,7 @@ func BenchmarkPublish(b *testing.B) {
 				s := bs.Subscribe("bench", 1024)
 				wg.Go(func() {
 					for {
-						if _, _, err := s.Next(context.Background()); err != nil {
+						if _, err := s.Next(context.Background()); err != nil {
 							return
 						}
 					}

@@ -98,8 +98,9 @@ func (x *live) settledLocked() bool {
 func (x *live) finish() {
 	k := x.kept
 	k.flow = x.start.flow
-	k.flow.Rev, k.flow.End, k.flow.Detail = 1, time.Now(), &k.http
+	k.flow.End, k.flow.Detail = time.Now(), &k.http
 	x.mu.Lock()
+	k.flow.Rev = x.rev + 1
 	x.describeLocked(&k.http)
 	x.judgeLocked(&k.flow)
 	x.mu.Unlock()

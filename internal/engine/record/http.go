@@ -73,7 +73,7 @@ type liveKey struct{}
 
 // A live is an exchange under way, and the context it runs in. What is known of
 // it is gathered here and published in two snapshots: start when it begins,
-// kept when it ends.
+// kept when it ends; and in between for who follows, see growth.go.
 type live struct {
 	context.Context
 	c     *Conn
@@ -102,6 +102,8 @@ type live struct {
 	responded bool // the response is known
 	taken     bool // by something that is not HTTP
 	finished  bool
+	forwarded bool   // what the request's body was replaced with is known
+	rev       uint32 // of the last snapshot
 }
 
 type startSnapshot struct {
@@ -151,7 +153,7 @@ func (x *live) send(req *exchange.Request) {
 	x.mu.Lock()
 	x.watchInterimLocked(req)
 	old := x.reqOut
-	x.sent, x.reqOut, x.replaced[0] = nil, nil, false
+	x.sent, x.reqOut, x.replaced[0], x.forwarded = nil, nil, false, true
 	if !req.RequestHead.Equal(&x.kept.req) {
 		h := req.RequestHead
 		x.sent = &h
@@ -217,5 +219,7 @@ func (x *live) respond(resp *exchange.Response) {
 	x.mu.Unlock()
 	if finish {
 		x.finish()
+		return
 	}
+	x.grew()
 }

@@ -27,6 +27,7 @@ type Messages struct {
 	detail flow.Messages
 	last   time.Duration // of the last entry, since the start
 	head   [message.MaxLogHead]byte
+	rev    uint32 // of the last snapshot
 	ended  bool
 }
 
@@ -108,7 +109,11 @@ func same(a, b []byte) bool {
 
 // add writes e to the log, and counts it if it was passed on.
 func (m *Messages) add(e message.Entry) {
-	now := time.Now()
+	m.keep(e, time.Now())
+	m.c.r.Bus.Grew(m.start.ID, m)
+}
+
+func (m *Messages) keep(e message.Entry, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.ended {
@@ -181,9 +186,10 @@ func (m *Messages) end(why string) {
 	}
 	m.ended = true
 	d := m.snapshotLocked()
+	rev := m.rev + 1
 	m.mu.Unlock()
 	f := m.start
-	f.Rev, f.End, f.State, f.Err, f.Detail = 1, time.Now(), flow.Done, why, &d
+	f.Rev, f.End, f.State, f.Err, f.Detail = rev, time.Now(), flow.Done, why, &d
 	if why != "" {
 		f.State = flow.Failed
 	}

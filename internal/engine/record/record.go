@@ -15,7 +15,7 @@
 //	c.End(info, flow.Connection{…}, err)    // always, last
 //
 // A flow is published when it starts and when it ends, as snapshots with rising
-// Rev. An exchange ends when both bodies have: the codec reads them to io.EOF
+// Rev; who follows the bus also gets snapshots while it grows. An exchange ends when both bodies have: the codec reads them to io.EOF
 // or closes them. What has not ended when the connection does, ends with it.
 //
 // Heads are kept as they are given: their strings, header fields and Raw must

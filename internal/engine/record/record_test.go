@@ -573,8 +573,8 @@ func TestStoreTrouble(t *testing.T) {
 	if lines := strings.Count(log.String(), "\n"); lines != 2 || !strings.Contains(log.String(), "lost=10") {
 		t.Errorf("log:\n%s", log.String())
 	}
-	if news, _, _ := sub.Next(context.Background()); len(news) != 6 {
-		t.Errorf("%d news", len(news))
+	if news, _ := sub.Next(context.Background()); len(news.Flows) != 6 {
+		t.Errorf("%d news", len(news.Flows))
 	}
 }
 

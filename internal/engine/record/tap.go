@@ -42,16 +42,21 @@ func (t *tap) attach(x *live, b *exchange.Body) {
 // Write implements io.Writer. What comes after the exchange has ended is
 // ignored.
 func (t *tap) Write(p []byte) (int, error) {
+	t.keep(p)
+	t.x.grew()
+	return len(p), nil
+}
+
+func (t *tap) keep(p []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
-		return len(p), nil
+		return
 	}
 	t.seen += int64(len(p))
 	if t.w != nil {
-		return t.w.Write(p)
+		_, _ = t.w.Write(p) // a BodyWriter does not fail
 	}
-	return len(p), nil
 }
 
 // End implements exchange.Ender.

@@ -1,0 +1,60 @@
+package record
+
+import (
+	"transom/flow"
+	"transom/internal/engine/bus"
+)
+
+// Who follows is told of growth: that a response has begun, that bytes of a
+// body or a message were kept. The snapshot is made when the follower gets to
+// it, so what that costs, and how often, is the follower's affair. It is not
+// put into the store, which has the bytes; the beginning and the end are.
+
+// grew tells that there is more of the exchange.
+func (x *live) grew() { x.c.r.Bus.Grew(x.start.flow.ID, x) }
+
+// Snapshot implements bus.Growing.
+func (x *live) Snapshot() *flow.Flow {
+	s := new(startSnapshot)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.finished {
+		return nil
+	}
+	x.rev++
+	s.flow = x.start.flow
+	s.flow.Rev, s.flow.Conn, s.flow.Detail = x.rev, x.conn, &s.http
+	s.http.Response = x.kept.http.Response
+	x.describeLocked(&s.http)
+	x.withholdLocked(&s.http)
+	return &s.flow
+}
+
+// withholdLocked leaves out what middleware can still make another thing of.
+func (x *live) withholdLocked(h *flow.HTTP) {
+	if !x.responded {
+		h.Response, h.OriginalResponse = nil, nil
+		h.ResponseBody, h.OriginalResponseBody, h.ResponseTrailer = flow.BodyRef{}, nil, nil
+	}
+	if !x.responded && !x.forwarded {
+		h.RequestBody, h.OriginalRequestBody = flow.BodyRef{}, nil
+	}
+}
+
+// Snapshot implements bus.Growing.
+func (m *Messages) Snapshot() *flow.Flow {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ended {
+		return nil
+	}
+	m.rev++
+	f, d := m.start, m.snapshotLocked()
+	f.Rev, f.Detail = m.rev, &d
+	return &f
+}
+
+var (
+	_ bus.Growing = (*live)(nil)
+	_ bus.Growing = (*Messages)(nil)
+)
