@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -282,6 +283,11 @@ func TestRFC9112OwnResponses(t *testing.T) {
 		resp.Body.Wrap(func(io.Reader) io.Reader { return strings.NewReader("streamed") })
 		return resp
 	}
+	endsWithData := func() *exchange.Response { // as readers may, and decoders do
+		resp := stream()
+		resp.Body.Wrap(iotest.DataErrReader)
+		return resp
+	}
 	for _, c := range []struct {
 		name, method, proto string
 		resp                *exchange.Response
@@ -297,6 +303,7 @@ func TestRFC9112OwnResponses(t *testing.T) {
 		{"not-modified", "GET", "HTTP/1.1", exchange.Text(304, "hello"), 304, "", true},
 		{"http-1.0", "GET", "HTTP/1.0", exchange.Text(200, "hello"), 200, "hello", false},
 		{"stream", "GET", "HTTP/1.1", stream(), 200, "streamed", true},
+		{"stream-ends-with-data", "GET", "HTTP/1.1", endsWithData(), 200, "streamed", true},
 		{"stream-to-http-1.0", "GET", "HTTP/1.0", stream(), 200, "streamed", false},
 		{"stream-to-head", "HEAD", "HTTP/1.1", stream(), 200, "", true},
 	} {

@@ -176,13 +176,12 @@ func write(c *output, b []byte) error {
 
 // A sender moves one body through one buffer.
 type sender struct {
-	c     *output
-	plan  plan
-	body  *exchange.Body
-	buf   []byte
-	n     int   // bytes waiting in buf
-	left  int64 // for modeLength
-	began bool  // a chunk of our own was written
+	c    *output
+	plan plan
+	body *exchange.Body
+	buf  []byte
+	n    int   // bytes waiting in buf
+	left int64 // for modeLength
 }
 
 func (s *sender) run() error {
@@ -227,10 +226,10 @@ func (s *sender) frame(payload []byte, err error) error {
 			return errLength
 		}
 	case modeChunked:
-		fr, after := s.body.Framing()
-		if !s.plan.framed { // our own is made in the room that was left for it
-			fr, after = s.chunk(s.buf[s.n:s.n:s.n+frameRoom], len(payload), err == io.EOF), nil
+		if !s.plan.framed {
+			return s.chunk(payload, err == io.EOF)
 		}
+		fr, after := s.body.Framing()
 		if len(fr) > frameRoom {
 			if err := s.frameAlone(fr, payload); err != nil {
 				return err
@@ -258,21 +257,28 @@ func (s *sender) frameAlone(fr, payload []byte) error {
 	return nil
 }
 
-// chunk is the framing of our own chunks.
-func (s *sender) chunk(b []byte, n int, last bool) []byte {
-	if s.began && (n > 0 || last) {
-		b = append(b, "\r\n"...)
+// chunk puts payload behind what waits in buf as a chunk of our own, whole, so
+// that who reads it has not to wait for the next; and what ends the body, if it
+// is the last.
+func (s *sender) chunk(payload []byte, last bool) error {
+	if len(payload) > 0 { // the size fits into the room that was left for it
+		s.n += len(strconv.AppendInt(s.buf[s.n:s.n:s.n+frameRoom], int64(len(payload)), 16))
+		s.n += copy(s.buf[s.n:], crlfBytes)
+		s.n += copy(s.buf[s.n:], payload)
+		s.n += copy(s.buf[s.n:], crlfBytes)
 	}
-	if n > 0 {
-		s.began = true
-		b = strconv.AppendInt(b, int64(n), 16)
-		b = append(b, "\r\n"...)
+	if !last {
+		return nil
 	}
-	if last {
-		b = append(b, "0\r\n"...)
-		b = appendFields(b, s.body.Trailer())
+	end := appendFields(append(s.buf[s.n:s.n], "0\r\n"...), s.body.Trailer())
+	if len(end) <= len(s.buf)-s.n { // then it stands there already
+		s.n += len(end)
+		return nil
 	}
-	return b
+	if err := s.flush(); err != nil {
+		return err
+	}
+	return write(s.c, end)
 }
 
 func (s *sender) flush() error {
