@@ -29,7 +29,7 @@ var house = plan{
 		"internal/engine/*",
 		"internal/engine addon/*",
 		".",
-		"app/config app/export",
+		"app/config app/export app/follow",
 		"app/show app/landing app/demo app/control",
 		"app/tui app/web",
 		"cmd/* internal/bench internal/testreport",
@@ -37,6 +37,7 @@ var house = plan{
 	beside: map[string]string{
 		"internal/proto/h2":        "internal/proto/hpack",
 		"internal/proto/tlsterm":   "internal/proto/sniff",
+		"app/export":               "app/follow",
 		"platform/lab":             "platform platform/nft",
 		"platform/nft":             "platform",
 		"platform/splice":          "platform",

@@ -7,13 +7,12 @@ import (
 	"compress/gzip"
 	"compress/zlib"
 	"io"
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"transom/app/follow"
 	"transom/flow"
-	"transom/message"
 )
 
 const (
@@ -34,6 +33,10 @@ func (p *printer) limit() int {
 // hexadecimal digits.
 func (p *printer) body(prefix string, h flow.Header, ref flow.BodyRef) {
 	if p.o.Detail < 3 || p.o.Store == nil || ref.Size == 0 {
+		return
+	}
+	if follow.Streams(h) {
+		p.row(prefix, "("+size(ref.Size)+" in all, shown as it came)")
 		return
 	}
 	r, err := p.o.Store.OpenBody(p.ctx, ref)
@@ -187,49 +190,4 @@ func (p *printer) hex(data []byte) {
 		}
 		p.b = append(p.b, '\n')
 	}
-}
-
-// messages prints a log of messages, from detail 3 on.
-func (p *printer) messages(m *flow.Messages) {
-	if p.o.Store == nil || m.Log.Size == 0 {
-		return
-	}
-	r, err := p.o.Store.OpenBody(p.ctx, m.Log)
-	if err != nil {
-		p.info("messages: " + err.Error())
-		return
-	}
-	defer r.Close()
-	left := p.limit()
-	for e, err := range message.ReadLog(r) {
-		if err != nil {
-			p.info("messages: " + err.Error())
-			return
-		}
-		if left <= 0 {
-			p.info("more messages are shown from --flow-detail 4")
-			return
-		}
-		p.message(&e, len(p.cut(e.Payload[:min(left, len(e.Payload))])))
-		left -= len(e.Payload)
-	}
-	if m.Log.Truncated {
-		p.info("not all messages were kept")
-	}
-}
-
-// message prints one message, n bytes of it.
-func (p *printer) message(e *message.Entry, n int) {
-	text := "+" + duration(e.At) + ", " + size(e.Size)
-	if e.Changed {
-		text += ", changed"
-	}
-	if e.Dropped {
-		text += ", not passed on"
-	}
-	if int64(n) < e.Size {
-		text += ", " + strconv.Itoa(n) + " bytes shown"
-	}
-	p.row([...]string{"> ", "< "}[e.Dir&1], text)
-	p.content(e.Payload[:n], int64(n) < e.Size)
 }

@@ -17,10 +17,6 @@ func (p *printer) details(f *flow.Flow) {
 	switch d := f.Detail.(type) {
 	case *flow.HTTP:
 		p.exchange(d)
-	case *flow.Messages:
-		if p.o.Detail >= 3 {
-			p.messages(d)
-		}
 	case *flow.Connection:
 		p.ending(d)
 	}

@@ -26,7 +26,7 @@ const (
 
 // line prints how f ended.
 func (p *printer) line(f *flow.Flow) {
-	p.subject(f)
+	p.subject(f, f.Start)
 	switch d := f.Detail.(type) {
 	case *flow.HTTP:
 		p.response(d)
@@ -45,15 +45,15 @@ func (p *printer) line(f *flow.Flow) {
 
 // startLine prints that f has begun.
 func (p *printer) startLine(f *flow.Flow) {
-	p.subject(f)
+	p.subject(f, f.Start)
 	p.word(dim, "started")
 	p.b = append(p.b, '\n')
 }
 
-// subject prints what f is about.
-func (p *printer) subject(f *flow.Flow) {
+// subject prints a time and what f is about.
+func (p *printer) subject(f *flow.Flow, at time.Time) {
 	p.begins(dim)
-	p.b = f.Start.AppendFormat(p.b, "15:04:05.000")
+	p.b = at.AppendFormat(p.b, "15:04:05.000")
 	p.ends(dim)
 	client := ""
 	if f.Conn != nil && f.Conn.Client.IsValid() {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"transom/app/export"
+	"transom/app/follow"
 	"transom/flow"
 	"transom/store"
 )
@@ -22,10 +23,12 @@ type Options struct {
 	//	0  nothing
 	//	1  one line for each flow, and for each connection that failed
 	//	2  heads, and connections that were passed or carried nothing
-	//	3  beginnings, bodies cut short, and all connections
+	//	3  beginnings, streams as they come, bodies cut short, and all connections
 	//	4  bodies in full
 	//
-	// JSON lines have no bodies, but the same flows.
+	// JSON lines are of the same flows. From 3 on all that is kept of bodies and
+	// messages is in lines of its own, as it comes. For that news must have
+	// growth, as transom.Proxy.Follow has.
 	Detail int
 	JSON   bool         // one object a line, see package export
 	Quiet  bool         // as Detail 0
@@ -35,7 +38,7 @@ type Options struct {
 }
 
 // Run prints news on w until there are no more: each flow with the number of
-// snapshots that were missed before it. Flows are printed in the order they
+// snapshots that were lost before it; a nil flow is that number alone. Flows are printed in the order they
 // end. ctx is for reading bodies; what ends Run is the end of news, which is no
 // error, or w failing. That error is the writer's: a pipe whose reader has left
 // is syscall.EPIPE.
@@ -48,13 +51,15 @@ func Run(ctx context.Context, w io.Writer, news iter.Seq2[*flow.Flow, int], o Op
 		return nil
 	}
 	out := newOutput(w)
-	p := &printer{ctx: ctx, o: o, started: map[flow.ID]struct{}{}}
+	p := &printer{ctx: ctx, o: o, out: out, open: map[flow.ID]*follow.Place{}}
+	p.reader = follow.Reader{Store: o.Store, StreamsOnly: !o.JSON}
 	skipped := missed{log: o.Log}
 	for f, n := range news {
 		skipped.add(n)
-		p.b = p.b[:0]
-		p.show(f)
-		if err := out.put(p.b); err != nil {
+		if f != nil {
+			p.show(f)
+		}
+		if p.flush() != nil {
 			break
 		}
 	}
@@ -66,13 +71,24 @@ func Run(ctx context.Context, w io.Writer, news iter.Seq2[*flow.Flow, int], o Op
 type printer struct {
 	ctx     context.Context
 	o       Options
-	b       []byte
-	started map[flow.ID]struct{} // whose beginning has been shown
+	out     *output
+	b       []byte                    // not put out yet
+	open    map[flow.ID]*follow.Place // flows that were shown to begin, and how far they were
+	reader  follow.Reader
 	scratch []byte
 }
 
-// maxStarted bounds what is remembered of flows whose end may have been missed.
-const maxStarted = 1 << 16
+// maxOpen bounds what is remembered of flows whose end may have been lost. Past
+// it one is forgotten, and if it is still open it is shown from its beginning
+// again.
+const maxOpen = 1 << 16
+
+// flush puts out what there is.
+func (p *printer) flush() error {
+	err := p.out.put(p.b)
+	p.b = p.b[:0]
+	return err
+}
 
 // show prints what is new about f.
 func (p *printer) show(f *flow.Flow) {
@@ -80,7 +96,7 @@ func (p *printer) show(f *flow.Flow) {
 		return
 	}
 	if p.o.Detail >= 3 {
-		p.begin(f)
+		p.progress(f)
 	}
 	if f.State == flow.Open {
 		return
@@ -95,27 +111,39 @@ func (p *printer) show(f *flow.Flow) {
 	}
 }
 
-// begin shows that f has begun, once, also when that is learned at its end.
-func (p *printer) begin(f *flow.Flow) {
+// progress shows that f has begun, once, also when that is learned at its end,
+// and what has come since f was shown.
+func (p *printer) progress(f *flow.Flow) {
 	if _, ok := f.Detail.(*flow.Connection); ok {
 		return // recorded when it has ended
 	}
-	_, shown := p.started[f.ID]
-	if f.State != flow.Open {
-		delete(p.started, f.ID)
-	} else if !shown {
-		if len(p.started) >= maxStarted {
-			clear(p.started)
+	place := p.open[f.ID]
+	if place == nil {
+		place = new(follow.Place)
+		if p.o.JSON {
+			p.json(f, export.Start)
+		} else {
+			p.startLine(f)
 		}
-		p.started[f.ID] = struct{}{}
 	}
-	switch {
-	case shown:
-	case p.o.JSON:
-		p.json(f, export.Start)
-	default:
-		p.startLine(f)
+	if f.State == flow.Open {
+		p.remember(f.ID, place)
+	} else {
+		delete(p.open, f.ID)
 	}
+	if p.o.Store != nil {
+		p.parts(f, place)
+	}
+}
+
+func (p *printer) remember(id flow.ID, place *follow.Place) {
+	if len(p.open) >= maxOpen {
+		for some := range p.open {
+			delete(p.open, some)
+			break
+		}
+	}
+	p.open[id] = place
 }
 
 func (p *printer) json(f *flow.Flow, event string) {
@@ -139,7 +167,7 @@ func level(f *flow.Flow) int {
 	return 1
 }
 
-// missed counts what was left out, and says so at most once a second.
+// missed counts what was lost, and says so at most once a second.
 type missed struct {
 	log  *slog.Logger
 	n    int
@@ -159,7 +187,7 @@ func (m *missed) add(n int) {
 
 func (m *missed) report() {
 	if m.n > 0 && m.log != nil {
-		m.log.Warn("flows are not shown: the output is too slow for them", "flows", m.n)
+		m.log.Warn("flows are not shown: the output is too slow for them, and the store has dropped them", "flows", m.n)
 	}
 	m.n = 0
 }

@@ -133,7 +133,11 @@ func (f *listenFlags) serve(ctx context.Context, p *transom.Proxy, out, stderr i
 	var shown error
 	var wg sync.WaitGroup
 	if !f.quiet {
-		news := p.Watch(watching)
+		watch := p.Watch
+		if f.detail >= 3 {
+			watch = p.Follow
+		}
+		news := watch(watching)
 		wg.Go(func() {
 			shown = show.Run(watching, out, news, show.Options{
 				Detail: f.detail, JSON: f.json, Store: p.Flows(), Log: p.Log, Color: show.ColorFor(out),

@@ -1,0 +1,116 @@
+package show
+
+import (
+	"time"
+
+	"transom/app/export"
+	"transom/app/follow"
+	"transom/flow"
+	"transom/message"
+)
+
+// flushAt is how much is gathered of the parts of one flow before it goes out.
+const flushAt = 32 << 10
+
+// parts shows what of f has come since place: as JSON all of it, for a person
+// what makes sense part by part. The rest a person is shown at the end.
+func (p *printer) parts(f *flow.Flow, place *follow.Place) {
+	now := f.End
+	if f.State == flow.Open {
+		now = time.Now()
+	}
+	for part := range p.reader.Next(p.ctx, f, place) {
+		if p.o.JSON {
+			p.b = export.AppendData(p.b, f, &part, now)
+			p.b = append(p.b, '\n')
+		} else {
+			p.part(f, &part, now)
+		}
+		if len(p.b) >= flushAt && p.flush() != nil {
+			return
+		}
+	}
+}
+
+// part prints one part: which flow it is of, which way it went, and what it is.
+func (p *printer) part(f *flow.Flow, part *follow.Part, now time.Time) {
+	m := part.Message
+	if m != nil {
+		now = f.Start.Add(m.At)
+	}
+	p.subject(f, now)
+	p.gap()
+	p.text(cyan, arrow(part), 0)
+	switch {
+	case part.Err != nil:
+		p.word(plain, size(part.Size))
+		p.gap()
+		p.text(red, "is not shown: "+part.Err.Error(), maxReason)
+		p.b = append(p.b, '\n')
+	case part.Truncated:
+		p.word(dim, "what follows is not kept")
+		p.b = append(p.b, '\n')
+	case m != nil:
+		p.message(m)
+	case part.RPC != nil:
+		p.word(plain, size(int64(len(part.RPC.Payload))))
+		if part.RPC.Compressed {
+			p.word(dim, "compressed")
+		}
+		if part.RPC.Trailers {
+			p.word(dim, "trailers")
+		}
+		p.shown(part.RPC.Payload, int64(len(part.RPC.Payload)))
+	case part.Event != nil:
+		p.word(plain, part.Event.Type)
+		if part.Event.ID != "" {
+			p.word(dim, "id "+part.Event.ID)
+		}
+		p.shown([]byte(part.Event.Data), int64(len(part.Event.Data)))
+	default:
+		p.word(plain, size(part.Size))
+		p.shown(part.Data, part.Size)
+	}
+}
+
+// arrow says which way a part went.
+func arrow(p *follow.Part) string {
+	if p.Message != nil {
+		return [...]string{">", "<"}[p.Message.Dir&1]
+	}
+	switch p.Of {
+	case follow.OriginalRequest:
+		return "> was:"
+	case follow.Request:
+		return ">"
+	case follow.OriginalResponse:
+		return "< was:"
+	case follow.Response:
+		return "<"
+	}
+	return "-" // both ways
+}
+
+// message prints a message.
+func (p *printer) message(m *message.Entry) {
+	p.word(plain, size(m.Size))
+	if m.Changed {
+		p.word(dim, "changed")
+	}
+	if m.Dropped {
+		p.word(dim, "not passed on")
+	}
+	p.shown(m.Payload, m.Size)
+}
+
+// shown ends the line and prints of data what is to be shown. all is how much
+// there was.
+func (p *printer) shown(data []byte, all int64) {
+	data = p.cut(data)
+	cut := int64(len(data)) < all
+	if cut {
+		p.word(dim, size(int64(len(data)))+" shown")
+	}
+	p.b = append(p.b, '\n')
+	p.content(data, cut)
+}
