@@ -189,9 +189,11 @@ type record struct {
 		ToServer counted `json:"to_server"`
 		ToClient counted `json:"to_client"`
 	}
-	Action, Reason string
-	Close          struct{ Client, Server string }
-	Error          string
+	Action, Reason   string
+	Close            struct{ Client, Server string }
+	Error            string
+	Part, From, Text string // of data
+	SSE              struct{ Event, Data, ID string }
 }
 
 type leg struct {
