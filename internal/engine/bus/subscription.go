@@ -76,12 +76,17 @@ func (s *Subscription) offer(f *flow.Flow) {
 	}
 	i, waits := s.at[f.ID]
 	if waits {
-		if old := s.queue[i].flow; old != nil && old.Rev > f.Rev {
+		old := s.queue[i].flow
+		if old != nil && old.Rev > f.Rev {
 			return
 		}
-		s.takeOutLocked(i)
+		s.queue[i] = notice{}
+		if old != nil {
+			s.held--
+		}
 	}
 	if s.held >= s.depth {
+		delete(s.at, f.ID)
 		s.missLocked(f)
 	} else {
 		s.putLocked(notice{id: f.ID, flow: f})
@@ -109,6 +114,7 @@ func (s *Subscription) grew(id flow.ID, g Growing) {
 	s.notify()
 }
 
+// putLocked puts n at the end. What stood in its place before is gone already.
 func (s *Subscription) putLocked(n notice) {
 	if len(s.queue) >= 2*max(len(s.at), 8) {
 		s.compactLocked()
@@ -118,15 +124,9 @@ func (s *Subscription) putLocked(n notice) {
 	if n.flow != nil {
 		s.held++
 	}
-	delete(s.missed, n.id)
-}
-
-func (s *Subscription) takeOutLocked(i int) {
-	if s.queue[i].flow != nil {
-		s.held--
+	if len(s.missed) > 0 {
+		delete(s.missed, n.id)
 	}
-	delete(s.at, s.queue[i].id)
-	s.queue[i] = notice{}
 }
 
 // missLocked notes that f was dropped.
