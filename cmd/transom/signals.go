@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"transom"
 )
@@ -56,7 +57,12 @@ func (s *signals) close() {
 	<-s.done
 }
 
-// waitFor waits for wg, and reports false if stop is closed first.
+// lastWords is how long what was recorded may take to be printed once we were
+// told to end at once: nobody may be reading it.
+const lastWords = time.Second
+
+// waitFor waits for wg, and reports false if stop is closed first and wg takes
+// much longer.
 func waitFor(wg *sync.WaitGroup, stop <-chan struct{}) bool {
 	done := make(chan struct{})
 	go func() {
@@ -68,10 +74,12 @@ func waitFor(wg *sync.WaitGroup, stop <-chan struct{}) bool {
 		return true
 	case <-stop:
 	}
+	t := time.NewTimer(lastWords)
+	defer t.Stop()
 	select {
 	case <-done:
 		return true
-	default:
+	case <-t.C:
 		return false
 	}
 }

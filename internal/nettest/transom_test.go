@@ -57,6 +57,7 @@ func (w *world) start(cmd *lab.Cmd) *transom {
 		}
 	})
 	eventually(w.t, "the proxy to listen", p.listens)
+	p.log.wait(w.t, func(s string) bool { return strings.Contains(s, "capturing") }) // its only line, which tests don't count
 	return p
 }
 
