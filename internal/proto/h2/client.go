@@ -20,6 +20,8 @@ type ClientOptions struct {
 	// Mirror says that a Server will name this Client as its Upstream: the
 	// connection then begins as that one's client began.
 	Mirror bool
+	// Upgrade, if set, is how HTTP/1.1 ended on the connection.
+	Upgrade *Upgrade
 	// Opened, if set, is told how we began, when the first request is sent.
 	Opened func(*Opening)
 	// Takeover, if set, carries on what a CONNECT has begun, between the

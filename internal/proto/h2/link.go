@@ -43,7 +43,7 @@ func (s *Server) relayLocked(kind http2.FrameType, flags http2.Flags, id uint32,
 	up := s.o.Upstream
 	switch kind {
 	case http2.FrameWindowUpdate:
-		if s.granted || s.last > 0 {
+		if s.granted || s.opened {
 			return // from then on we keep account ourselves
 		}
 		s.granted = true
@@ -53,7 +53,7 @@ func (s *Server) relayLocked(kind http2.FrameType, flags http2.Flags, id uint32,
 		}
 		return
 	case http2.FramePriority:
-		if s.last == 0 && len(s.opening.Priorities) < maxPriorities {
+		if !s.opened && len(s.opening.Priorities) < maxPriorities {
 			p := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(payload)), id)
 			s.opening.Priorities = append(s.opening.Priorities, append(p, payload...))
 		}
@@ -191,7 +191,7 @@ func (c *Client) send(kind http2.FrameType, flags http2.Flags, id uint32, payloa
 	switch {
 	case kind == http2.FramePriority:
 		renumber(payload, c.idHereLocked)
-		if c.lastID == 0 && len(c.opening.Priorities) < maxPriorities {
+		if !c.first && len(c.opening.Priorities) < maxPriorities {
 			p := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(payload)), id)
 			c.opening.Priorities = append(c.opening.Priorities, append(p, payload...))
 		}

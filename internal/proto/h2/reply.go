@@ -114,6 +114,9 @@ func (r *reply) open(ctx context.Context, end bool) error {
 // sendHeadLocked takes a number and appends the HEADERS frame.
 func (r *reply) sendHeadLocked(end bool) error {
 	c, h := r.cl, &r.req.RequestHead
+	if r.adoptLocked() {
+		return nil
+	}
 	id, theirs := c.lastID+2, uint32(0)
 	if c.lastID == 0 {
 		id = 1

@@ -38,6 +38,9 @@ type Options struct {
 	// from it; without it the server speaks for itself.
 	Upstream *Client
 
+	// Upgrade, if set, is how HTTP/1.1 ended on the connection.
+	Upgrade *Upgrade
+
 	// Opened, if set, is told how the client began, before its first request is
 	// handled. What it returns, if not nil, is what requests then say they came
 	// by.
@@ -119,7 +122,13 @@ func (s *Server) Serve(outer context.Context) error {
 
 // run reads until the connection ends, and says goodbye if that is our doing.
 func (s *Server) run() error {
-	err := s.readPreface()
+	var err error
+	if s.o.Upgrade != nil {
+		err = s.upgraded(s.o.Upgrade)
+	}
+	if err == nil {
+		err = s.readPreface()
+	}
 	if err == nil {
 		err = s.readLoop()
 	}
