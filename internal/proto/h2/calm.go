@@ -16,9 +16,10 @@ const (
 	calmPerSecond = 100  // that time pays for
 
 	costFrame = 1
-	costReset = 10 // a request that was begun for nothing
-	payData   = 4  // a DATA frame with something in it, either way
-	payStream = 20 // a request carried to its end
+	costReset = 5   // a request that was begun for nothing
+	payData   = 4   // a DATA frame with something in it, either way
+	payBytes  = 256 // and each so many bytes of it
+	payStream = 20  // a request carried to its end
 )
 
 // cost takes n into account; the error ends the connection.

@@ -51,8 +51,9 @@ type Client struct {
 	slots        sync.Cond // that has changed, or one has ended
 	renamed      map[uint32]uint32
 	sent         []sentStream // of late, in order
-	away         error        // the server takes no more
-	gone         error        // how the connection ended
+	away         error        // the server takes none above
+	awayLast     uint32
+	gone         error // how the connection ended
 	down         *Server
 	untold       []func(*Server)
 }
@@ -125,7 +126,9 @@ func (c *Client) promise(h *fieldBlock) error {
 	switch {
 	case !c.pushes:
 		return violation(ProtocolError, "PUSH_PROMISE frame, though SETTINGS_ENABLE_PUSH is 0")
-	case h.promised%2 != 0 || h.promised <= c.lastPromised:
+	case h.id%2 == 0 || h.id > c.lastID:
+		return violation(ProtocolError, "PUSH_PROMISE frame on stream %d, which is idle", h.id)
+	case h.promised == 0 || h.promised%2 != 0 || h.promised <= c.lastPromised:
 		return violation(ProtocolError, "PUSH_PROMISE frame for stream %d, which is not idle", h.promised)
 	}
 	c.lastPromised = h.promised

@@ -67,7 +67,8 @@ type fieldBlock struct {
 	hpack.Block
 	id       uint32
 	end      bool   // END_STREAM
-	promised uint32 // the stream that a PUSH_PROMISE frame is about, 0 for HEADERS
+	push     bool   // it is a PUSH_PROMISE frame
+	promised uint32 // and the stream that is about
 	priority *flow.H2Priority
 }
 
@@ -86,6 +87,8 @@ type conn struct {
 	pending fieldBlock // being put together
 	block   []byte
 	parts   int
+	inBlock bool // more of it is to come
+	greeted bool // the peer's first frame has come
 
 	mu       sync.Mutex
 	enc      *hpack.Encoder
@@ -148,7 +151,7 @@ func (c *conn) readLoop() error {
 		}
 		fh, err := c.fr.ReadFrameHeader()
 		if err != nil {
-			err = brokenFrame(c.fr, fh.Type, err)
+			err = c.brokenFrame(fh.Type, err)
 		} else {
 			err = c.frame(fh)
 		}
@@ -182,7 +185,7 @@ func (c *conn) refuse(bad *badStream) error {
 	defer c.mu.Unlock()
 	if s := c.streams[bad.id]; s != nil {
 		s.resetLocked(bad.err.Code, bad.err)
-		return nil
+		return c.calm.cost(costReset, "one that cost a stream: "+bad.Error())
 	}
 	c.noteResetLocked(bad.id)
 	c.appendLocked(func(b []byte) []byte { return appendReset(b, bad.id, bad.err.Code) })

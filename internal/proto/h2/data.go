@@ -67,12 +67,17 @@ func (c *conn) admit(fh http2.FrameHeader, payload int) (*stream, error) {
 		}
 		return nil, &badStream{fh.StreamID, &StreamError{Code: StreamClosed, What: "DATA frame after the stream's end"}}
 	}
+	if s.reply != nil && !s.reply.headed {
+		c.refundLocked(n)
+		s.resetLocked(ProtocolError, &MalformedError{"response", "begins with DATA"})
+		return nil, nil
+	}
 	if payload == 0 && !fh.Flags.Has(http2.FlagDataEndStream) {
 		if err := c.calm.cost(costFrame, "DATA without payload"); err != nil {
 			return nil, err
 		}
 	} else if payload > 0 {
-		c.calm.pay(payData)
+		c.calm.pay(payData + payload/payBytes)
 	}
 	if s.recv -= n; s.recv < 0 {
 		c.refundLocked(n)
@@ -81,7 +86,7 @@ func (c *conn) admit(fh http2.FrameHeader, payload int) (*stream, error) {
 	if s.declared >= 0 {
 		if s.declared -= int64(payload); s.declared < 0 {
 			c.refundLocked(n)
-			return nil, &badStream{s.id, &StreamError{Code: ProtocolError, What: "body is longer than its content-length"}}
+			return nil, s.malformedLocked("body", "is longer than there may be")
 		}
 	}
 	if extra := n - int64(payload); extra > 0 { // padding is nobody's to read
@@ -145,12 +150,18 @@ func (c *conn) ended(s *stream) error {
 // receivedAllLocked notes that the peer has ended its side of the stream.
 func (s *stream) receivedAllLocked() error {
 	if s.declared > 0 {
-		return &badStream{s.id, &StreamError{Code: ProtocolError, What: "body is shorter than its content-length"}}
+		return s.malformedLocked("body", "is shorter than its content-length")
 	}
 	s.in = io.EOF
 	s.cond.Broadcast()
 	s.settleLocked()
 	return nil
+}
+
+// malformedLocked resets the stream for what its message is.
+func (s *stream) malformedLocked(where, what string) error {
+	s.resetLocked(ProtocolError, &MalformedError{where, what})
+	return s.c.calm.cost(costReset, "one that cost a stream: "+what)
 }
 
 // refundLocked owes n bytes of the connection's window to the peer, and gives

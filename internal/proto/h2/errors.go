@@ -3,6 +3,8 @@ package h2
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net"
 
 	"golang.org/x/net/http2"
 )
@@ -95,7 +97,7 @@ func (e *ClientError) Error() string { return "client: " + e.Err.Error() }
 func (e *ClientError) Unwrap() error { return e.Err }
 
 // errStreamDone is what is got from a stream that was given up by its user.
-var errStreamDone = errors.New("stream is closed")
+var errStreamDone = fmt.Errorf("stream is closed: %w", net.ErrClosed)
 
 // errDrained ends a connection that was asked to finish.
 var errDrained = errors.New("drained")
@@ -105,14 +107,21 @@ func violation(code Code, format string, args ...any) *ConnError {
 }
 
 // brokenFrame says in our words what the Framer found.
-func brokenFrame(fr *http2.Framer, kind http2.FrameType, err error) error {
+func (c *conn) brokenFrame(kind http2.FrameType, err error) error {
 	var code http2.ConnectionError
 	var stream http2.StreamError
 	switch {
+	case c.in.err != nil:
+		if err == io.EOF && c.inBlock {
+			return io.ErrUnexpectedEOF
+		}
+		return err
+	case err == io.EOF, err == io.ErrUnexpectedEOF:
+		return violation(FrameSizeError, "%v frame is shorter than what it must have", kind)
 	case errors.Is(err, http2.ErrFrameTooLarge):
 		return violation(FrameSizeError, "%v frame is longer than SETTINGS_MAX_FRAME_SIZE", kind)
 	case errors.As(err, &code):
-		if detail := fr.ErrorDetail(); detail != nil {
+		if detail := c.fr.ErrorDetail(); detail != nil {
 			return violation(Code(code), "malformed frame: %v", detail)
 		}
 		return violation(Code(code), "malformed %v frame", kind)
@@ -120,7 +129,7 @@ func brokenFrame(fr *http2.Framer, kind http2.FrameType, err error) error {
 		if kind == http2.FrameHeaders { // its block was not decoded
 			return violation(Code(stream.Code), "malformed %v frame", kind)
 		}
-		return &badStream{id: stream.StreamID, err: &StreamError{Code: Code(stream.Code), What: fmt.Sprintf("malformed %v frame", kind)}}
+		return &badStream{stream.StreamID, &StreamError{Code: Code(stream.Code), What: fmt.Sprintf("malformed %v frame", kind)}}
 	}
 	return err
 }

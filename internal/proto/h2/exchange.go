@@ -56,11 +56,11 @@ func (x *exch) done() {
 	x.body.Release()
 	s := x.s
 	s.mu.Lock()
-	if x.err == nil && !x.doneLocked() { // we have answered, and the client still sends
-		x.resetLocked(NoError, errStreamDone)
+	if x.err == nil {
+		s.calm.pay(payStream)
+		x.resetLocked(NoError, errStreamDone) // if the client still sends: it is answered
 	}
 	s.running--
-	s.calm.pay(payStream)
 	if s.ending != nil {
 		s.finishLocked(s.ending)
 	}
@@ -111,10 +111,19 @@ func (x *exch) sendHead(h *flow.ResponseHead, end, flush bool) error {
 
 // respond sends the response.
 func (x *exch) respond(resp *exchange.Response) error {
-	defer resp.Body.Close()
 	if resp.Takeover != nil {
+		defer resp.Body.Close()
 		return x.takeover(resp)
 	}
+	err := x.send(resp)
+	// Waits for an upload under way, and says if the server wants no more of it.
+	if cerr := resp.Body.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+func (x *exch) send(resp *exchange.Response) error {
 	h := &resp.ResponseHead
 	own := resp.Received == nil || resp.Received.Proto < flow.HTTP2
 	none := x.received.Method == "HEAD" && own || bodyless(h.Status)
@@ -125,10 +134,7 @@ func (x *exch) respond(resp *exchange.Response) error {
 	if err := x.sendHead(h, false, resp.Body.Buffered() == 0); err != nil {
 		return err
 	}
-	if err := x.sendBody(resp.Body, own); err != nil {
-		return err
-	}
-	return resp.Body.Close() // waits for an upload under way
+	return x.sendBody(resp.Body, own)
 }
 
 // bodyless reports whether a response with this status never has content.

@@ -10,6 +10,12 @@ import (
 
 // frame takes one frame.
 func (c *conn) frame(fh http2.FrameHeader) error {
+	if !c.greeted { // RFC 9113, section 3.4
+		c.greeted = true
+		if fh.Type != http2.FrameSettings || fh.Flags.Has(http2.FlagSettingsAck) {
+			return violation(ProtocolError, "first frame is %v and not SETTINGS", fh.Type)
+		}
+	}
 	if fh.Type == http2.FrameData {
 		return c.data(fh)
 	}
@@ -18,7 +24,7 @@ func (c *conn) frame(fh http2.FrameHeader) error {
 	}
 	f, err := c.fr.ReadFrameForHeader(fh)
 	if err != nil {
-		return brokenFrame(c.fr, fh.Type, err)
+		return c.brokenFrame(fh.Type, err)
 	}
 	switch f := f.(type) {
 	case *http2.HeadersFrame:
@@ -26,7 +32,7 @@ func (c *conn) frame(fh http2.FrameHeader) error {
 	case *http2.ContinuationFrame:
 		return c.fragment(f.HeaderBlockFragment(), f.HeadersEnded())
 	case *http2.PushPromiseFrame:
-		c.pending = fieldBlock{id: f.StreamID, promised: f.PromiseID}
+		c.pending = fieldBlock{id: f.StreamID, push: true, promised: f.PromiseID}
 		c.block, c.parts = c.block[:0], 0
 		return c.fragment(f.HeaderBlockFragment(), f.HeadersEnded())
 	}
@@ -84,6 +90,7 @@ func (c *conn) fragment(p []byte, last bool) error {
 		c.block = append(c.block, p...)
 		whole = c.block
 	}
+	c.inBlock = !last
 	if !last {
 		return nil
 	}
@@ -98,7 +105,7 @@ func (c *conn) fragment(p []byte, last bool) error {
 	c.mu.Lock()
 	s := c.streams[h.id]
 	c.mu.Unlock()
-	if h.promised != 0 {
+	if h.push {
 		return c.side.promise(&h)
 	}
 	if h.priority != nil && h.priority.Parent == h.id {
@@ -112,6 +119,9 @@ func (c *conn) priorityLocked(f *http2.PriorityFrame) error {
 		return err
 	}
 	if f.StreamDep == f.StreamID {
+		if c.streams[f.StreamID] == nil && !c.side.idleLocked(f.StreamID) {
+			return nil
+		}
 		return &badStream{f.StreamID, &StreamError{Code: ProtocolError, What: "stream depends on itself"}}
 	}
 	c.side.relayLocked(f.Type, f.Flags, f.StreamID, appendPriority(nil, &flow.H2Priority{

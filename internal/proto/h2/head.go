@@ -43,8 +43,8 @@ func (h *fieldBlock) request(r *flow.RequestHead) (length int64, err error) {
 	if err := checkPseudo(r, seen); err != nil {
 		return -1, err
 	}
-	if seen&4 == 0 {
-		r.Authority = r.Header.Get("host")
+	if err := checkAuthority(r, seen&4 != 0); err != nil {
+		return -1, err
 	}
 	if r.Method == "CONNECT" && r.Protocol == "" {
 		r.Target = r.Authority
@@ -78,7 +78,41 @@ func checkPseudo(r *flow.RequestHead, seen int) error {
 			return err
 		}
 	}
+	return checkPath(r)
+}
+
+// checkAuthority refuses a second authority that is not the first, and what is
+// no host and port (RFC 9113, section 8.3.1). Without :authority it is Host.
+func checkAuthority(r *flow.RequestHead, said bool) error {
+	hosts := 0
+	for i := range r.Header {
+		if r.Header[i].Name != "host" {
+			continue
+		}
+		v := r.Header[i].Value
+		if hosts++; hosts > 1 {
+			return &MalformedError{"host", "stands twice"}
+		}
+		if said && !flow.EqualFold(v, r.Authority) {
+			return &MalformedError{"host", fmt.Sprintf("is %q and :authority %q", cut(v), cut(r.Authority))}
+		}
+		r.Authority = v
+	}
+	if strings.ContainsAny(r.Authority, "/?#@") {
+		return &MalformedError{":authority", fmt.Sprintf("%q is no host and port", cut(r.Authority))}
+	}
 	return nil
+}
+
+// checkPath refuses a path that is none, where the scheme is HTTP's.
+func checkPath(r *flow.RequestHead) error {
+	switch {
+	case r.Scheme != "http" && r.Scheme != "https":
+		return nil
+	case r.Target[0] == '/', r.Target == "*" && r.Method == "OPTIONS":
+		return nil
+	}
+	return &MalformedError{":path", fmt.Sprintf("%q does not begin with a slash", cut(r.Target))}
 }
 
 // checkText refuses what a request line could not say: whoever translates it
@@ -147,14 +181,18 @@ func (h *fieldBlock) raw(pseudo int) *flow.H2Head {
 	}
 }
 
-// fields checks what is not pseudo-header (RFC 9113, section 8.2). White space
-// around a value is passed on: nobody reads it in two ways.
+func isSpace(b byte) bool { return b == ' ' || b == '\t' }
+
+// fields checks what is not pseudo-header (RFC 9113, section 8.2).
 func fields(h flow.Header) (length int64, err error) {
 	length = -1
 	for i := range h {
 		f := &h[i]
 		if err := checkName(f.Name); err != nil {
 			return -1, err
+		}
+		if v := f.Value; v != "" && (isSpace(v[0]) || isSpace(v[len(v)-1])) {
+			return -1, &MalformedError{f.Name, "has white space around it"}
 		}
 		for j := range len(f.Value) {
 			if b := f.Value[j]; b == 0 || b == '\r' || b == '\n' {

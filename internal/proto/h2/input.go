@@ -25,6 +25,7 @@ type input struct {
 	data  []byte           // what is buffered: of buf, or what was read before
 	buf   *[inputSize]byte // nil while nothing is buffered
 	armed time.Time        // when the deadline was last set
+	err   error            // what reading from conn ended with
 
 	mu      sync.Mutex
 	stopped bool // no deadline is set any more: the one that is has gone by
@@ -92,6 +93,7 @@ func (in *input) wait(p []byte) (int, error) {
 		}
 		if !isTimeout(err) || in.idle <= 0 || in.isStopped() ||
 			time.Since(in.moved()) >= in.idle && !(in.still && in.quiet()) {
+			in.err = err
 			return 0, err
 		}
 		in.armed = time.Time{} // sets a new deadline

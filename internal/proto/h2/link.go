@@ -25,8 +25,8 @@ import (
 // business too.
 func (s *Server) settingsLocked(list []Setting) {
 	up := s.o.Upstream
-	if !s.greeted {
-		s.greeted = true
+	if !s.settings {
+		s.settings = true
 		s.opening.Settings = list
 		if up != nil {
 			up.open(likeClient(list))
@@ -92,7 +92,7 @@ func (s *Server) goAwayLocked(last uint32, code Code, debug []byte) {
 func (s *Server) fromServer(list []Setting) {
 	s.mu.Lock()
 	first := !s.begun
-	list = likeServer(list, first)
+	list = likeServer(list)
 	if first {
 		s.mu.Unlock()
 		s.begin(list)
@@ -267,7 +267,7 @@ func (c *Client) relayLocked(kind http2.FrameType, flags http2.Flags, id uint32,
 
 // goAwayLocked implements side.
 func (c *Client) goAwayLocked(last uint32, code Code, debug []byte) {
-	c.away = &GoAwayError{code}
+	c.away, c.awayLast = &GoAwayError{code}, last
 	seen := uint32(0)
 	for id, s := range c.streams {
 		if id > last {

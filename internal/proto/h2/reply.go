@@ -22,10 +22,11 @@ type reply struct {
 	unhook   func() bool
 
 	// Guarded by the connection's lock.
-	interim []flow.ResponseHead
-	headed  bool // received is the final head
-	bare    bool // it ended the stream
-	length  int64
+	interim  []flow.ResponseHead
+	headed   bool // received is the final head
+	uploaded bool // upload is closed, or about to be
+	bare     bool // it ended the stream
+	length   int64
 }
 
 // Exchange implements exchange.Handler. Errors: *StreamError for a reset,
@@ -100,7 +101,7 @@ func (r *reply) open(ctx context.Context, end bool) error {
 		switch {
 		case c.err != nil:
 			return c.err
-		case c.away != nil:
+		case c.away != nil && c.lastID+2 > c.awayLast:
 			return c.away
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -180,11 +181,10 @@ func (r *reply) send() {
 	defer close(r.upload)
 	h := &r.req.RequestHead
 	err := r.sendBody(r.req.Body, h.Proto < flow.HTTP2)
-	if err == nil {
-		return
-	}
 	r.c.mu.Lock()
-	over := r.err != nil
+	r.uploaded = true
+	over := err == nil || r.err != nil
+	r.cond.Broadcast()
 	r.c.mu.Unlock()
 	if !over { // the body is broken, so the request is
 		code, told := codeOf(err)
@@ -198,7 +198,8 @@ func (r *reply) send() {
 // cancelled gives the exchange up, since its context is done.
 func (r *reply) cancelled(err error) {
 	code, told := codeOf(err)
-	if code == InternalError {
+	var reset *StreamError
+	if !errors.As(err, &reset) {
 		code = Cancel // nothing is wrong with us
 	}
 	r.c.mu.Lock()
@@ -262,8 +263,7 @@ func (r *reply) respond() {
 		r.body.Reset(nil, 0, r.cl.o.Budget)
 		r.resp.Takeover = r.takeover
 	case r.bare:
-		r.body.Reset(nil, 0, r.cl.o.Budget)
-		r.settle()
+		r.body.Reset((*responseBody)(r), 0, r.cl.o.Budget)
 	case r.length > 0 && r.req.Method != "HEAD":
 		r.body.Reset((*responseBody)(r), r.length, r.cl.o.Budget)
 	default:
@@ -272,11 +272,28 @@ func (r *reply) respond() {
 }
 
 // settle waits for an upload that outlasts its response, and ends the exchange.
-func (r *reply) settle() {
+// Its error is the server's, that wants no more of the request.
+func (r *reply) settle() error {
+	c := r.c
+	c.mu.Lock()
+	for r.upload != nil && !r.uploaded && r.err == nil {
+		r.cond.Wait()
+	}
+	going := !r.uploaded
+	c.mu.Unlock()
 	if r.upload != nil {
+		if going { // the server wants no more of it
+			r.req.Body.Close()
+		}
 		<-r.upload
 	}
 	r.unhook()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if reset, ok := r.err.(*StreamError); ok && reset.Remote {
+		return reset
+	}
+	return nil
 }
 
 // finish gives up what is left of the exchange.
@@ -307,8 +324,7 @@ func (b *responseBody) Close() error {
 	whole := r.in == io.EOF && r.buf.n == 0
 	r.c.mu.Unlock()
 	if whole {
-		r.settle()
-		return nil
+		return r.settle()
 	}
 	r.finish(Cancel, errStreamDone)
 	return nil
@@ -373,6 +389,8 @@ func (r *reply) headLocked(h *fieldBlock) error {
 	r.received, r.headed, r.bare, r.length = head, true, h.end, length
 	if r.req.Method != "HEAD" && !bodyless(head.Status) {
 		r.declared = length
+	} else if r.req.Method != "CONNECT" {
+		r.declared = 0
 	}
 	if h.end {
 		if r.declared > 0 {

@@ -59,6 +59,7 @@ type Server struct {
 	opening  Opening
 	opened   bool
 	finished bool // the client has ended its side
+	settings bool // the client's have come
 	order    exchange.Queue
 	handlers sync.WaitGroup
 	ctx      context.Context // of all exchanges
@@ -68,7 +69,6 @@ type Server struct {
 	max      int    // streams that may be open at once
 	running  int    // handlers, those of reset streams too
 	begun    bool   // our settings have been sent
-	greeted  bool   // the client's have come
 	granted  bool   // and its first WINDOW_UPDATE
 	away     bool   // GOAWAY was sent, for
 	awayLast uint32 // streams above this
@@ -181,7 +181,7 @@ func (s *Server) announceLocked(list []Setting) {
 	s.conn.announceLocked(list)
 	for _, p := range list {
 		if p.ID == settingMaxStreams {
-			s.max = int(min(p.Value, 10*maxStreams))
+			s.max = int(min(p.Value, maxStreams))
 		}
 	}
 }

@@ -25,14 +25,14 @@ const (
 	defaultTable        = 4096
 	maxWindow           = 1<<31 - 1
 	maxTable            = 1 << 20 // of what we hold for header compression, whatever a peer allows
-	maxStreams          = 250     // that a client may open if its server sets no bound
+	maxStreams          = 1000    // that may be open at once if nobody sets a bound, or a higher one
 	maxUploadWindow     = 1 << 20 // of a stream from the client, whatever its server allows
 	maxUploadConnWindow = 16 << 20
 )
 
 // ownServerSettings are sent to a client when there is no server to follow.
 func ownServerSettings() []Setting {
-	return []Setting{{settingMaxStreams, maxStreams}, {settingWindow, 256 << 10}}
+	return []Setting{{settingMaxStreams, 250}, {settingWindow, 256 << 10}}
 }
 
 // ownClientSettings are sent to a server when there is no client to follow.
@@ -42,22 +42,16 @@ func ownClientSettings() []Setting {
 
 // likeServer makes of a server's settings those for its client: the same, in
 // the same order, but within what we can hold.
-func likeServer(list []Setting, first bool) []Setting {
-	out := make([]Setting, 0, len(list)+1)
-	bounded := !first
+func likeServer(list []Setting) []Setting {
+	out := make([]Setting, 0, len(list))
 	for _, s := range list {
 		switch s.ID {
 		case settingTableSize:
 			s.Value = min(s.Value, maxTable)
 		case settingWindow:
 			s.Value = min(s.Value, maxUploadWindow)
-		case settingMaxStreams:
-			bounded = true
 		}
 		out = append(out, s)
-	}
-	if !bounded {
-		out = append(out, Setting{settingMaxStreams, maxStreams})
 	}
 	return out
 }

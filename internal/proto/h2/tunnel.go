@@ -189,11 +189,21 @@ func oneWay(dst, src net.Conn) error {
 			return closeWrite(dst)
 		}
 		if err != nil {
-			src.Close()
-			dst.Close()
+			end(src, err)
+			end(dst, err)
 			return err
 		}
 	}
+}
+
+// end closes c, or resets it as the other side was.
+func end(c net.Conn, err error) {
+	t, ok := c.(*tunnel)
+	var reset *StreamError
+	if ok && errors.As(err, &reset) {
+		t.s.reset(reset.Code, err)
+	}
+	c.Close()
 }
 
 func closeWrite(c net.Conn) error {
