@@ -14,6 +14,7 @@ import (
 	"transom/flow"
 	"transom/internal/engine/leg"
 	"transom/internal/proto/h1"
+	"transom/internal/proto/h2"
 	"transom/policy"
 )
 
@@ -29,6 +30,11 @@ func (s *session) direct(ctx context.Context) error {
 	layer, err := s.sniff(&never)
 	if err != nil {
 		return err
+	}
+	if layer.Proto == "h2" { // nobody proxies this way; it has come to see us
+		s.learned(s.info.With(layer))
+		srv := h2.NewServer(s.c, s.prefix, s.rec.HTTP(nil)(s.p.Direct), s.options2())
+		return s.ended2(ctx, s.run2(ctx, srv))
 	}
 	if layer.Proto != "http/1.1" {
 		return &endError{

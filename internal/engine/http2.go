@@ -54,6 +54,7 @@ func (s *session) run2(ctx context.Context, srv *h2.Server) error {
 	s.prefix = nil
 	defer s.drainBy(srv.Drain)()
 	err := srv.Serve(ctx)
+	srv.Linger(ctx)
 	if err == nil {
 		s.end.Client = flow.ClosedByUs
 		if srv.Finished() {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -99,9 +100,9 @@ type conn struct {
 	resets   [64]uint32 // streams that we have reset lately
 	nextSlot int
 
-	announced [][]Setting // that the peer has not acknowledged
-	readMax   uint32      // longest frame that it may send
-	window    int64       // that new streams have to send
+	announced [][]Setting   // that the peer has not acknowledged
+	readMax   atomic.Uint32 // longest frame that it may send
+	window    int64         // that new streams have to send
 	maxFrame  int
 	send      int64 // the connection's window to send
 	starved   []*stream
@@ -118,7 +119,8 @@ func (c *conn) init(nc net.Conn, prefix []byte, idle time.Duration, l Limits, s 
 	c.out.init(nc, idle, c.broken)
 	c.in = input{conn: nc, data: prefix, idle: idle, moved: c.out.lastMoved, quiet: c.quiet}
 	c.fr = http2.NewFramer(nil, &c.in)
-	c.fr.SetMaxReadFrameSize(defaultMaxFrame)
+	c.fr.SetMaxReadFrameSize(1<<24 - 1) // frame knows better
+	c.readMax.Store(defaultMaxFrame)
 	c.dec, c.enc = hpack.NewDecoder(defaultTable), hpack.NewEncoder()
 	c.streams = map[uint32]*stream{}
 	c.window, c.maxFrame, c.send = defaultWindow, defaultMaxFrame, defaultWindow

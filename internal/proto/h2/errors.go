@@ -118,8 +118,6 @@ func (c *conn) brokenFrame(kind http2.FrameType, err error) error {
 		return err
 	case err == io.EOF, err == io.ErrUnexpectedEOF:
 		return violation(FrameSizeError, "%v frame is shorter than what it must have", kind)
-	case errors.Is(err, http2.ErrFrameTooLarge):
-		return violation(FrameSizeError, "%v frame is longer than SETTINGS_MAX_FRAME_SIZE", kind)
 	case errors.As(err, &code):
 		if detail := c.fr.ErrorDetail(); detail != nil {
 			return violation(Code(code), "malformed frame: %v", detail)

@@ -10,6 +10,9 @@ import (
 
 // frame takes one frame.
 func (c *conn) frame(fh http2.FrameHeader) error {
+	if limit := c.readMax.Load(); fh.Length > limit {
+		return violation(FrameSizeError, "%v frame of %d bytes, and SETTINGS_MAX_FRAME_SIZE is %d", fh.Type, fh.Length, limit)
+	}
 	if !c.greeted { // RFC 9113, section 3.4
 		c.greeted = true
 		if fh.Type != http2.FrameSettings || fh.Flags.Has(http2.FlagSettingsAck) {

@@ -59,6 +59,7 @@ type Server struct {
 	opening  Opening
 	opened   bool
 	finished bool // the client has ended its side
+	unread   bool // Linger is needed
 	settings bool // the client's have come
 	order    exchange.Queue
 	handlers sync.WaitGroup
@@ -114,10 +115,39 @@ func (s *Server) Serve(outer context.Context) error {
 	s.out.fail(err)
 	s.out.wait()
 	s.in.release()
+	var client *ClientError
+	s.unread = !s.finished && outer.Err() == nil && !errors.As(err, &client)
 	if err == errDrained {
 		return nil
 	}
 	return err
+}
+
+// lingerMax and lingerTime bound Linger.
+const (
+	lingerMax  = 64 << 20
+	lingerTime = 5 * time.Second
+)
+
+// Linger is for between Serve and closing the connection. Where it is we who end
+// it, it ends our side and reads on for a while: to close with something unread
+// would reset the connection, and the reset would destroy our last frames on
+// their way.
+func (s *Server) Linger(ctx context.Context) {
+	if !s.unread || closeWrite(s.nc) != nil {
+		return
+	}
+	_ = s.nc.SetReadDeadline(time.Now().Add(lingerTime)) // the read below fails if the conn is gone
+	defer context.AfterFunc(ctx, func() { _ = s.nc.SetReadDeadline(past) })()
+	lent := copies.Get().(*[copySize]byte)
+	defer copies.Put(lent)
+	for n := 0; n < lingerMax; {
+		m, err := s.nc.Read(lent[:])
+		if err != nil {
+			return
+		}
+		n += m
+	}
 }
 
 // run reads until the connection ends, and says goodbye if that is our doing.

@@ -164,8 +164,7 @@ func (c *conn) announceLocked(list []Setting) {
 		case p.ID == settingWindow && int64(p.Value) > c.recvInit:
 			c.resizeLocked(int64(p.Value))
 		case p.ID == settingMaxFrame:
-			c.readMax = max(c.readMax, p.Value)
-			c.fr.SetMaxReadFrameSize(c.readMax)
+			c.readMax.Store(max(c.readMax.Load(), p.Value))
 		}
 	}
 }
