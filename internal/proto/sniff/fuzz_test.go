@@ -58,6 +58,11 @@ func FuzzParseClientHello(f *testing.F) {
 		if !slices.EqualFunc(got.SignatureAlgorithms, want.SignatureSchemes, func(a uint16, b tls.SignatureScheme) bool { return a == uint16(b) }) {
 			t.Errorf("signature algorithms %x, crypto/tls %x", got.SignatureAlgorithms, want.SignatureSchemes)
 		}
+		for _, typ := range got.Extensions {
+			if _, ok := got.Extension(typ); !ok {
+				t.Errorf("extension %d is not found again", typ)
+			}
+		}
 		if slices.Contains(got.Extensions, 43) { // else crypto/tls makes a list up
 			v := slices.DeleteFunc(slices.Clone(want.SupportedVersions), func(v uint16) bool { return v&0x0f0f == 0x0a0a && v>>8 == v&0xff })
 			if !slices.Equal(got.TLS.Versions, v) {
@@ -72,6 +77,9 @@ func FuzzParseClientHello(f *testing.F) {
 func judge(msg []byte) *tls.ClientHelloInfo {
 	if len(msg) < 4 || msg[0] != 1 || len(msg) > sniff.MaxHello {
 		return nil
+	}
+	if size := int(msg[1])<<16 | int(msg[2])<<8 | int(msg[3]); size != len(msg)-4 {
+		return nil // crypto/tls would leave the rest for later
 	}
 	var info *tls.ClientHelloInfo
 	c := tls.Server(&replay{in: records(msg, 16384)}, &tls.Config{

@@ -23,6 +23,7 @@ type Hello struct {
 	CipherSuites        []uint16
 	Extensions          []uint16 // types
 	Groups              []uint16 // supported_groups
+	KeyShares           []uint16 // the groups that a key_share entry was sent of
 	Points              []uint8  // ec_point_formats
 	SignatureAlgorithms []uint16
 	EarlyData           bool // early_data was sent: 0-RTT follows (RFC 8446, section 4.2.10)
@@ -37,6 +38,7 @@ const (
 	extALPN                = 16
 	extEarlyData           = 42
 	extSupportedVersions   = 43
+	extKeyShare            = 51
 	extECH                 = 0xfe0d
 )
 
@@ -58,6 +60,31 @@ func ParseClientHello(msg []byte) (*Hello, error) {
 	}
 	h.TLS.JA3, h.TLS.JA4 = h.ja3(), h.ja4()
 	return h, nil
+}
+
+// Extension returns the content of an extension of the hello, which stays the
+// hello's; ok is false if it was not sent.
+func (h *Hello) Extension(typ uint16) (data []byte, ok bool) {
+	if !contains(h.Extensions, typ) {
+		return nil, false
+	}
+	s := cryptobyte.String(h.TLS.Hello)
+	var skip, exts cryptobyte.String
+	if !s.Skip(4+2+32) || !s.ReadUint8LengthPrefixed(&skip) || !s.ReadUint16LengthPrefixed(&skip) ||
+		!s.ReadUint8LengthPrefixed(&skip) || !s.ReadUint16LengthPrefixed(&exts) {
+		return nil, false
+	}
+	for !exts.Empty() {
+		var t uint16
+		var content cryptobyte.String
+		if !exts.ReadUint16(&t) || !exts.ReadUint16LengthPrefixed(&content) {
+			return nil, false
+		}
+		if t == typ {
+			return content, true
+		}
+	}
+	return nil, false
 }
 
 // A parser fills one Hello. All its lists of numbers share one array.
@@ -156,6 +183,8 @@ func (p *parser) extension(typ uint16, s cryptobyte.String) bool {
 		ok := s.ReadUint8LengthPrefixed(&in) && s.Empty() && len(in)%2 == 0
 		h.TLS.Versions = withoutGREASE(p.numbers(in))
 		return ok
+	case extKeyShare:
+		p.keyShares(s)
 	case extPointFormats:
 		ok := s.ReadUint8LengthPrefixed(&in) && s.Empty()
 		h.Points = in
@@ -206,6 +235,20 @@ func (p *parser) alpn(s cryptobyte.String) bool {
 		p.hello.TLS.ALPN = append(p.hello.TLS.ALPN, protocol(name))
 	}
 	return true
+}
+
+// keyShares reads which groups have one (RFC 8446, section 4.2.8). Whoever uses
+// the shares has to read them strictly.
+func (p *parser) keyShares(s cryptobyte.String) {
+	var list, share cryptobyte.String
+	from := len(p.nums)
+	for ok := s.ReadUint16LengthPrefixed(&list); ok && !list.Empty(); {
+		var group uint16
+		if ok = list.ReadUint16(&group) && list.ReadUint16LengthPrefixed(&share); ok {
+			p.nums = append(p.nums, group)
+		}
+	}
+	p.hello.KeyShares = p.nums[from:len(p.nums):len(p.nums)]
 }
 
 // protocol makes a string of b, without allocating for the usual ones.

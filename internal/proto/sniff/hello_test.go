@@ -48,6 +48,12 @@ func TestRealHellos(t *testing.T) {
 			if !slices.Equal(h.Versions, w.versions) {
 				t.Errorf("versions %x, want %x", h.Versions, w.versions)
 			}
+			if v, ok := r.Hello.Extension(43); ok != (len(w.versions) > 1) || ok && len(v) != 1+2*len(w.versions) {
+				t.Errorf("supported_versions is %x, %v", v, ok)
+			}
+			if shares, pq := len(r.Hello.KeyShares), file == "go-pq.hello"; pq && shares != 2 || !pq && shares > 1 {
+				t.Errorf("key shares of %x", r.Hello.KeyShares)
+			}
 			if !bytes.Equal(h.Hello, body(stream)) {
 				t.Error("the message is not kept as sent")
 			}

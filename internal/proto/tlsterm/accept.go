@@ -54,12 +54,12 @@ func Accept(ctx context.Context, c net.Conn, prefix []byte, hello *sniff.Hello, 
 		return nil, nil, &HandshakeError{Err: err}
 	}
 	t := tls.Server(w, cfg)
-	if err := w.handshake(ctx, t); err != nil {
+	if err := w.settle(ctx, t.HandshakeContext(ctx)); err != nil {
 		return nil, nil, &HandshakeError{Sent: w.wrote, Err: err}
 	}
 	leg := hello.TLS
 	agreed(&leg, t.ConnectionState())
-	return newConn(t, w, false), &leg, nil
+	return &Conn{Stream: t, wire: w, resumed: leg.Resumed}, &leg, nil
 }
 
 // config is made for each hello: everything in it depends on that.
@@ -103,19 +103,6 @@ func (o *Options) like() *x509.Certificate {
 		return nil // the leaf then follows the name alone
 	}
 	return cert
-}
-
-// handshake runs that of t, on w, and says why the context ended, if that is why.
-func (w *wire) handshake(ctx context.Context, t *tls.Conn) error {
-	err := t.HandshakeContext(ctx)
-	w.settled = true
-	switch {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	}
-	return w.alerts.cause(err)
 }
 
 // agreed fills in what a handshake ended with.

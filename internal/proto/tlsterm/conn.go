@@ -1,12 +1,12 @@
 // Package tlsterm ends TLS on both legs with crypto/tls: towards the server it
 // is a client that offers what the real client offered (Connect), towards the
 // client it is a server that agrees to what the real server agreed to (Accept).
+// A Sessions lets a connection be resumed on both.
 // In between the owner sees plain bytes. It does not dial, does not decide
 // whether to intercept, and records nothing.
 package tlsterm
 
 import (
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -25,17 +25,21 @@ import (
 // Read and Write may be used at the same time, and Close at any time. Close
 // sends close_notify first, and waits at most five seconds for it to go out.
 type Conn struct {
-	net.Conn // the *tls.Conn
-	tls      *tls.Conn
-	wire     *wire
-	server   bool // the peer is the server
+	Stream
+	wire    *wire
+	peer    *x509.Certificate // nil if it is the client
+	server  bool              // the peer is the server
+	resumed bool              // without our certificate being shown again
 
 	spoke atomic.Bool           // the peer has sent data
 	end   atomic.Pointer[error] // how the peer's stream ended
 }
 
-func newConn(t *tls.Conn, w *wire, server bool) *Conn {
-	return &Conn{Conn: t, tls: t, wire: w, server: server}
+// A Stream is what an implementation of TLS makes of a conn: plain bytes in and
+// out, and close_notify alone.
+type Stream interface {
+	net.Conn
+	CloseWrite() error
 }
 
 // errTruncated ends a stream without close_notify.
@@ -43,7 +47,7 @@ var errTruncated = fmt.Errorf("TLS stream ended without close_notify: %w", io.Er
 
 // Read implements net.Conn.
 func (c *Conn) Read(p []byte) (int, error) {
-	n, err := c.tls.Read(p)
+	n, err := c.Stream.Read(p)
 	if n > 0 && !c.spoke.Load() {
 		c.spoke.Store(true)
 	}
@@ -67,7 +71,7 @@ func (c *Conn) ended(err error) error {
 // CloseWrite tells the peer that no more comes: close_notify, then a FIN if the
 // conn below knows half-close.
 func (c *Conn) CloseWrite() error {
-	err := c.tls.CloseWrite()
+	err := c.Stream.CloseWrite()
 	if h, ok := c.wire.Conn.(interface{ CloseWrite() error }); ok {
 		err = errors.Join(err, h.CloseWrite())
 	}
@@ -105,18 +109,15 @@ func (c *Conn) Reset() {
 func (c *Conn) NetConn() net.Conn { return c.wire.Conn }
 
 // PeerCertificate returns the server's own certificate, nil on a client's leg.
-func (c *Conn) PeerCertificate() *x509.Certificate {
-	if certs := c.tls.ConnectionState().PeerCertificates; len(certs) > 0 {
-		return certs[0]
-	}
-	return nil
-}
+func (c *Conn) PeerCertificate() *x509.Certificate { return c.peer }
 
 // Refused says, once reading has failed, that the client ended the connection
 // because of our certificate, in words for a record; "" if that can't be told.
 // Clients that judge the certificate after their last handshake message do so:
 // some send an alert; some just close without a byte of data, and of these it
-// is a guess, since a connection opened in advance ends in the same way.
+// is a guess, since a connection opened in advance ends in the same way. A
+// client that resumes has not been shown the certificate, so its silence says
+// nothing.
 func (c *Conn) Refused() string {
 	end := c.end.Load()
 	if c.server || end == nil || c.spoke.Load() {
@@ -128,7 +129,7 @@ func (c *Conn) Refused() string {
 		}
 		return ""
 	}
-	if isClosed(*end) {
+	if isClosed(*end) && !c.resumed {
 		return "client closed after the handshake without sending anything: it may not accept our certificate"
 	}
 	return ""

@@ -19,6 +19,22 @@ type ConnectOptions struct {
 	Speak      []string         // versions of HTTP, by ALPN name, that the owner can parse: see Offer
 	KeyLog     io.Writer        // secrets in NSS format, a line a write; its errors are ignored. Nil for none
 	Now        func() time.Time // the clock; nil is time.Now
+	Shake      Handshaker       // whose hello the server sees; nil is LikeGo
+}
+
+// A Handshaker takes up TLS with the server on c, as a client whose hello it is
+// given would. It is the one place that decides what hello the server sees:
+// Connect does the rest, which is the same for all. The context's end closes c.
+//
+// It verifies nothing. It writes the ClientHello before anything else, with one
+// call of Write, from which Connect learns what was offered.
+type Handshaker func(ctx context.Context, c net.Conn, hello *sniff.Hello, o *ConnectOptions) (Agreement, error)
+
+// An Agreement is what a Handshaker came to.
+type Agreement struct {
+	Stream    Stream              // nil with an error
+	State     tls.ConnectionState // none with an error
+	WantsCert bool                // the server asked for a client certificate; known with an error, too
 }
 
 // Connect shakes hands with the server on c as the client's hello asks: its
@@ -34,15 +50,49 @@ type ConnectOptions struct {
 // *HandshakeError: InKind says what to tell the client, Reason what to record. c
 // stays the caller's to close.
 func Connect(ctx context.Context, c net.Conn, hello *sniff.Hello, o ConnectOptions) (*Conn, *flow.TLS, error) {
+	shake := o.Shake
+	if shake == nil {
+		shake = LikeGo
+	}
+	w := &wire{Conn: c, keep: true}
+	a, err := shake(ctx, w, hello, &o)
+	if err = w.settle(ctx, err); err != nil {
+		return nil, nil, &HandshakeError{Server: true, Sent: w.wrote, WantsCert: a.WantsCert, Err: err}
+	}
+	leg := ours(w.first)
+	w.first = nil
+	agreed(&leg, a.State)
+	leg.WantsCert = a.WantsCert
+	for _, cert := range a.State.PeerCertificates {
+		leg.Chain = append(leg.Chain, cert.Raw)
+	}
+	if !o.SkipVerify {
+		if err := o.verify(a.State.PeerCertificates, hello.TLS.ServerName); err != nil {
+			leg.VerifyErr = err.Error()
+		}
+	}
+	return &Conn{Stream: a.Stream, wire: w, server: true, peer: a.State.PeerCertificates[0], resumed: leg.Resumed}, &leg, nil
+}
+
+// LikeGo is the Handshaker that says hello as crypto/tls does. It follows the
+// client's hello in what crypto/tls lets a program choose:
+//
+//   - the range of versions, and whether there is a name;
+//   - the ALPN list, in its order;
+//   - the set of groups, not their order, and hybrid ones only if the client
+//     sent a share of one;
+//   - before TLS 1.3 the suites that are old, if the client offers them.
+//
+// The order of suites, groups and extensions, the signature algorithms, and the
+// suites of TLS 1.3 are those of crypto/tls.
+func LikeGo(ctx context.Context, c net.Conn, hello *sniff.Hello, o *ConnectOptions) (a Agreement, err error) {
 	low, high, ok := versions(hello)
 	if !ok {
-		return nil, nil, &HandshakeError{Server: true, Err: ProtocolVersion}
+		return a, ProtocolVersion
 	}
-	asked := false
-	w := &wire{Conn: c, keep: true}
-	t := tls.Client(w, &tls.Config{
+	t := tls.Client(c, &tls.Config{
 		ServerName:         hello.TLS.ServerName,
-		InsecureSkipVerify: true, // verified below, by our own rules
+		InsecureSkipVerify: true, // Connect verifies, by our own rules
 		NextProtos:         Offer(hello.TLS.ALPN, o.Speak...),
 		MinVersion:         low,
 		MaxVersion:         high,
@@ -51,27 +101,15 @@ func Connect(ctx context.Context, c net.Conn, hello *sniff.Hello, o ConnectOptio
 		KeyLogWriter:       quietly(o.KeyLog),
 		Time:               o.Now,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			asked = true
+			a.WantsCert = true
 			return &tls.Certificate{}, nil // none: the client's key is the client's
 		},
 	})
-	if err := w.handshake(ctx, t); err != nil {
-		return nil, nil, &HandshakeError{Server: true, Sent: w.wrote, WantsCert: asked, Err: err}
+	if err := t.HandshakeContext(ctx); err != nil {
+		return a, err
 	}
-	leg := ours(w.first)
-	w.first = nil
-	state := t.ConnectionState()
-	agreed(&leg, state)
-	leg.WantsCert = asked
-	for _, cert := range state.PeerCertificates {
-		leg.Chain = append(leg.Chain, cert.Raw)
-	}
-	if !o.SkipVerify {
-		if err := o.verify(state.PeerCertificates, hello.TLS.ServerName); err != nil {
-			leg.VerifyErr = err.Error()
-		}
-	}
-	return newConn(t, w, true), &leg, nil
+	a.Stream, a.State = t, t.ConnectionState()
+	return a, nil
 }
 
 // ours describes the hello we sent.

@@ -114,14 +114,17 @@ func connectSuites(h *sniff.Hello) []uint16 {
 var classicGroups = []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
 
 // groups are the key exchange groups for the server's leg: the client's. A
-// post-quantum share is large and not free, so it is sent only if the client
-// sent one.
+// post-quantum share is large and not free, so it is sent, as crypto/tls does for
+// a group it supports, only if the client sent one.
 func groups(h *sniff.Hello) []tls.CurveID {
 	var ids []tls.CurveID
 	for _, g := range h.Groups {
 		switch id := tls.CurveID(g); id {
-		case tls.X25519MLKEM768, tls.SecP256r1MLKEM768, tls.SecP384r1MLKEM1024,
-			tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521:
+		case tls.X25519MLKEM768, tls.SecP256r1MLKEM768, tls.SecP384r1MLKEM1024:
+			if slices.Contains(h.KeyShares, g) {
+				ids = append(ids, id)
+			}
+		case tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521:
 			ids = append(ids, id)
 		}
 	}

@@ -1,6 +1,7 @@
 package tlsterm
 
 import (
+	"context"
 	"io"
 	"net"
 	"sync/atomic"
@@ -32,6 +33,19 @@ func (w *wire) Read(p []byte) (n int, err error) {
 		w.alerts.watch(p[:n])
 	}
 	return n, err
+}
+
+// settle takes note that a handshake is over, and says why it failed with err:
+// because the context ended, or of what was seen on the wire.
+func (w *wire) settle(ctx context.Context, err error) error {
+	w.settled = true
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	return w.alerts.cause(err)
 }
 
 func (w *wire) Write(p []byte) (int, error) {
