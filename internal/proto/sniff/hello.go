@@ -62,31 +62,6 @@ func ParseClientHello(msg []byte) (*Hello, error) {
 	return h, nil
 }
 
-// Extension returns the content of an extension of the hello, which stays the
-// hello's; ok is false if it was not sent.
-func (h *Hello) Extension(typ uint16) (data []byte, ok bool) {
-	if !contains(h.Extensions, typ) {
-		return nil, false
-	}
-	s := cryptobyte.String(h.TLS.Hello)
-	var skip, exts cryptobyte.String
-	if !s.Skip(4+2+32) || !s.ReadUint8LengthPrefixed(&skip) || !s.ReadUint16LengthPrefixed(&skip) ||
-		!s.ReadUint8LengthPrefixed(&skip) || !s.ReadUint16LengthPrefixed(&exts) {
-		return nil, false
-	}
-	for !exts.Empty() {
-		var t uint16
-		var content cryptobyte.String
-		if !exts.ReadUint16(&t) || !exts.ReadUint16LengthPrefixed(&content) {
-			return nil, false
-		}
-		if t == typ {
-			return content, true
-		}
-	}
-	return nil, false
-}
-
 // A parser fills one Hello. All its lists of numbers share one array.
 type parser struct {
 	hello *Hello

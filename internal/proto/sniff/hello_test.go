@@ -17,16 +17,19 @@ func TestRealHellos(t *testing.T) {
 		alpn     []string
 		versions []uint16
 	}{
-		"curl.hello":            {"shop.example", h2, all},
-		"curl-http1.hello":      {"", []string{"http/1.1"}, all},
-		"go-pq.hello":           {"shop.example", h2, modern},
-		"go-tls11.hello":        {"shop.example", nil, []uint16{0x302, 0x301}},
-		"node.hello":            {"shop.example", h2, modern},
-		"openssl-no-sni.hello":  {"", nil, all},
-		"openssl-rsa-kex.hello": {"shop.example", nil, []uint16{0x303}},
-		"openssl-tls12.hello":   {"shop.example", nil, []uint16{0x303}},
-		"openssl-tls13.hello":   {"shop.example", h2, all},
-		"python.hello":          {"shop.example", nil, modern},
+		"curl.hello":                  {"shop.example", h2, all},
+		"curl-http1.hello":            {"", []string{"http/1.1"}, all},
+		"go-pq.hello":                 {"shop.example", h2, modern},
+		"go-tls11.hello":              {"shop.example", nil, []uint16{0x302, 0x301}},
+		"node.hello":                  {"shop.example", h2, modern},
+		"openssl-early-data.hello":    {"shop.example", h2, all},
+		"openssl-no-sni.hello":        {"", nil, all},
+		"openssl-resumes-tls12.hello": {"shop.example", h2, all},
+		"openssl-resumes-tls13.hello": {"shop.example", h2, all},
+		"openssl-rsa-kex.hello":       {"shop.example", nil, []uint16{0x303}},
+		"openssl-tls12.hello":         {"shop.example", nil, []uint16{0x303}},
+		"openssl-tls13.hello":         {"shop.example", h2, all},
+		"python.hello":                {"shop.example", nil, modern},
 	}
 	got := captured(t)
 	if len(got) != len(want) {
@@ -53,6 +56,10 @@ func TestRealHellos(t *testing.T) {
 			}
 			if shares, pq := len(r.Hello.KeyShares), file == "go-pq.hello"; pq && shares != 2 || !pq && shares > 1 {
 				t.Errorf("key shares of %x", r.Hello.KeyShares)
+			}
+			returns, early := strings.Contains(file, "resumes"), strings.Contains(file, "early")
+			if n := len(r.Hello.Tickets()); (n == 1) != (returns || early) || r.Hello.EarlyData != early {
+				t.Errorf("%d tickets, early data %v", n, r.Hello.EarlyData)
 			}
 			if !bytes.Equal(h.Hello, body(stream)) {
 				t.Error("the message is not kept as sent")
