@@ -25,6 +25,7 @@ import (
 	"transom/internal/engine/bus"
 	"transom/internal/engine/record"
 	"transom/internal/proto/h1"
+	"transom/internal/proto/tlsterm"
 	"transom/message"
 	"transom/platform"
 	"transom/platform/splice"
@@ -217,9 +218,10 @@ func (p *Proxy) setup() {
 				Head:      p.timeout(p.Timeouts.Head, time.Minute),
 				Idle:      p.timeout(p.Timeouts.Idle, 10*time.Minute),
 			},
-			Limits: h1.Limits{Head: orDefault(p.Limits.Head, 64<<10), Fields: orDefault(p.Limits.Fields, 256)},
-			Pipes:  splice.NewPool(0),
-			Budget: exchange.NewBudget(orDefault(p.Limits.Bodies, 64<<20)),
+			Limits:   h1.Limits{Head: orDefault(p.Limits.Head, 64<<10), Fields: orDefault(p.Limits.Fields, 256)},
+			Pipes:    splice.NewPool(0),
+			Budget:   exchange.NewBudget(orDefault(p.Limits.Bodies, 64<<20)),
+			Sessions: tlsterm.NewSessions(tlsterm.SessionsOptions{}),
 		}
 	})
 }

@@ -19,6 +19,7 @@ import (
 	"transom/internal/engine/record"
 	"transom/internal/engine/relay"
 	"transom/internal/proto/h1"
+	"transom/internal/proto/tlsterm"
 	"transom/message"
 	"transom/platform/splice"
 	"transom/policy"
@@ -70,8 +71,9 @@ type Engine struct {
 	Log      *slog.Logger
 	Timeouts Timeouts
 	Limits   h1.Limits
-	Budget   *exchange.Budget // for all bodies held in memory
-	Pipes    *splice.Pool     // for what is passed in the kernel; nil for none
+	Budget   *exchange.Budget  // for all bodies held in memory
+	Pipes    *splice.Pool      // for what is passed in the kernel; nil for none
+	Sessions *tlsterm.Sessions // for resuming TLS; nil for full handshakes only
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}

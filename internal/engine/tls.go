@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"crypto/x509"
+	"errors"
 	"time"
 
 	"transom/exchange"
@@ -23,12 +25,13 @@ func (s *session) terminate(ctx context.Context, v policy.Verdict) (done bool, e
 	if err := s.up.Ready(ctx); err != nil {
 		return true, serverError(err)
 	}
-	server, like, err := s.up.Handshake(ctx, s.hello)
+	line := s.e.Sessions.Of(s.info.Client.Addr(), s.info.Target(), s.hello)
+	server, like, err := s.handshake(ctx, line)
 	s.learned(s.info.WithServer(s.up.Leg()))
 	if err != nil {
 		return s.serverTLSFailed(ctx, err)
 	}
-	o := tlsterm.Options{Issuer: s.p.Issuer, Dst: s.info.Dst.Addr(), Server: server, Like: like, KeyLog: s.p.KeyLog}
+	o := tlsterm.Options{Issuer: s.p.Issuer, Dst: s.info.Dst.Addr(), Server: server, Like: like, Lineage: line, KeyLog: s.p.KeyLog}
 	if server.VerifyErr != "" {
 		switch s.p.OnTLSFailure {
 		case PassThrough:
@@ -49,6 +52,22 @@ func (s *session) terminate(ctx context.Context, v policy.Verdict) (done bool, e
 		return true, s.messages(ctx, v)
 	}
 	return false, nil
+}
+
+// handshake takes up TLS with the server. One that breaks off when it is offered
+// to resume is dialled again, for a full handshake: it may have lost the keys of
+// its tickets, or be another behind the same address.
+func (s *session) handshake(ctx context.Context, line *tlsterm.Lineage) (*flow.TLS, *x509.Certificate, error) {
+	agreed, cert, err := s.up.Handshake(ctx, s.hello, line)
+	if !tlsterm.WasResuming(err) || ctx.Err() != nil {
+		return agreed, cert, err
+	}
+	s.hangUp()
+	s.dial(ctx)
+	if err := s.up.Ready(ctx); err != nil {
+		return nil, nil, serverError(err)
+	}
+	return s.up.Handshake(ctx, s.hello, line)
 }
 
 // speaks reports whether what ALPN calls p can be parsed.
@@ -81,6 +100,10 @@ func (s *session) accept(ctx context.Context, o tlsterm.Options) error {
 func (s *session) serverTLSFailed(ctx context.Context, err error) (done bool, _ error) {
 	if ctx.Err() != nil {
 		return true, context.Cause(ctx)
+	}
+	var gone *endError
+	if errors.As(err, &gone) {
+		return true, err // it could not even be reached
 	}
 	reason := tlsterm.Reason(err)
 	switch s.p.OnTLSFailure {

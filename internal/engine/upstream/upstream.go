@@ -37,6 +37,7 @@ type Config struct {
 type Set struct {
 	cfg    *Config
 	target egress.Target
+	given  bool // by Over
 
 	dialed chan struct{} // closed when the dial has ended; guards what follows
 	cancel context.CancelFunc
@@ -74,7 +75,7 @@ func Dial(ctx context.Context, cfg *Config, t egress.Target) *Set {
 // Over returns a Set for a server that is reached through c already; l describes
 // the leg. Close closes c.
 func Over(cfg *Config, c net.Conn, l *flow.Leg) *Set {
-	s := &Set{cfg: cfg, dialed: make(chan struct{}), conn: c, raw: c, cancel: func() {}}
+	s := &Set{cfg: cfg, dialed: make(chan struct{}), conn: c, raw: c, given: true, cancel: func() {}}
 	if l != nil {
 		s.leg = *l
 	}

@@ -35,6 +35,8 @@ type Options struct {
 	// its order. A client that offers only others gets no_application_protocol.
 	Speak []string
 
+	Lineage *Lineage // for resuming, the one that Connect had; nil is a full handshake
+
 	KeyLog io.Writer        // secrets in NSS format, a line a write; its errors are ignored. Nil for none
 	Now    func() time.Time // the clock; nil is time.Now
 }
@@ -44,8 +46,7 @@ type Options struct {
 // context bounds the handshake only; when it ends, c is closed.
 //
 // Errors are *HandshakeError. The client has then been told by alert, if it
-// still listens; c stays the caller's to close. Session tickets are not issued,
-// so every handshake is a full one.
+// still listens; c stays the caller's to close.
 func Accept(ctx context.Context, c net.Conn, prefix []byte, hello *sniff.Hello, o Options) (*Conn, *flow.TLS, error) {
 	w := &wire{Conn: c, prefix: prefix}
 	cfg, err := o.config(ctx, hello)
@@ -81,16 +82,17 @@ func (o *Options) config(ctx context.Context, hello *sniff.Hello) (*tls.Config, 
 	if err != nil {
 		return nil, fmt.Errorf("certificate for %q: %w", hello.TLS.ServerName, err)
 	}
-	return &tls.Config{
-		GetCertificate:         func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert, nil },
-		MinVersion:             tls.VersionTLS10,
-		MaxVersion:             high,
-		NextProtos:             protocols,
-		CipherSuites:           acceptSuites(hello),
-		SessionTicketsDisabled: true,
-		KeyLogWriter:           quietly(o.KeyLog),
-		Time:                   o.Now,
-	}, nil
+	cfg := &tls.Config{
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert, nil },
+		MinVersion:     tls.VersionTLS10,
+		MaxVersion:     high,
+		NextProtos:     protocols,
+		CipherSuites:   acceptSuites(hello),
+		KeyLogWriter:   quietly(o.KeyLog),
+		Time:           o.Now,
+	}
+	o.Lineage.answer(cfg, o)
+	return cfg, nil
 }
 
 // like returns the server's certificate if there is one that can be read.

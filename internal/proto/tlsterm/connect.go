@@ -20,13 +20,14 @@ type ConnectOptions struct {
 	KeyLog     io.Writer        // secrets in NSS format, a line a write; its errors are ignored. Nil for none
 	Now        func() time.Time // the clock; nil is time.Now
 	Shake      Handshaker       // whose hello the server sees; nil is LikeGo
+	Lineage    *Lineage         // for resuming; nil is a full handshake
 }
 
 // A Handshaker takes up TLS with the server on c, as a client whose hello it is
 // given would. It is the one place that decides what hello the server sees:
 // Connect does the rest, which is the same for all. The context's end closes c.
 //
-// It verifies nothing. It writes the ClientHello before anything else, with one
+// It verifies nothing, and resumes by o.Lineage. It writes the ClientHello before anything else, with one
 // call of Write, from which Connect learns what was offered.
 type Handshaker func(ctx context.Context, c net.Conn, hello *sniff.Hello, o *ConnectOptions) (Agreement, error)
 
@@ -47,8 +48,9 @@ type Agreement struct {
 // the chain is verified, which shows as an empty ServerName beside a Chain.
 //
 // The context bounds the handshake only; when it ends, c is closed. Errors are
-// *HandshakeError: InKind says what to tell the client, Reason what to record. c
-// stays the caller's to close.
+// *HandshakeError: InKind says what to tell the client, Reason what to record. If
+// it says Resuming, the same on a new conn will be a full handshake. c stays the
+// caller's to close.
 func Connect(ctx context.Context, c net.Conn, hello *sniff.Hello, o ConnectOptions) (*Conn, *flow.TLS, error) {
 	shake := o.Shake
 	if shake == nil {
@@ -56,11 +58,15 @@ func Connect(ctx context.Context, c net.Conn, hello *sniff.Hello, o ConnectOptio
 	}
 	w := &wire{Conn: c, keep: true}
 	a, err := shake(ctx, w, hello, &o)
+	sent := w.hello()
 	if err = w.settle(ctx, err); err != nil {
-		return nil, nil, &HandshakeError{Server: true, Sent: w.wrote, WantsCert: a.WantsCert, Err: err}
+		e := &HandshakeError{Server: true, Sent: w.wrote, WantsCert: a.WantsCert, Err: err}
+		if e.Resuming = len(sent.Tickets()) > 0; e.Resuming {
+			o.Lineage.cache(hello, &o).forget()
+		}
+		return nil, nil, e
 	}
-	leg := ours(w.first)
-	w.first = nil
+	leg := sent.TLS
 	agreed(&leg, a.State)
 	leg.WantsCert = a.WantsCert
 	for _, cert := range a.State.PeerCertificates {
@@ -90,7 +96,7 @@ func LikeGo(ctx context.Context, c net.Conn, hello *sniff.Hello, o *ConnectOptio
 	if !ok {
 		return a, ProtocolVersion
 	}
-	t := tls.Client(c, &tls.Config{
+	cfg := &tls.Config{
 		ServerName:         hello.TLS.ServerName,
 		InsecureSkipVerify: true, // Connect verifies, by our own rules
 		NextProtos:         Offer(hello.TLS.ALPN, o.Speak...),
@@ -104,20 +110,18 @@ func LikeGo(ctx context.Context, c net.Conn, hello *sniff.Hello, o *ConnectOptio
 			a.WantsCert = true
 			return &tls.Certificate{}, nil // none: the client's key is the client's
 		},
-	})
+	}
+	cache := o.Lineage.cache(hello, o)
+	if cache != nil {
+		cfg.ClientSessionCache = cache
+		defer cache.settled.Store(true)
+	}
+	t := tls.Client(c, cfg)
 	if err := t.HandshakeContext(ctx); err != nil {
 		return a, err
 	}
 	a.Stream, a.State = t, t.ConnectionState()
 	return a, nil
-}
-
-// ours describes the hello we sent.
-func ours(stream []byte) flow.TLS {
-	if r := sniff.Stream(stream); r.Hello != nil {
-		return r.Hello.TLS
-	}
-	return flow.TLS{}
 }
 
 // verify checks the chain, and the name if there is one.

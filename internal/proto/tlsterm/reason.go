@@ -19,6 +19,7 @@ type HandshakeError struct {
 	Server    bool // on the server's leg; else on the client's
 	Sent      bool // we had sent something before, towards a client our certificate
 	WantsCert bool // the server had asked for a client certificate
+	Resuming  bool // we had offered the server to resume; in full it may go well
 	Err       error
 }
 
@@ -35,6 +36,13 @@ func (e *HandshakeError) peer() string {
 		return "server"
 	}
 	return "client"
+}
+
+// WasResuming reports whether err, an error of Connect, may be due to the offer
+// to resume, so that a full handshake on a new conn is worth a try.
+func WasResuming(err error) bool {
+	var e *HandshakeError
+	return errors.As(err, &e) && e.Resuming
 }
 
 // Reason says in words for a record why err, an error of Accept or Connect,

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"sync/atomic"
+
+	"transom/internal/proto/sniff"
 )
 
 // A wire is the conn below TLS. It gives back what was read before TLS began,
@@ -46,6 +48,16 @@ func (w *wire) settle(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	}
 	return w.alerts.cause(err)
+}
+
+// hello takes out what we said first, as far as it could be read.
+func (w *wire) hello() *sniff.Hello {
+	r := sniff.Stream(w.first)
+	w.first = nil
+	if r.Hello == nil {
+		return &sniff.Hello{}
+	}
+	return r.Hello
 }
 
 func (w *wire) Write(p []byte) (int, error) {

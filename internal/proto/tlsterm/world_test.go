@@ -1,6 +1,7 @@
 package tlsterm_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -80,7 +81,11 @@ type world struct {
 	speak  []string
 	roots  *x509.CertPool // that we verify the server against
 	keys   io.Writer
-	mirror bool // answer a server that does not verify with an untrusted leaf
+	all    *tlsterm.Sessions // nil for full handshakes
+	from   netip.AddrPort    // the client; clientAddr if not set
+	to     netip.AddrPort    // the server; serverAddr if not set
+	issuer *ca.Authority     // nil is ours
+	mirror bool              // answer a server that does not verify with an untrusted leaf
 
 	clientRaw func(c *testnet.Conn) // instead of a TLS client
 	serverRaw func(c *testnet.Conn) // instead of a TLS server
@@ -112,8 +117,9 @@ func newWorld(t testing.TB) *world {
 func (w *world) run(t testing.TB) *result {
 	t.Helper()
 	r := &result{}
-	client, proxyDown := testnet.Pipe(clientAddr, serverAddr)
-	proxyUp, server := testnet.Pipe(clientAddr, serverAddr)
+	w.from, w.to = cmp.Or(w.from, clientAddr), cmp.Or(w.to, serverAddr)
+	client, proxyDown := testnet.Pipe(w.from, w.to)
+	proxyUp, server := testnet.Pipe(w.from, w.to)
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		if w.clientRaw != nil {
@@ -149,7 +155,10 @@ func (w *world) proxy(t testing.TB, r *result, down, up net.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	prefix, hello := peek(t, down)
-	r.upConn, r.up, r.upErr = tlsterm.Connect(ctx, up, hello, tlsterm.ConnectOptions{Roots: w.roots, Speak: w.speak, KeyLog: w.keys})
+	line := w.all.Of(w.from.Addr(), w.to.String(), hello)
+	r.upConn, r.up, r.upErr = tlsterm.Connect(ctx, up, hello, tlsterm.ConnectOptions{
+		Roots: w.roots, Speak: w.speak, Lineage: line, KeyLog: w.keys,
+	})
 	if r.upErr != nil {
 		if a, ok := tlsterm.InKind(r.upErr); ok {
 			if err := tlsterm.SendAlert(down, hello, a); err != nil {
@@ -160,9 +169,13 @@ func (w *world) proxy(t testing.TB, r *result, down, up net.Conn) {
 		down.Close()
 		return
 	}
+	issuer := w.issuer
+	if issuer == nil {
+		issuer = ours()
+	}
 	r.downConn, r.down, r.downErr = tlsterm.Accept(ctx, down, prefix, hello, tlsterm.Options{
-		Issuer: ours(), Dst: serverAddr.Addr(), Server: r.up, Like: r.upConn.PeerCertificate(),
-		Untrusted: w.mirror && r.up.VerifyErr != "", KeyLog: w.keys,
+		Issuer: issuer, Dst: w.to.Addr(), Server: r.up, Like: r.upConn.PeerCertificate(),
+		Untrusted: w.mirror && r.up.VerifyErr != "", Lineage: line, KeyLog: w.keys,
 	})
 	if r.downErr != nil {
 		up.Close()
