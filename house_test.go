@@ -36,7 +36,8 @@ var house = plan{
 	},
 	beside: map[string]string{
 		"internal/proto/h2":        "internal/proto/hpack",
-		"internal/proto/tlsterm":   "internal/proto/sniff",
+		"internal/proto/tls13":     "internal/proto/sniff",
+		"internal/proto/tlsterm":   "internal/proto/sniff internal/proto/tls13",
 		"app/export":               "app/follow",
 		"platform/lab":             "platform platform/nft",
 		"platform/nft":             "platform",

@@ -54,13 +54,26 @@ func Accept(ctx context.Context, c net.Conn, prefix []byte, hello *sniff.Hello, 
 		_ = SendAlert(w, hello, InternalError) // the error below is what counts
 		return nil, nil, &HandshakeError{Err: err}
 	}
-	t := tls.Server(w, cfg)
-	if err := w.settle(ctx, t.HandshakeContext(ctx)); err != nil {
+	shake := acceptAny
+	if early(hello, cfg.MaxVersion) {
+		shake = acceptEarly
+	}
+	t, state, err := shake(ctx, w, hello, cfg)
+	if err := w.settle(ctx, err); err != nil {
 		return nil, nil, &HandshakeError{Sent: w.wrote, Err: err}
 	}
 	leg := hello.TLS
-	agreed(&leg, t.ConnectionState())
+	agreed(&leg, state)
 	return &Conn{Stream: t, wire: w, resumed: leg.Resumed}, &leg, nil
+}
+
+// acceptAny is the handshake of clients at large.
+func acceptAny(ctx context.Context, w *wire, _ *sniff.Hello, cfg *tls.Config) (Stream, tls.ConnectionState, error) {
+	t := tls.Server(w, cfg)
+	if err := t.HandshakeContext(ctx); err != nil {
+		return nil, tls.ConnectionState{}, err
+	}
+	return t, t.ConnectionState(), nil
 }
 
 // config is made for each hello: everything in it depends on that.

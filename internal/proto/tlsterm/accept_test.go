@@ -30,31 +30,33 @@ func TestWithoutServer(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			w.client.NextProtos = c.offer
-			client, us := testnet.Pipe(clientAddr, serverAddr)
-			defer client.Close()
-			defer us.Close()
-			var wg sync.WaitGroup
-			defer wg.Wait()
-			tc := tls.Client(client, w.client)
-			var clientErr error
-			wg.Go(func() { clientErr = tc.Handshake() })
-			prefix, hello := peek(t, us)
-			_, leg, err := tlsterm.Accept(t.Context(), us, prefix, hello, tlsterm.Options{
-				Issuer: ours(), Dst: serverAddr.Addr(), Speak: []string{"http/1.1", "http/1.0"},
+			eitherWay(t, func(t *testing.T, w *world) {
+				w.client.NextProtos = c.offer
+				client, us := testnet.Pipe(clientAddr, serverAddr)
+				defer client.Close()
+				defer us.Close()
+				var wg sync.WaitGroup
+				defer wg.Wait()
+				tc := tls.Client(client, w.client)
+				var clientErr error
+				wg.Go(func() { clientErr = tc.Handshake() })
+				prefix, hello := peek(t, us)
+				hello.EarlyData = w.early
+				_, leg, err := tlsterm.Accept(t.Context(), us, prefix, hello, tlsterm.Options{
+					Issuer: ours(), Dst: serverAddr.Addr(), Speak: []string{"http/1.1", "http/1.0"},
+				})
+				wg.Wait()
+				if c.alert != 0 {
+					wantAlert(t, clientErr, c.alert)
+					return
+				}
+				if err != nil || clientErr != nil {
+					t.Fatal(err, clientErr)
+				}
+				if leg.Protocol != c.want || leg.Version != tls.VersionTLS13 {
+					t.Errorf("agreed on %q, %x", leg.Protocol, leg.Version)
+				}
 			})
-			wg.Wait()
-			if c.alert != 0 {
-				wantAlert(t, clientErr, c.alert)
-				return
-			}
-			if err != nil || clientErr != nil {
-				t.Fatal(err, clientErr)
-			}
-			if leg.Protocol != c.want || leg.Version != tls.VersionTLS13 {
-				t.Errorf("agreed on %q, %x", leg.Protocol, leg.Version)
-			}
 		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"transom/internal/proto/sniff"
+	"transom/internal/proto/tls13"
 )
 
 // Answerable tells whether Accept can answer a client at all, whose stream
@@ -17,15 +18,18 @@ import (
 // suites of finite-field Diffie-Hellman only. Such a client got through to its
 // server before and would now be cut off; the owner may pass it instead.
 //
-// It costs a parse by crypto/tls and does no cryptography. A client that sends
-// early data is answerable by this, but will be refused (sniff.Hello.EarlyData):
-// it is expected to try again without.
+// It costs a parse by crypto/tls and does no cryptography.
 func Answerable(prefix []byte, hello *sniff.Hello) error {
 	switch v := version(hello, tls.VersionTLS13); {
 	case v == 0:
 		return fmt.Errorf("ClientHello that can't be answered: versions %x", hello.TLS.Versions)
 	case v < tls.VersionTLS13 && len(acceptSuites(hello)) == 0:
 		return fmt.Errorf("ClientHello that can't be answered: cipher suites %x", hello.CipherSuites)
+	}
+	if early(hello, tls.VersionTLS13) {
+		if err := tls13.Answerable(hello); err != nil {
+			return fmt.Errorf("ClientHello with early data that can't be answered: %w", err)
+		}
 	}
 	taken := false
 	c := tls.Server(&recital{rest: prefix}, &tls.Config{

@@ -24,10 +24,10 @@ func TestHowStreamsEnd(t *testing.T) {
 		"reset":            {func(c *tls.Conn) { c.NetConn().(*testnet.Conn).SetLinger(0); c.NetConn().Close() }, syscall.ECONNRESET},
 	}
 	for name, c := range cases {
-		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-			t.Run(name+"/"+tls.VersionName(version), func(t *testing.T) {
+		for kind, version := range map[string]uint16{"tls12": tls.VersionTLS12, "tls13": tls.VersionTLS13, "early": tls.VersionTLS13} {
+			t.Run(name+"/"+kind, func(t *testing.T) {
 				w := newWorld(t)
-				w.client.MaxVersion = version
+				w.client.MaxVersion, w.early = version, kind == "early"
 				r := w.run(t)
 				r.ok(t)
 				r.clientConn.Write([]byte("last"))
@@ -51,8 +51,10 @@ func TestHowStreamsEnd(t *testing.T) {
 	}
 }
 
-func TestHalfClose(t *testing.T) {
-	r := newWorld(t).run(t)
+func TestHalfClose(t *testing.T) { eitherWay(t, testHalfClose) }
+
+func testHalfClose(t *testing.T, w *world) {
+	r := w.run(t)
 	r.ok(t)
 	if err := r.downConn.CloseWrite(); err != nil {
 		t.Fatal(err)
@@ -72,8 +74,10 @@ func TestHalfClose(t *testing.T) {
 	}
 }
 
-func TestTruncateAndReset(t *testing.T) {
-	r := newWorld(t).run(t)
+func TestTruncateAndReset(t *testing.T) { eitherWay(t, testTruncateAndReset) }
+
+func testTruncateAndReset(t *testing.T, w *world) {
+	r := w.run(t)
 	r.ok(t)
 	if err := r.downConn.Truncate(); err != nil {
 		t.Fatal(err)
@@ -90,8 +94,10 @@ func TestTruncateAndReset(t *testing.T) {
 	}
 }
 
-func TestReadAndWriteAtOnce(t *testing.T) {
-	r := newWorld(t).run(t)
+func TestReadAndWriteAtOnce(t *testing.T) { eitherWay(t, testReadAndWriteAtOnce) }
+
+func testReadAndWriteAtOnce(t *testing.T, w *world) {
+	r := w.run(t)
 	r.ok(t)
 	var wg sync.WaitGroup
 	const size = 1 << 20
@@ -113,5 +119,16 @@ func TestReadAndWriteAtOnce(t *testing.T) {
 	wg.Wait()
 	if r.downConn.NetConn() == nil || r.downConn.PeerCertificate() != nil || r.upConn.PeerCertificate() == nil {
 		t.Error("what lies below or beyond is not shown")
+	}
+}
+
+// eitherWay runs f with a client of crypto/tls's, and with one of tls13's.
+func eitherWay(t *testing.T, f func(t *testing.T, w *world)) {
+	for name, early := range map[string]bool{"usual": false, "early": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.early = early
+			f(t, w)
+		})
 	}
 }

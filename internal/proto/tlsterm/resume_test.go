@@ -171,7 +171,8 @@ func TestResumeOnlyWhatIsTheSame(t *testing.T) {
 // anyName is the cache of a client that tries its ticket everywhere.
 type anyName struct{ tls.ClientSessionCache }
 
-func (a anyName) Get(string) (*tls.ClientSessionState, bool)  { return a.ClientSessionCache.Get("any") }
+func (a anyName) Get(string) (*tls.ClientSessionState, bool) { return a.ClientSessionCache.Get("any") }
+
 func (a anyName) Put(_ string, state *tls.ClientSessionState) { a.ClientSessionCache.Put("any", state) }
 
 func TestServerWithoutTickets(t *testing.T) {

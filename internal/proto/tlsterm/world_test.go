@@ -87,6 +87,8 @@ type world struct {
 	issuer *ca.Authority     // nil is ours
 	mirror bool              // answer a server that does not verify with an untrusted leaf
 
+	early bool // take the client's hello for one that announces early data
+
 	clientRaw func(c *testnet.Conn) // instead of a TLS client
 	serverRaw func(c *testnet.Conn) // instead of a TLS server
 }
@@ -155,6 +157,7 @@ func (w *world) proxy(t testing.TB, r *result, down, up net.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	prefix, hello := peek(t, down)
+	hello.EarlyData = hello.EarlyData || w.early
 	line := w.all.Of(w.from.Addr(), w.to.String(), hello)
 	r.upConn, r.up, r.upErr = tlsterm.Connect(ctx, up, hello, tlsterm.ConnectOptions{
 		Roots: w.roots, Speak: w.speak, Lineage: line, KeyLog: w.keys,
