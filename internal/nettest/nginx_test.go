@@ -19,15 +19,17 @@ type nginx struct {
 	marks, done int // calls of seen, and the lines they took
 }
 
-// nginx starts nginx on the server, on ports 80 and 443.
-func (w *world) nginx() *nginx {
+// nginx starts nginx on the server, on ports 80 and 443, with these directives
+// beside its own.
+func (w *world) nginx(directives ...string) *nginx {
 	w.t.Helper()
 	need(w.t, "nginx")
 	n := &nginx{world: w, log: w.path("nginx/access.log")}
 	w.write("nginx/www/index.html", "<!doctype html>\n<title>shop</title>\n<p>welcome\n")
 	w.write("nginx/www/large.txt", strings.Repeat("0123456789abcde\n", 1<<16)) // 1 MiB
 	w.authority.files(w.path("nginx/cert.pem"), w.path("nginx/key.pem"))
-	conf := w.write("nginx/nginx.conf", strings.ReplaceAll(nginxConf, "PREFIX", w.path("nginx")))
+	conf := w.write("nginx/nginx.conf", strings.NewReplacer(
+		"PREFIX", w.path("nginx"), "DIRECTIVES", strings.Join(directives, "\n")).Replace(nginxConf))
 	cmd := w.command(w.Server, "nginx", "-p", w.path("nginx"), "-e", w.path("nginx/error.log"), "-c", conf)
 	out := newOutput()
 	cmd.Stdout, cmd.Stderr = out, out
@@ -74,6 +76,7 @@ http {
 		listen [::]:443 ssl http2;
 		ssl_certificate PREFIX/cert.pem;
 		ssl_certificate_key PREFIX/key.pem;
+		DIRECTIVES
 		root PREFIX/www;
 		location = /old { return 301 /index.html; }
 		location = /nothing { return 204; }

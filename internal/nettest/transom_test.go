@@ -200,6 +200,7 @@ type record struct {
 type leg struct {
 	Version, ALPN, SNI string
 	VerifyError        string `json:"verify_error"`
+	Resumed            bool
 }
 
 type counted struct{ Count, Bytes int64 }
