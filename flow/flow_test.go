@@ -3,6 +3,7 @@ package flow_test
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -133,6 +134,39 @@ func TestConnGrowsByCopies(t *testing.T) {
 		if got := v.c.Name(); got != v.want {
 			t.Errorf("name %q, want %q", got, v.want)
 		}
+	}
+}
+
+func TestDiffers(t *testing.T) {
+	client := flow.TLS{
+		Version: 0x304, CipherSuite: 0x1301, Protocol: "h2", ServerName: "a.test.", ALPN: []string{"h2", "http/1.1"}, JA3: "x", JA4: "y",
+	}
+	with := func(change func(s *flow.TLS)) *flow.Conn {
+		server := client
+		change(&server)
+		c := &flow.Conn{Layers: []flow.Layer{{TLS: &client}}}
+		return c.WithServer(&flow.Leg{TLS: &server})
+	}
+	for name, v := range map[string]struct {
+		c    *flow.Conn
+		want string
+	}{
+		"nothing":     {with(func(*flow.TLS) {}), ""},
+		"all":         {with(func(s *flow.TLS) { *s = flow.TLS{Version: 1, CipherSuite: 1, Protocol: "a", JA3: "a", JA4: "a"} }), "version cipher alpn sni offered ja3 ja4"},
+		"name":        {with(func(s *flow.TLS) { s.ServerName = "a.test" }), "sni"},
+		"no-name":     {with(func(s *flow.TLS) { s.ServerName = "" }), "sni"},
+		"order":       {with(func(s *flow.TLS) { s.ALPN = []string{"http/1.1", "h2"} }), "offered"},
+		"fingerprint": {with(func(s *flow.TLS) { s.JA3, s.JA4 = "v", "w" }), "ja3 ja4"},
+		"not-known":   {with(func(s *flow.TLS) { *s = flow.TLS{} }), ""},
+		"no-server":   {&flow.Conn{Layers: []flow.Layer{{TLS: &client}}}, ""},
+		"no-client":   {&flow.Conn{Server: &flow.Leg{TLS: &client}}, ""},
+		"no-tls":      {&flow.Conn{Server: &flow.Leg{}}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := strings.Join(v.c.Differs(nil), " "); got != v.want {
+				t.Errorf("differs in %q, want %q", got, v.want)
+			}
+		})
 	}
 }
 

@@ -93,6 +93,10 @@ func (w *writer) conn(c *flow.Conn) {
 	if c.Server != nil && c.Server.TLS != nil {
 		w.key("server").tls(c.Server.TLS)
 	}
+	var room [8]string
+	if differs := c.Differs(room[:0]); len(differs) > 0 {
+		w.key("differs").texts(differs)
+	}
 	w.close('}')
 }
 

@@ -30,12 +30,15 @@ func conn() *flow.Conn {
 		Layers: []flow.Layer{
 			{Proto: "tls", Host: "shop.example", TLS: &flow.TLS{
 				ServerName: "shop.example", ALPN: []string{"h2", "http/1.1"}, Version: 0x304, CipherSuite: 0x1301,
-				Protocol: "http/1.1", JA4: "t13d1516h2_8daaf6152771_02713d6af862",
+				Protocol: "http/1.1", JA3: "0149f47eabf9a20d0893e2a44e5a6323", JA4: "t13d1516h2_8daaf6152771_02713d6af862",
 			}},
 		},
 		Server: &flow.Leg{
 			From: netip.MustParseAddrPort("10.9.0.1:40000"), To: netip.MustParseAddrPort("10.9.0.2:443"),
-			TLS: &flow.TLS{Version: 0x303, CipherSuite: 0xc02f, Protocol: "http/1.1", VerifyErr: "unknown authority"},
+			TLS: &flow.TLS{
+				ServerName: "shop.example", ALPN: []string{"http/1.1"}, Version: 0x303, CipherSuite: 0xc02f, Protocol: "http/1.1",
+				JA3: "2edd4c5e14382bf8930de94c47fba4a9", JA4: "t12d1711h1_9e580b23da12_a92c7c6a82fe", VerifyErr: "unknown authority",
+			},
 		},
 	}
 }

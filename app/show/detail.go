@@ -36,6 +36,9 @@ func (p *printer) legs(c *flow.Conn) {
 	if c.Server.Err != "" {
 		p.info("server: " + c.Server.Err)
 	}
+	if differs := c.Differs(nil); len(differs) > 0 {
+		p.info("the legs differ: " + strings.Join(differs, ", "))
+	}
 }
 
 func (p *printer) leg(side string, t *flow.TLS) {
@@ -48,6 +51,12 @@ func (p *printer) leg(side string, t *flow.TLS) {
 	}
 	if t.ServerName != "" {
 		s += ", for " + t.ServerName
+	}
+	if t.Resumed {
+		s += ", resumed"
+	}
+	if t.JA3 != "" {
+		s += ", JA3 " + t.JA3
 	}
 	if t.JA4 != "" {
 		s += ", JA4 " + t.JA4

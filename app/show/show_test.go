@@ -41,9 +41,12 @@ func conn() *flow.Conn {
 		ID: id(1), Start: began, Network: "tcp", Via: "redirect",
 		Client: netip.MustParseAddrPort("192.168.1.2:50422"), Dst: netip.MustParseAddrPort("10.9.0.2:443"),
 		Layers: []flow.Layer{{Proto: "tls", Host: "shop.example", TLS: &flow.TLS{
-			ServerName: "shop.example", Version: 0x304, Protocol: "http/1.1", JA4: "t13d1516h2_8daaf6152771_02713d6af862",
+			ServerName: "shop.example", Version: 0x304, Protocol: "http/1.1", Resumed: true,
+			JA3: "0149f47eabf9a20d0893e2a44e5a6323", JA4: "t13d1516h2_8daaf6152771_02713d6af862",
 		}}},
-		Server: &flow.Leg{TLS: &flow.TLS{Version: 0x303, VerifyErr: "unknown authority"}},
+		Server: &flow.Leg{TLS: &flow.TLS{
+			ServerName: "shop.example", Version: 0x303, JA4: "t12d1711h1_9e580b23da12_a92c7c6a82fe", VerifyErr: "unknown authority",
+		}},
 	}
 }
 

@@ -1,7 +1,9 @@
 package tlsterm_test
 
 import (
+	"bytes"
 	"crypto/tls"
+	"io"
 	"net/netip"
 	"strings"
 	"sync"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"transom/ca"
+	"transom/flow"
 	"transom/internal/proto/tlsterm"
 	"transom/internal/testnet"
 )
@@ -289,4 +292,49 @@ func TestSilentClientThatResumed(t *testing.T) {
 			t.Errorf("refused: %q (%v)", r.downConn.Refused(), err)
 		}
 	})
+}
+
+// TestServerLegIsOfTheHelloWeSent compares the record with what the server gets.
+func TestServerLegIsOfTheHelloWeSent(t *testing.T) {
+	bothVersions(t, func(t *testing.T, version uint16) {
+		w := resuming(t, version)
+		var got flow.TLS
+		w.serverRaw = func(c *testnet.Conn) {
+			stream, hello := peek(t, c)
+			got = hello.TLS
+			s := tls.Server(&pushedBack{c, stream}, w.server)
+			s.Write([]byte("x")) // with the tickets
+		}
+		for i := range 2 {
+			r := w.run(t)
+			if r.upErr != nil || r.clientErr != nil {
+				t.Fatal(r.upErr, r.clientErr)
+			}
+			io.ReadFull(r.upConn, make([]byte, 1))
+			r.downConn.Write([]byte("x"))
+			io.ReadFull(r.clientConn, make([]byte, 1))
+			up := r.up
+			if !bytes.Equal(up.Hello, got.Hello) || up.JA3 != got.JA3 || up.JA4 != got.JA4 || up.JA3 == "" || up.JA4 == "" {
+				t.Errorf("recorded %s %s, the server got %s %s", up.JA3, up.JA4, got.JA3, got.JA4)
+			}
+			if up.Resumed != (i > 0) {
+				t.Errorf("visit %d: resumed %v", i, up.Resumed)
+			}
+		}
+	})
+}
+
+// pushedBack is a conn of which something was read already.
+type pushedBack struct {
+	*testnet.Conn
+	read []byte
+}
+
+func (p *pushedBack) Read(b []byte) (int, error) {
+	if len(p.read) > 0 {
+		n := copy(b, p.read)
+		p.read = p.read[n:]
+		return n, nil
+	}
+	return p.Conn.Read(b)
 }

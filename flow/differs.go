@@ -1,0 +1,36 @@
+package flow
+
+import "slices"
+
+// Differs appends to names what the server sees of us that is not as the client
+// has it, each by the name that it has in JSON. What is not known of one leg is
+// not said to differ.
+func (c *Conn) Differs(names []string) []string {
+	client := c.TLS()
+	if client == nil || c.Server == nil || c.Server.TLS == nil {
+		return names
+	}
+	server := c.Server.TLS
+	names = differs(names, "version", client.Version, server.Version)
+	names = differs(names, "cipher", client.CipherSuite, server.CipherSuite)
+	names = differs(names, "alpn", client.Protocol, server.Protocol)
+	if client.JA4 != "" && server.JA4 != "" { // both hellos are known, also what they lack
+		if client.ServerName != server.ServerName {
+			names = append(names, "sni")
+		}
+		if !slices.Equal(client.ALPN, server.ALPN) {
+			names = append(names, "offered")
+		}
+	}
+	names = differs(names, "ja3", client.JA3, server.JA3)
+	return differs(names, "ja4", client.JA4, server.JA4)
+}
+
+// differs appends name if both legs have a value and these are not the same.
+func differs[T comparable](names []string, name string, client, server T) []string {
+	var unknown T
+	if client == unknown || server == unknown || client == server {
+		return names
+	}
+	return append(names, name)
+}
