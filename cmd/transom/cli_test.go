@@ -39,6 +39,8 @@ func TestCommandLine(t *testing.T) {
 		{"listen", "-T", "--ignore-hosts", "a(b"},
 		{"listen", "-T", "--flow-detail", "7"},
 		{"listen", "-T", "--on-upstream-tls-failure", "shrug"},
+		{"listen", "-T", "--tls-mimic", "client"},
+		{"listen", "-T", "--tls-mimic", "curl"},
 		{"listen", "-T", "--upstream-ca", "/does/not/exist"},
 		{"listen", "-T", "--store-max", "lots"},
 		{"listen", "-T", "--store-max", "0"},

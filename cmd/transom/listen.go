@@ -35,6 +35,7 @@ type listenFlags struct {
 	upstreamCA   string
 	insecure     bool
 	onTLSFailure string
+	mimic        string
 
 	out       string
 	detail    int
@@ -72,6 +73,7 @@ an ordinary HTTP proxy.`,
 	fl.StringVar(&f.upstreamCA, "upstream-ca", "", "trust servers under the certificates in this PEM `file` as well as the system's")
 	fl.BoolVarP(&f.insecure, "ssl-insecure", "k", false, "accept any certificate of a server")
 	fl.StringVar(&f.onTLSFailure, "on-upstream-tls-failure", "mirror", "when TLS with a server fails, show the client the same (mirror), answer 502, or pass undecrypted (pass)")
+	fl.StringVar(&f.mimic, "tls-mimic", "go", "whose ClientHello a server sees: one of Go's that follows the client's (go)")
 	fl.StringVarP(&f.out, "output", "o", "", "write flows to this `file` (default: stdout)")
 	fl.IntVar(&f.detail, "flow-detail", 1, "how much to show of a flow, 0 to 4")
 	fl.BoolVar(&f.json, "json", false, "one JSON object a line")
@@ -203,6 +205,13 @@ func (f *listenFlags) settings(s *transom.Settings) error {
 		s.OnTLSFailure = transom.PassThrough
 	default:
 		return usagef("--on-upstream-tls-failure %q: want mirror, 502 or pass", f.onTLSFailure)
+	}
+	switch f.mimic {
+	case "go":
+	case "client":
+		return usagef("--tls-mimic client: sending the client's own ClientHello is not built yet; go follows its versions, ALPN list and groups")
+	default:
+		return usagef("--tls-mimic %q: want go", f.mimic)
 	}
 	if f.upstreamCA != "" {
 		roots, err := ca.Roots(f.upstreamCA)
