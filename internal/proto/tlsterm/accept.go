@@ -54,17 +54,17 @@ func Accept(ctx context.Context, c net.Conn, prefix []byte, hello *sniff.Hello, 
 		_ = SendAlert(w, hello, InternalError) // the error below is what counts
 		return nil, nil, &HandshakeError{Err: err}
 	}
-	shake := acceptAny
-	if early(hello, cfg.MaxVersion) {
+	shake, eager := acceptAny, early(hello, cfg.MaxVersion)
+	if eager {
 		shake = acceptEarly
 	}
 	t, state, err := shake(ctx, w, hello, cfg)
 	if err := w.settle(ctx, err); err != nil {
-		return nil, nil, &HandshakeError{Sent: w.wrote, Err: err}
+		return nil, nil, &HandshakeError{Sent: w.wrote, Early: eager, Err: err}
 	}
 	leg := hello.TLS
 	agreed(&leg, state)
-	return &Conn{Stream: t, wire: w, resumed: leg.Resumed}, &leg, nil
+	return &Conn{Stream: t, wire: w, unsure: leg.Resumed || eager}, &leg, nil
 }
 
 // acceptAny is the handshake of clients at large.

@@ -26,10 +26,10 @@ import (
 // sends close_notify first, and waits at most five seconds for it to go out.
 type Conn struct {
 	Stream
-	wire    *wire
-	peer    *x509.Certificate // nil if it is the client
-	server  bool              // the peer is the server
-	resumed bool              // without our certificate being shown again
+	wire   *wire
+	peer   *x509.Certificate // nil if it is the client
+	server bool              // the peer is the server
+	unsure bool              // the client's leaving says nothing of our certificate
 
 	spoke atomic.Bool           // the peer has sent data
 	end   atomic.Pointer[error] // how the peer's stream ended
@@ -116,8 +116,8 @@ func (c *Conn) PeerCertificate() *x509.Certificate { return c.peer }
 // Clients that judge the certificate after their last handshake message do so:
 // some send an alert; some just close without a byte of data, and of these it
 // is a guess, since a connection opened in advance ends in the same way. A
-// client that resumes has not been shown the certificate, so its silence says
-// nothing.
+// client that resumes has not been shown the certificate, and one whose early data
+// was refused may prefer a new connection, so their silence says nothing.
 func (c *Conn) Refused() string {
 	end := c.end.Load()
 	if c.server || end == nil || c.spoke.Load() {
@@ -129,7 +129,7 @@ func (c *Conn) Refused() string {
 		}
 		return ""
 	}
-	if isClosed(*end) && !c.resumed {
+	if isClosed(*end) && !c.unsure {
 		return "client closed after the handshake without sending anything: it may not accept our certificate"
 	}
 	return ""

@@ -77,7 +77,7 @@ func Connect(ctx context.Context, c net.Conn, hello *sniff.Hello, o ConnectOptio
 			leg.VerifyErr = err.Error()
 		}
 	}
-	return &Conn{Stream: a.Stream, wire: w, server: true, peer: a.State.PeerCertificates[0], resumed: leg.Resumed}, &leg, nil
+	return &Conn{Stream: a.Stream, wire: w, server: true, peer: a.State.PeerCertificates[0]}, &leg, nil
 }
 
 // LikeGo is the Handshaker that says hello as crypto/tls does. It follows the

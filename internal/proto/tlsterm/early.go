@@ -15,11 +15,13 @@ import (
 // replayed is not for us to send. A server may refuse it, and then the client
 // sends all again; so that is what we do.
 //
-// crypto/tls does not: it ends the connection with an alert. Chromium and Firefox
-// might try again; OpenSSL, and what is built on it, shows its user an error.
-// Passing such connections undecrypted would hide the first visit to each server.
-// So they are answered by the small implementation in tls13, which refuses early
-// data as the RFC says. These connections get no ticket.
+// crypto/tls does not: it ends the connection with an alert, and a client of
+// OpenSSL's has then failed. It can't be kept from seeing the extension, either:
+// both sides' keys and signatures depend on all of the hello. Passing such
+// connections undecrypted would hide the first visit to each server. So they are
+// answered by the small implementation in tls13, which refuses early data as the
+// RFC says. OpenSSL's clients go on with the connection; Chromium closes it, and
+// comes again without early data. These connections get no ticket.
 //
 // A client whose server has gone back to TLS 1.2 is answered by that, and has to
 // try again without early data (RFC 8446, appendix D.3).

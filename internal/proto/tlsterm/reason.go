@@ -19,6 +19,7 @@ type HandshakeError struct {
 	Server    bool // on the server's leg; else on the client's
 	Sent      bool // we had sent something before, towards a client our certificate
 	WantsCert bool // the server had asked for a client certificate
+	Early     bool // the client's early data was refused
 	Resuming  bool // we had offered the server to resume; in full it may go well
 	Err       error
 }
@@ -66,6 +67,8 @@ func Reason(err error) string {
 		return e.peer() + " did not finish the TLS handshake in time"
 	case isClosed(e.Err) && e.Server:
 		return "server closed the connection during the TLS handshake"
+	case isClosed(e.Err) && e.Early:
+		return "client closed when its early data was refused: it is expected to come again"
 	case isClosed(e.Err) && e.Sent:
 		return "client closed during the handshake: it probably does not trust our certificate"
 	case isClosed(e.Err):
