@@ -26,6 +26,20 @@ func (c *Conn) Differs(names []string) []string {
 	return differs(names, "ja4", client.JA4, server.JA4)
 }
 
+// Fingerprints returns how HTTP/2 began on each leg; see Layer.H2. "" is not by
+// HTTP/2, or not yet.
+func (c *Conn) Fingerprints() (client, server string) {
+	for i := range c.Layers {
+		if c.Layers[i].H2 != "" {
+			client = c.Layers[i].H2
+		}
+	}
+	if c.Server != nil {
+		server = c.Server.H2
+	}
+	return client, server
+}
+
 // differs appends name if both legs have a value and these are not the same.
 func differs[T comparable](names []string, name string, client, server T) []string {
 	var unknown T

@@ -179,3 +179,10 @@ func TestType(t *testing.T) {
 		}
 	}
 }
+
+func TestFingerprints(t *testing.T) {
+	c := (&flow.Conn{}).With(flow.Layer{Proto: "tls"}).With(flow.Layer{Proto: "h2"}).H2("1:1|00|0|m").WithServer(&flow.Leg{H2: "2:0|00|0|m"})
+	if client, server := c.Fingerprints(); client != "1:1|00|0|m" || server != "2:0|00|0|m" {
+		t.Errorf("client %q, server %q", client, server)
+	}
+}

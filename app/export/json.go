@@ -82,6 +82,7 @@ func (w *writer) conn(c *flow.Conn) {
 	}
 	w.close('}')
 	w.server(c)
+	w.http2(c)
 	client := c.TLS()
 	if client == nil && (c.Server == nil || c.Server.TLS == nil) {
 		return
@@ -97,6 +98,19 @@ func (w *writer) conn(c *flow.Conn) {
 	if differs := c.Differs(room[:0]); len(differs) > 0 {
 		w.key("differs").texts(differs)
 	}
+	w.close('}')
+}
+
+// http2 writes how HTTP/2 began on each leg.
+func (w *writer) http2(c *flow.Conn) {
+	client, server := c.Fingerprints()
+	if client == "" && server == "" {
+		return
+	}
+	w.key("h2").open('{')
+	w.optional("client", client)
+	w.optional("server", server)
+	w.flag("differs", client != "" && server != "" && client != server)
 	w.close('}')
 }
 

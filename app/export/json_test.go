@@ -71,6 +71,11 @@ func flows() map[string]*flow.Flow {
 	odd.Request.Target = "/\xff"
 	odd.Response.Header.Add("X-Even", "café \u202e \u0085")
 
+	two := conn().With(flow.Layer{Proto: "h2"}).H2("2:0;4:4194304|1073741824|0|a,m,p,s")
+	leg := *two.Server
+	leg.H2 = "2:0|00|0|a,m,p,s"
+	two = two.WithServer(&leg)
+
 	changed := get()
 	was := *changed.Request
 	was.Target = "/before"
@@ -96,6 +101,7 @@ func flows() map[string]*flow.Flow {
 		"http":    done(conn(), get()),
 		"odd":     done(conn(), odd),
 		"changed": done(conn(), changed),
+		"h2":      done(two, get()),
 		"refused": refused,
 		"tcp": done(conn(), &flow.Messages{
 			Kind: "tcp", Count: [2]int64{2, 3}, Bytes: [2]int64{20, 30}, Log: flow.BodyRef{Size: 70, Kept: 70, Segment: 1},

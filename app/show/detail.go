@@ -39,6 +39,13 @@ func (p *printer) legs(c *flow.Conn) {
 	if differs := c.Differs(nil); len(differs) > 0 {
 		p.info("the legs differ: " + strings.Join(differs, ", "))
 	}
+	client, server := c.Fingerprints()
+	if client != "" {
+		p.info("client: HTTP/2 began as " + client)
+	}
+	if server != "" && server != client {
+		p.info("server: HTTP/2 began as " + server)
+	}
 }
 
 func (p *printer) leg(side string, t *flow.TLS) {
