@@ -38,7 +38,8 @@ type Framed interface {
 	Framing() (before, after []byte)
 }
 
-// A Budget bounds the memory that all bodies together may take in [Body.Bytes].
+// A Budget bounds the memory that all bodies together may take in [Body.Bytes],
+// and whatever else is gathered before it goes on.
 // The zero Budget has no room; a nil *Budget has no bound.
 type Budget struct {
 	used atomic.Int64
@@ -56,7 +57,8 @@ func (b *Budget) Used() int64 {
 	return b.used.Load()
 }
 
-func (b *Budget) take(n int64) bool {
+// Take takes n bytes, if they are there. Whoever took them gives them back.
+func (b *Budget) Take(n int64) bool {
 	if b == nil {
 		return true
 	}
@@ -67,7 +69,8 @@ func (b *Budget) take(n int64) bool {
 	return true
 }
 
-func (b *Budget) give(n int64) {
+// Give gives n bytes back.
+func (b *Budget) Give(n int64) {
 	if b != nil {
 		b.used.Add(-n)
 	}
@@ -294,7 +297,7 @@ func (b *Body) hold(limit int64) (*held, error) {
 			if b.size >= 0 && h.p == nil {
 				grow = b.size + 1
 			}
-			if !b.budget.take(grow) {
+			if !b.budget.Take(grow) {
 				return h, ErrTooLarge
 			}
 			h.taken += grow
@@ -424,7 +427,7 @@ func (h *held) NoContinue() {
 
 func (h *held) release() {
 	if !h.closed.Swap(true) {
-		h.budget.give(h.taken)
+		h.budget.Give(h.taken)
 	}
 }
 
