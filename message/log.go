@@ -16,33 +16,42 @@ import (
 // A log is a sequence of entries, in the order they passed, without anything
 // between them:
 //
-//	flags    1 byte   bit 0: Dir; bit 1: Changed; bit 2: Dropped; bit 7: op follows
+//	flags    1 byte   bit 0: Dir; bit 1: Changed; bit 2: Dropped; bit 3: Injected;
+//	                  bit 4: Encoded; bit 5: kept follows; bit 7: op follows
 //	op       1 byte   only if bit 7 of flags is set
 //	elapsed  uvarint  nanoseconds since the entry before, or since the flow began
 //	size     uvarint  bytes of payload
-//	payload  size bytes
+//	kept     uvarint  how many of them are here; only if bit 5 of flags is set, else all
+//	payload  as many bytes
 //
 // The other bits are zero. A log that reached its limit ends in the middle of
 // an entry.
 type Entry struct {
-	Dir     Direction
-	Op      uint8
-	Changed bool          // middleware made it, or made it different
-	Dropped bool          // it came in and was not passed on
-	At      time.Duration // since the flow began
-	Size    int64         // of the payload as it passed
-	Payload []byte        // as far as it was kept
+	Dir      Direction
+	Op       uint8         // WebSocket opcode; 0 elsewhere
+	Changed  bool          // middleware made it, or made it different
+	Dropped  bool          // it came in and was not passed on
+	Injected bool          // somebody outside put it in
+	Encoded  bool          // the payload is as an extension made it: compressed, say
+	At       time.Duration // since the flow began
+	Size     int64         // of the payload as it passed
+	Cut      int64         // how much of it was left out, at its end
+	Payload  []byte        // as far as it was kept
 }
 
 const (
 	logDir     = 1 << 0
 	logChanged = 1 << 1
 	logDropped = 1 << 2
+	logInject  = 1 << 3
+	logEncoded = 1 << 4
+	logKept    = 1 << 5
 	logOp      = 1 << 7
+	logAll     = logDir | logChanged | logDropped | logInject | logEncoded | logKept | logOp
 )
 
 // MaxLogHead is the most that AppendHead appends.
-const MaxLogHead = 2 + 2*binary.MaxVarintLen64
+const MaxLogHead = 2 + 3*binary.MaxVarintLen64
 
 // AppendHead appends all of e but its payload. before is At of the entry
 // before, 0 for the first; time does not run backwards in a log.
@@ -54,13 +63,26 @@ func AppendHead(dst []byte, e *Entry, before time.Duration) []byte {
 	if e.Dropped {
 		flags |= logDropped
 	}
+	if e.Injected {
+		flags |= logInject
+	}
+	if e.Encoded {
+		flags |= logEncoded
+	}
+	if e.Cut != 0 {
+		flags |= logKept
+	}
 	if e.Op != 0 {
 		dst = append(dst, flags|logOp, e.Op)
 	} else {
 		dst = append(dst, flags)
 	}
 	dst = binary.AppendUvarint(dst, uint64(max(e.At-before, 0)))
-	return binary.AppendUvarint(dst, uint64(e.Size))
+	dst = binary.AppendUvarint(dst, uint64(e.Size))
+	if flags&logKept != 0 {
+		dst = binary.AppendUvarint(dst, uint64(e.Size-e.Cut))
+	}
+	return dst
 }
 
 // errLog is wrapped by all errors of a log that is not one.
@@ -94,11 +116,12 @@ func (l *logReader) next() (e Entry, err error) {
 	if err != nil {
 		return e, err
 	}
-	if flags&^(logDir|logChanged|logDropped|logOp) != 0 {
+	if flags&^logAll != 0 {
 		return e, fmt.Errorf("%w: flags %#x", errLog, flags)
 	}
 	e.Dir = Direction(flags & logDir)
 	e.Changed, e.Dropped = flags&logChanged != 0, flags&logDropped != 0
+	e.Injected, e.Encoded = flags&logInject != 0, flags&logEncoded != 0
 	if flags&logOp != 0 {
 		if e.Op, err = l.r.ReadByte(); err != nil {
 			return e, err
@@ -112,9 +135,15 @@ func (l *logReader) next() (e Entry, err error) {
 	if err != nil {
 		return e, err
 	}
+	kept := size
+	if flags&logKept != 0 {
+		if kept, err = l.number(uint64(size)); err != nil {
+			return e, err
+		}
+	}
 	l.at += time.Duration(elapsed)
-	e.At, e.Size = l.at, size
-	e.Payload, err = l.payload(size)
+	e.At, e.Size, e.Cut = l.at, size, size-kept
+	e.Payload, err = l.payload(kept)
 	return e, err
 }
 

@@ -39,8 +39,9 @@ func TestLogBytes(t *testing.T) {
 		{Dir: message.ToServer, At: 5, Size: 2, Payload: []byte("hi")},
 		{Dir: message.ToClient, Op: 9, Changed: true, At: 305, Size: 0},
 		{Dir: message.ToClient, Dropped: true, At: 305, Size: 1, Payload: []byte("x")},
+		{Op: 1, Injected: true, Encoded: true, At: 306, Size: 300, Cut: 299, Payload: []byte("y")},
 	}
-	want := []byte{0, 5, 2, 'h', 'i', 0x83, 9, 0xac, 2, 0, 5, 0, 1, 'x'}
+	want := []byte{0, 5, 2, 'h', 'i', 0x83, 9, 0xac, 2, 0, 5, 0, 1, 'x', 0xb8, 1, 1, 0xac, 2, 1, 'y'}
 	if got := encode(es); !bytes.Equal(got, want) {
 		t.Errorf("got % x, want % x", got, want)
 	}
@@ -53,10 +54,13 @@ func TestLogRoundTrip(t *testing.T) {
 		for range rapid.IntRange(0, 6).Draw(t, "n") {
 			at += time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "elapsed"))
 			p := rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(t, "payload")
+			left := int64(rapid.SampledFrom([]int{0, 1000}).Draw(t, "cut"))
 			es = append(es, message.Entry{
 				Dir: message.Direction(rapid.IntRange(0, 1).Draw(t, "dir")),
 				Op:  rapid.Uint8().Draw(t, "op"), Changed: rapid.Bool().Draw(t, "changed"),
-				Dropped: rapid.Bool().Draw(t, "dropped"), At: at, Size: int64(len(p)), Payload: p,
+				Dropped: rapid.Bool().Draw(t, "dropped"), Injected: rapid.Bool().Draw(t, "injected"),
+				Encoded: rapid.Bool().Draw(t, "encoded"), At: at,
+				Size: int64(len(p)) + left, Cut: left, Payload: p,
 			})
 		}
 		log := encode(es)
@@ -85,6 +89,7 @@ func TestLogMalformed(t *testing.T) {
 		"flags":    {0x40, 0, 0},
 		"elapsed":  {0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1, 0},
 		"overflow": {0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0},
+		"kept":     {0x20, 0, 1, 2, 'x', 'y'},
 		"size":     {0, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1},
 	} {
 		t.Run(name, func(t *testing.T) {

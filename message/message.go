@@ -1,5 +1,5 @@
 // Package message holds the verbs of conversations that are sequences of
-// messages: raw TCP, and later WebSocket and UDP.
+// messages: raw TCP, WebSocket, and later UDP.
 package message
 
 import (
@@ -22,13 +22,16 @@ const (
 // nothing.
 type Message struct {
 	Dir     Direction
-	Op      uint8 // WebSocket opcode; 0 elsewhere
+	Op      uint8 // opcode of WebSocket (RFC 6455, section 11.8): 1 text, 2 binary, 8 close, 9 ping, 10 pong; 0 elsewhere
 	Payload []byte
 }
 
 // A Handler passes one message on. It may change it, drop it (by not calling
-// the next handler) or add messages (by calling it more than once). The two
-// directions of one conversation call it at the same time.
+// the next handler) or add messages (by calling it more than once, also with
+// another direction). The two directions of one conversation call it at the
+// same time. It uses the context it was given when it calls the next one: that
+// is how a message is known to be the one that came. An error ends the
+// conversation.
 type Handler interface {
 	Message(ctx context.Context, c *flow.Conn, m *Message) error
 }

@@ -316,7 +316,7 @@ func (w *walk) log(ref flow.BodyRef) bool {
 		if err != nil {
 			return w.fail(Log, &ref, err)
 		}
-		if int64(len(e.Payload)) < e.Size && !final {
+		if int64(len(e.Payload)) < e.Size-e.Cut && !final {
 			return true
 		}
 		w.head = message.AppendHead(w.head[:0], &e, before)
