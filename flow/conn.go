@@ -117,7 +117,7 @@ type Leg struct {
 
 // A Layer is one protocol recognised inside a connection.
 type Layer struct {
-	Proto string // "tls", "http/1.1", "h2", "" for unknown
+	Proto string // "tls", "http/1.1", "h2", "ws", "" for unknown
 	TLS   *TLS   // for "tls"
 	Host  string // the name the client asked for, if the layer says
 	// H2 is, for "h2", how the client began: its fingerprint in the form

@@ -26,7 +26,7 @@ type Flow struct {
 }
 
 // Type returns the word that names the flow's kind wherever it is shown or
-// filtered: "http", "tcp", "tls" or "conn".
+// filtered: "http", "websocket", "tcp", "tls" or "conn".
 func (f *Flow) Type() string {
 	switch d := f.Detail.(type) {
 	case *HTTP:
@@ -77,6 +77,7 @@ type HTTP struct {
 	ResponseTrailer Header
 	FirstByte       time.Time // when the final response head was complete; zero before
 	Notes           []string  // oddities that were passed on unchanged
+	Began           ID        // the flow of what took over after an Upgrade or extended CONNECT; zero if nothing did
 }
 
 // A BodyRef names stored bytes by where they lie. It is known while the body
@@ -89,13 +90,17 @@ type BodyRef struct {
 	Offset    int64
 }
 
-// Messages is the detail of a conversation that is a sequence of messages:
-// TCP chunks now, WebSocket messages and UDP datagrams later.
+// Messages is the detail of a conversation that is a sequence of messages: TCP
+// chunks, WebSocket messages, and UDP datagrams later.
 type Messages struct {
-	Kind  string   // "tcp"
+	Kind  string   // "tcp", "websocket"
 	Count [2]int64 // messages to the server, to the client
-	Bytes [2]int64 // bytes to the server, to the client
+	Bytes [2]int64 // of payload to the server, to the client; without compression
 	Log   BodyRef  // the messages, in the order they passed; see package message
+
+	Handshake ID           // the flow of the HTTP exchange that began it; zero if none did
+	Request   *RequestHead // of that exchange, as it was sent
+	Notes     []string     // oddities that were passed on unchanged
 }
 
 // Connection is the detail of a connection as a whole. Every connection has

@@ -22,7 +22,7 @@ func flowCost(f *flow.Flow) int64 {
 	case *flow.HTTP:
 		n += httpCost(d)
 	case *flow.Messages:
-		n += int64(unsafe.Sizeof(*d)) + text(d.Kind)
+		n += int64(unsafe.Sizeof(*d)) + text(d.Kind) + requestCost(d.Request) + texts(d.Notes)
 	case *flow.Connection:
 		n += int64(unsafe.Sizeof(*d)) + text(d.Reason)
 	}

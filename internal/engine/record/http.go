@@ -39,6 +39,9 @@ func (o *outer) Exchange(ctx context.Context, req *exchange.Request) (*exchange.
 		x.fail(err)
 		return nil, err
 	}
+	if resp.Takeover != nil {
+		x.handshake(resp)
+	}
 	x.respond(resp)
 	return resp, nil
 }

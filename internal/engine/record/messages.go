@@ -12,8 +12,8 @@ import (
 	"transom/store"
 )
 
-// Messages records a conversation that is a sequence of messages, as one flow
-// of type "tcp". The log holds what was passed on, and what came in and was
+// Messages records a conversation that is a sequence of messages, as one flow.
+// The log holds what was passed on, and what came in and was
 // not; the counts are of what was passed on, and exact also when the log has
 // reached its limit.
 type Messages struct {
@@ -31,16 +31,26 @@ type Messages struct {
 	ended  bool
 }
 
-// Messages begins a flow of messages and publishes it. info is what is known of
-// the connection now; mw may be nil. Whoever calls it calls End.
+// Messages begins a flow of type "tcp" and publishes it. info is what is known
+// of the connection now; mw may be nil. Whoever calls it calls End.
 func (c *Conn) Messages(info *flow.Conn, mw message.Middleware) *Messages {
 	now := time.Now()
-	m := &Messages{c: c, mw: mw, detail: flow.Messages{Kind: "tcp"}}
+	return c.converse(&Messages{c: c, mw: mw, detail: flow.Messages{Kind: "tcp"}}, flow.Flow{ID: flow.NewID(now), Conn: info, Start: now})
+}
+
+// Begun begins, as Messages does, the flow of what h has begun.
+func (c *Conn) Begun(h *Handshake, kind string, info *flow.Conn, mw message.Middleware) *Messages {
+	m := &Messages{c: c, mw: mw, detail: flow.Messages{Kind: kind, Handshake: h.ID, Request: h.Request}}
+	return c.converse(m, flow.Flow{ID: h.Began, Conn: info, Start: time.Now()})
+}
+
+func (c *Conn) converse(m *Messages, start flow.Flow) *Messages {
 	if c.r.Store != nil {
 		m.log = c.r.Store.NewBody()
 	}
 	d := m.snapshotLocked()
-	m.start = flow.Flow{ID: flow.NewID(now), Conn: info, Start: now, Detail: &d}
+	m.start = start
+	m.start.Detail = &d
 	c.enter(m)
 	f := m.start
 	c.r.publish(&f)
@@ -48,6 +58,9 @@ func (c *Conn) Messages(info *flow.Conn, mw message.Middleware) *Messages {
 }
 
 func (m *Messages) links() *links { return &m.near }
+
+// ID is the flow's.
+func (m *Messages) ID() flow.ID { return m.start.ID }
 
 // Middleware records what passes through it, around mw.
 func (m *Messages) Middleware() message.Middleware {
@@ -64,7 +77,7 @@ func (m *Messages) Middleware() message.Middleware {
 			came := came{Context: ctx, payload: msg.Payload}
 			err := h.Message(&came, c, msg)
 			if !came.passed {
-				m.add(message.Entry{Dir: msg.Dir, Op: msg.Op, Dropped: true, Payload: came.payload})
+				m.Message(message.Entry{Dir: msg.Dir, Op: msg.Op, Dropped: true, Size: int64(len(came.payload)), Payload: came.payload})
 			}
 			return err
 		})
@@ -91,7 +104,7 @@ func (c *came) Value(key any) any {
 // passed logs a message that goes out. A message that middleware made, or made
 // again in other memory, is marked as changed.
 func (m *Messages) passed(ctx context.Context, msg *message.Message) {
-	e := message.Entry{Dir: msg.Dir, Op: msg.Op, Payload: msg.Payload}
+	e := message.Entry{Dir: msg.Dir, Op: msg.Op, Size: int64(len(msg.Payload)), Payload: msg.Payload}
 	if m.mw != nil {
 		c, _ := ctx.Value(cameKey{}).(*came)
 		e.Changed = c == nil || c.passed || !same(c.payload, msg.Payload)
@@ -99,7 +112,7 @@ func (m *Messages) passed(ctx context.Context, msg *message.Message) {
 			c.passed = true
 		}
 	}
-	m.add(e)
+	m.Message(e)
 }
 
 // same reports whether a and b are the same memory.
@@ -107,8 +120,9 @@ func same(a, b []byte) bool {
 	return len(a) == len(b) && unsafe.SliceData(a) == unsafe.SliceData(b)
 }
 
-// add writes e to the log, and counts it if it was passed on.
-func (m *Messages) add(e message.Entry) {
+// Message writes e to the log, all but At of it given, and counts it if it was
+// passed on.
+func (m *Messages) Message(e message.Entry) {
 	m.keep(e, time.Now())
 	m.c.r.Bus.Grew(m.start.ID, m)
 }
@@ -121,15 +135,22 @@ func (m *Messages) keep(e message.Entry, now time.Time) {
 	}
 	if !e.Dropped {
 		m.detail.Count[e.Dir&1]++
-		m.detail.Bytes[e.Dir&1] += int64(len(e.Payload))
+		m.detail.Bytes[e.Dir&1] += e.Size
 	}
 	if m.log == nil {
 		return
 	}
-	e.At, e.Size = max(now.Sub(m.start.Start), m.last), int64(len(e.Payload))
+	e.At, e.Cut = max(now.Sub(m.start.Start), m.last), e.Size-int64(len(e.Payload))
 	_, _ = m.log.Write(message.AppendHead(m.head[:0], &e, m.last)) // a BodyWriter does not fail
 	_, _ = m.log.Write(e.Payload)
 	m.last = e.At
+}
+
+// Note adds an oddity to the record.
+func (m *Messages) Note(text string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.detail.Notes = append(m.detail.Notes, text)
 }
 
 // snapshotLocked returns how far the conversation has come.

@@ -11,6 +11,8 @@
 //	m := c.Messages(info, middleware)       // or for raw TCP: one flow
 //	relay(m.Middleware())
 //	m.End(clientEnd, serverEnd)
+//	h := HandshakeOf(ctx)                   // in a Takeover: what began it
+//	m := c.Begun(h, "websocket", info, nil)
 //	c.Refused(raw, 400, err)                // a request that was none
 //	c.End(info, flow.Connection{…}, err)    // always, last
 //
