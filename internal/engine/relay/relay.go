@@ -44,7 +44,7 @@ type Result struct {
 // Copy relays both ways until both sides have ended, ctx is done, or nothing
 // has moved for too long. It closes both.
 func (r *Relay) Copy(ctx context.Context, client, server Side) Result {
-	return r.run(ctx, client, server, new(counts), nil)
+	return r.run(ctx, client, server, new(counts), nil, nil)
 }
 
 // Messages relays as Copy does, through mw: each read is one message. info is
@@ -60,7 +60,7 @@ func (r *Relay) Messages(ctx context.Context, info *flow.Conn, client, server Si
 	}))
 	return r.run(ctx, client, server, sent, func(dir message.Direction, p []byte) error {
 		return h.Message(ctx, info, &message.Message{Dir: dir, Payload: p})
-	})
+	}, nil)
 }
 
 // counts are of bytes written, by direction. Handlers may write to either side
@@ -79,6 +79,7 @@ type pump struct {
 	src     Side
 	dst     net.Conn
 	pass    func(message.Direction, []byte) error // nil: write to dst
+	finish  func(message.Direction) error         // nil: nothing is held back
 	pipes   *splice.Pool
 	act     *activity
 	sent    *counts
@@ -88,7 +89,9 @@ type pump struct {
 	timeout bool
 }
 
-func (r *Relay) run(ctx context.Context, client, server Side, sent *counts, pass func(message.Direction, []byte) error) Result {
+func (r *Relay) run(ctx context.Context, client, server Side, sent *counts,
+	pass func(message.Direction, []byte) error, finish func(message.Direction) error,
+) Result {
 	stop := context.AfterFunc(ctx, func() {
 		client.Conn.Close()
 		server.Conn.Close()
@@ -96,8 +99,8 @@ func (r *Relay) run(ctx context.Context, client, server Side, sent *counts, pass
 	defer stop()
 	act := &activity{idle: r.Idle}
 	act.touch()
-	up := &pump{dir: message.ToServer, src: client, dst: server.Conn, pass: pass, pipes: r.Pipes, act: act, sent: sent}
-	down := &pump{dir: message.ToClient, src: server, dst: client.Conn, pass: pass, pipes: r.Pipes, act: act, sent: sent}
+	up := &pump{dir: message.ToServer, src: client, dst: server.Conn, pass: pass, finish: finish, pipes: r.Pipes, act: act, sent: sent}
+	down := &pump{dir: message.ToClient, src: server, dst: client.Conn, pass: pass, finish: finish, pipes: r.Pipes, act: act, sent: sent}
 	var wg sync.WaitGroup
 	wg.Go(up.run)
 	down.run()
@@ -128,6 +131,13 @@ func first(own, seen flow.Close) flow.Close {
 // run moves bytes until src ends or dst fails, and ends dst as src ended.
 func (p *pump) run() {
 	readErr, writeErr := p.move()
+	if p.finish != nil {
+		if writeErr == nil && !p.timeout && leg.Ended(readErr) == flow.FIN {
+			writeErr = p.finish(p.dir)
+		} else {
+			defer p.finish(p.dir) // there is nobody left to tell of its error
+		}
+	}
 	switch {
 	case p.timeout:
 		p.src.Conn.Close()

@@ -264,3 +264,50 @@ func sockets(t *testing.T) (a, b net.Conn) {
 	}
 	return a, b
 }
+
+// A holder passes on what it was given once its direction is finished.
+type holder struct {
+	to   [2]io.Writer
+	held [2][]byte
+}
+
+func (h *holder) Pass(_ context.Context, dir message.Direction, p []byte) error {
+	h.held[dir] = append(h.held[dir], p...)
+	return nil
+}
+
+func (h *holder) Finish(dir message.Direction) error {
+	_, err := h.to[dir].Write(h.held[dir])
+	return err
+}
+
+// TestThrough: what a conversation has held back goes out before the end that
+// follows it.
+func TestThrough(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := netip.MustParseAddrPort("192.168.1.2:5000"), netip.MustParseAddrPort("203.0.113.7:80")
+		client, ours := testnet.Pipe(a, b)
+		up, server := testnet.Pipe(a, b)
+		result := make(chan relay.Result, 1)
+		go func() {
+			result <- (&relay.Relay{}).Through(t.Context(), relay.Side{Conn: ours, Prefix: []byte("he")}, relay.Side{Conn: up},
+				func(client, server io.Writer) relay.Conversation {
+					return &holder{to: [2]io.Writer{server, client}}
+				})
+		}()
+		say(t, client, "llo")
+		client.CloseWrite()
+		if p, err := io.ReadAll(server); string(p) != "hello" || err != nil {
+			t.Errorf("the server read %q, %v", p, err)
+		}
+		say(t, server, "world")
+		server.SetLinger(0)
+		server.Close()
+		if _, err := client.Read(make([]byte, 10)); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("the client read %v", err)
+		}
+		if got, want := <-result, (relay.Result{Bytes: [2]int64{5, 0}, Client: flow.FIN, Server: flow.RST}); got != want {
+			t.Errorf("result %+v, want %+v", got, want)
+		}
+	})
+}
