@@ -96,7 +96,11 @@ type Timeouts struct {
 type Limits struct {
 	Head   int   // bytes of an HTTP head: 64 KiB
 	Fields int   // fields of an HTTP head: 256
-	Bodies int64 // bytes of all bodies held in memory at once: 64 MiB
+	Bodies int64 // bytes of all bodies and messages held in memory at once: 64 MiB
+
+	// Message is how long a WebSocket message may be for middleware to see it: 16
+	// MiB. A longer one passes by, and the record says so.
+	Message int64
 }
 
 // Run intercepts until ctx is done, then lets the open connections finish
@@ -222,6 +226,7 @@ func (p *Proxy) setup() {
 			Pipes:    splice.NewPool(0),
 			Budget:   exchange.NewBudget(orDefault(p.Limits.Bodies, 64<<20)),
 			Sessions: tlsterm.NewSessions(tlsterm.SessionsOptions{}),
+			Message:  p.Limits.Message,
 		}
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"transom/capture"
 	"transom/egress"
 	"transom/exchange"
+	"transom/flow"
 	"transom/internal/engine/record"
 	"transom/internal/engine/relay"
 	"transom/internal/proto/h1"
@@ -71,15 +72,17 @@ type Engine struct {
 	Log      *slog.Logger
 	Timeouts Timeouts
 	Limits   h1.Limits
-	Budget   *exchange.Budget  // for all bodies held in memory
+	Budget   *exchange.Budget  // for all bodies and messages held in memory
 	Pipes    *splice.Pool      // for what is passed in the kernel; nil for none
 	Sessions *tlsterm.Sessions // for resuming TLS; nil for full handshakes only
+	Message  int64             // how long a message may be for middleware to see it; 0 is the protocol's default
 
-	mu       sync.Mutex
-	sessions map[*session]struct{}
-	draining bool
-	loops    quieter
-	unknown  quieter
+	mu            sync.Mutex
+	sessions      map[*session]struct{}
+	conversations map[flow.ID]injectable // that go on
+	draining      bool
+	loops         quieter
+	unknown       quieter
 }
 
 // Serve reads one captured connection to its end and closes it.

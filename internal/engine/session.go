@@ -208,9 +208,7 @@ func (s *session) messages(ctx context.Context, v policy.Verdict) error {
 	if err != nil {
 		return err
 	}
-	m := s.rec.Messages(s.info, s.p.Messages)
-	r := s.e.relay().Messages(ctx, s.info, client, server, m.Middleware())
-	m.End(r.Client, r.Server)
+	r := s.converse(ctx, s.rec.Messages(s.info, s.p.Messages), s.info, client, server)
 	s.relayed(r)
 	if r.Silent && r.Client == flow.FIN {
 		if refused := s.certificateRefused(io.EOF); refused != nil {
