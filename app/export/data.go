@@ -2,6 +2,7 @@ package export
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -80,28 +81,47 @@ func (w *writer) rpc(r *follow.RPC) {
 
 func (w *writer) message(kind string, m *message.Entry) {
 	w.key("from").text([...]string{"client", "server"}[m.Dir&1])
-	if op := opName(kind, m.Op); op != "" {
+	if op := OpName(kind, m.Op); op != "" {
 		w.key("op").text(op)
 	}
 	w.key("size").int(m.Size)
-	w.bytes(m.Payload)
+	if code, reason, ok := CloseCode(kind, m); ok {
+		w.key("code").int(int64(code))
+		w.bytes(reason)
+	} else {
+		w.bytes(m.Payload)
+	}
 	w.flag("truncated", int64(len(m.Payload)) < m.Size)
 	w.flag("changed", m.Changed)
 	w.flag("dropped", m.Dropped)
+	w.flag("injected", m.Injected)
+	w.flag("encoded", m.Encoded)
 }
 
-// opName returns what a message is called in its protocol, or "" if its
+// opClose is the opcode of a close frame.
+const opClose = 8
+
+// CloseCode takes the payload of a close frame apart (RFC 6455, section 5.5.1).
+// It reports false for any other message, and for one that gives no code.
+func CloseCode(kind string, m *message.Entry) (code int, reason []byte, ok bool) {
+	if kind != "websocket" || m.Op != opClose || m.Encoded || len(m.Payload) < 2 {
+		return 0, nil, false
+	}
+	return int(binary.BigEndian.Uint16(m.Payload)), m.Payload[2:], true
+}
+
+// OpName returns what a message is called in its protocol, or "" if its
 // messages are all of one kind.
-func opName(kind string, op uint8) string {
+func OpName(kind string, op uint8) string {
 	if kind == "websocket" { // RFC 6455, section 11.8
 		switch op {
 		case 0:
-			return "continuation"
+			return "raw" // of no message
 		case 1:
 			return "text"
 		case 2:
 			return "binary"
-		case 8:
+		case opClose:
 			return "close"
 		case 9:
 			return "ping"

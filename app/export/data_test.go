@@ -45,6 +45,8 @@ func TestData(t *testing.T) {
 		{ws, follow.Part{Of: follow.Log, Message: &message.Entry{Op: 1, Size: 2, Payload: []byte("hi")}}},
 		{ws, follow.Part{Of: follow.Log, Message: &message.Entry{Op: 8, Dir: message.ToClient}}},
 		{ws, follow.Part{Of: follow.Log, Message: &message.Entry{Op: 11}}},
+		{ws, follow.Part{Of: follow.Log, Message: &message.Entry{Op: 8, Size: 5, Payload: []byte("\x03\xe8bye"), Injected: true}}},
+		{ws, follow.Part{Of: follow.Log, Message: &message.Entry{Op: 1, Size: 300, Cut: 298, Payload: []byte("\xf2\x00"), Encoded: true}}},
 	} {
 		line := export.AppendData(nil, d.f, &d.p, seen)
 		if !json.Valid(line) {

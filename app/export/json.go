@@ -48,6 +48,7 @@ func AppendJSON(dst []byte, f *flow.Flow, event string) []byte {
 	case *flow.HTTP:
 		w.http(f, d, event)
 	case *flow.Messages:
+		w.began(f.Conn, d)
 		if event != Start {
 			w.messages(d)
 		}
@@ -200,6 +201,9 @@ func (w *writer) http(f *flow.Flow, h *flow.HTTP, event string) {
 	if len(h.Notes) > 0 {
 		w.key("notes").texts(h.Notes)
 	}
+	if !h.Began.IsZero() {
+		w.key("began").id(h.Began)
+	}
 }
 
 // request writes a head with its body. A nil head is one that did not change.
@@ -278,6 +282,19 @@ func (w *writer) ref(b *flow.BodyRef) {
 	w.close('}')
 }
 
+// began writes what HTTP began a conversation with.
+func (w *writer) began(c *flow.Conn, m *flow.Messages) {
+	if !m.Handshake.IsZero() {
+		w.key("handshake").id(m.Handshake)
+	}
+	if u := ConversationURL(c, m); u != "" {
+		w.latin1 = !valid(u)
+		w.key("url").text(u)
+		w.flag("latin1", w.latin1)
+		w.latin1 = false
+	}
+}
+
 func (w *writer) messages(m *flow.Messages) {
 	w.key("messages").open('{')
 	for i, way := range [...]string{"to_server", "to_client"} {
@@ -288,6 +305,9 @@ func (w *writer) messages(m *flow.Messages) {
 	}
 	w.key("log").ref(&m.Log)
 	w.close('}')
+	if len(m.Notes) > 0 {
+		w.key("notes").texts(m.Notes)
+	}
 }
 
 func (w *writer) connection(c *flow.Connection) {

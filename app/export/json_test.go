@@ -85,6 +85,9 @@ func flows() map[string]*flow.Flow {
 	changed.ResponseTrailer = flow.Header{{Name: "Sum", Value: "1"}}
 	changed.Notes = []string{"no Host"}
 
+	upgraded := get()
+	upgraded.Response.Status, upgraded.Began = 101, id(4)
+
 	refused := done(conn(), &flow.HTTP{
 		Request:  &flow.RequestHead{Raw: []byte("GET / HTTP/1.1\r\nHost : \xff\r\n")},
 		Response: &flow.ResponseHead{Status: 400},
@@ -106,6 +109,11 @@ func flows() map[string]*flow.Flow {
 		"tcp": done(conn(), &flow.Messages{
 			Kind: "tcp", Count: [2]int64{2, 3}, Bytes: [2]int64{20, 30}, Log: flow.BodyRef{Size: 70, Kept: 70, Segment: 1},
 		}),
+		"websocket": done(conn(), &flow.Messages{
+			Kind: "websocket", Count: [2]int64{1, 0}, Bytes: [2]int64{5, 0}, Log: flow.BodyRef{Size: 9, Kept: 9, Segment: 1},
+			Handshake: id(3), Request: get().Request, Notes: []string{"to the server: a frame without mask"},
+		}),
+		"upgraded": done(conn(), upgraded),
 		"tls": done(pinned, &flow.Connection{
 			Type: "tls", Action: "inspect", Reason: "client refused our certificate",
 			Client: flow.Alert, Server: flow.ClosedByUs,

@@ -18,12 +18,26 @@ func URL(c *flow.Conn, r *flow.RequestHead) string {
 	return strings.Join(u[:], "")
 }
 
+// ConversationURL returns the address of what an HTTP request began, "" if none
+// did: that of the request, but that WebSocket has schemes of its own (RFC 6455,
+// section 3).
+func ConversationURL(c *flow.Conn, m *flow.Messages) string {
+	u := URL(c, m.Request)
+	if m.Kind != "websocket" {
+		return u
+	}
+	if rest, ok := strings.CutPrefix(u, "http"); ok {
+		return "ws" + rest
+	}
+	return u
+}
+
 // address returns the parts of the URL.
 func address(c *flow.Conn, r *flow.RequestHead) [5]string {
 	switch {
 	case r == nil || r.Method == "" && r.Target == "":
 		return [5]string{}
-	case r.Method == "CONNECT" || absolute(r.Target):
+	case r.Method == "CONNECT" && r.Protocol == "" || absolute(r.Target):
 		return [5]string{r.Target}
 	}
 	scheme := r.Scheme

@@ -17,6 +17,8 @@ func (p *printer) details(f *flow.Flow) {
 	switch d := f.Detail.(type) {
 	case *flow.HTTP:
 		p.exchange(d)
+	case *flow.Messages:
+		p.notes(d.Notes)
 	case *flow.Connection:
 		p.ending(d)
 	}
@@ -97,7 +99,11 @@ func (p *printer) exchange(h *flow.HTTP) {
 	p.responseHead("< ", h.Response)
 	p.body("< ", responseHeader(h.Response, nil), h.ResponseBody)
 	p.trailer("< ", h.ResponseTrailer)
-	for _, n := range h.Notes {
+	p.notes(h.Notes)
+}
+
+func (p *printer) notes(notes []string) {
+	for _, n := range notes {
 		p.info("note: " + n)
 	}
 }

@@ -31,7 +31,7 @@ func (p *printer) line(f *flow.Flow) {
 	case *flow.HTTP:
 		p.response(d)
 	case *flow.Messages:
-		p.word(plain, "to server "+size(d.Bytes[0])+", to client "+size(d.Bytes[1]))
+		p.messages(d)
 	case *flow.Connection:
 		p.connection(f, d)
 	}
@@ -84,6 +84,14 @@ func subject(f *flow.Flow) (method, address string) {
 		return r.Method, export.URL(f.Conn, r)
 	}
 	method = strings.ToUpper(f.Type())
+	if m, ok := f.Detail.(*flow.Messages); ok {
+		if m.Kind == "websocket" {
+			method = "WS"
+		}
+		if u := export.ConversationURL(f.Conn, m); u != "" {
+			return method, u
+		}
+	}
 	if f.Conn == nil {
 		return method, "?"
 	}
@@ -129,6 +137,17 @@ func (p *printer) response(h *flow.HTTP) {
 		p.word(plain, kind)
 	}
 	p.word(plain, size(h.ResponseBody.Size))
+}
+
+// messages prints how much was said. Only where messages have bounds does their
+// number mean something.
+func (p *printer) messages(m *flow.Messages) {
+	if m.Kind == "tcp" {
+		p.word(plain, "to server "+size(m.Bytes[0])+", to client "+size(m.Bytes[1]))
+		return
+	}
+	p.word(plain, "to server "+strconv.FormatInt(m.Count[0], 10)+" in "+size(m.Bytes[0])+",")
+	p.word(plain, "to client "+strconv.FormatInt(m.Count[1], 10)+" in "+size(m.Bytes[1]))
 }
 
 // connection prints the outcome of a connection.

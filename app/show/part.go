@@ -1,6 +1,7 @@
 package show
 
 import (
+	"strconv"
 	"time"
 
 	"transom/app/export"
@@ -51,7 +52,7 @@ func (p *printer) part(f *flow.Flow, part *follow.Part, now time.Time) {
 		p.word(dim, "what follows is not kept")
 		p.b = append(p.b, '\n')
 	case m != nil:
-		p.message(m)
+		p.message(f, m)
 	case part.RPC != nil:
 		p.word(plain, size(int64(len(part.RPC.Payload))))
 		if part.RPC.Compressed {
@@ -92,15 +93,30 @@ func arrow(p *follow.Part) string {
 }
 
 // message prints a message.
-func (p *printer) message(m *message.Entry) {
-	p.word(plain, size(m.Size))
+func (p *printer) message(f *flow.Flow, m *message.Entry) {
+	data, all := m.Payload, m.Size
+	if op := export.OpName(f.Type(), m.Op); op != "" {
+		p.word(plain, op)
+	}
+	if code, reason, ok := export.CloseCode(f.Type(), m); ok {
+		p.word(plain, strconv.Itoa(code))
+		data, all = reason, all-2
+	} else {
+		p.word(plain, size(m.Size))
+	}
 	if m.Changed {
 		p.word(dim, "changed")
 	}
 	if m.Dropped {
 		p.word(dim, "not passed on")
 	}
-	p.shown(m.Payload, m.Size)
+	if m.Injected {
+		p.word(dim, "injected")
+	}
+	if m.Encoded {
+		p.word(dim, "encoded")
+	}
+	p.shown(data, all)
 }
 
 // shown ends the line and prints of data what is to be shown. all is how much
