@@ -193,7 +193,10 @@ type record struct {
 	Action, Reason   string
 	Close            struct{ Client, Server string }
 	Error            string
+	Handshake        string
 	Part, From, Text string // of data
+	Op, Base64       string
+	Code             int
 	SSE              struct{ Event, Data, ID string }
 }
 
