@@ -3,11 +3,14 @@ package engine
 import (
 	"context"
 	"errors"
+	"net"
 	"sync"
 
 	"transom/exchange"
 	"transom/flow"
 	"transom/internal/engine/leg"
+	"transom/internal/engine/record"
+	"transom/internal/engine/upstream"
 	"transom/internal/proto/h2"
 	"transom/policy"
 )
@@ -20,10 +23,31 @@ func (s *session) serveHTTP2(ctx context.Context) error {
 	if err := s.up.Ready(ctx); err != nil {
 		return serverError(err)
 	}
+	return s.exchange2(ctx, nil)
+}
+
+// upgraded goes on where HTTP/1.1 ended (RFC 7540, section 3.2): the request of
+// h is answered once more, by HTTP/2.
+func (s *session) upgraded(ctx context.Context, h *record.Handshake, client, server net.Conn) error {
+	settings, err := h2.UpgradeSettings(h.Request.Header.Get("HTTP2-Settings"))
+	if err != nil {
+		return &endError{reason: "upgrade to HTTP/2: " + err.Error(), how: flow.FIN, client: flow.ClosedByUs, err: err}
+	}
+	defer func(c net.Conn, up *upstream.Set) {
+		s.up.Close()
+		s.c, s.up = c, up
+	}(s.c, s.up)
+	s.c, s.prefix = client, nil
+	s.up = upstream.Over(s.upstreamConfig(), server, s.up.Leg())
+	return s.exchange2(ctx, &h2.Upgrade{Head: h.Request, Settings: settings})
+}
+
+// exchange2 serves HTTP/2 on both legs, which stand.
+func (s *session) exchange2(ctx context.Context, upgrade *h2.Upgrade) error {
 	base := s.info.WithServer(s.up.Leg())
 	k := &known{s: s, info: base.With(flow.Layer{Proto: "h2"})}
 	s.learned(k.info)
-	up := s.up.HTTP2(k.serverBegan)
+	up := s.up.HTTP2(k.serverBegan, upgrade)
 	to := exchange.HandlerFunc(func(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
 		resp, err := s.up.Exchange(ctx, req)
 		req.Conn = k.latest() // both sides have begun by now
@@ -31,7 +55,7 @@ func (s *session) serveHTTP2(ctx context.Context) error {
 	})
 	h := &chooser{s: s, base: base, up: to, chain: s.chain(to), plain: s.rec.HTTP(nil)(to)}
 	o := s.options2()
-	o.Upstream, o.Opened = up, k.clientBegan
+	o.Upstream, o.Opened, o.Upgrade = up, k.clientBegan, upgrade
 	err := s.run2(ctx, h2.NewServer(s.c, s.prefix, h, o))
 	s.info = k.latest()
 	return s.ended2(ctx, err)

@@ -24,6 +24,8 @@ func (s *session) takeover(ctx context.Context, req *flow.RequestHead, client, s
 		return s.tunnel(ctx, req, client, server)
 	case h == nil: // policy wants it left alone
 		s.streamRelayed(s.e.relay().Copy(ctx, c, sv))
+	case h.Response != nil && h.Response.Status == 101 && h.Response.Header.HasToken("Upgrade", "h2c"):
+		return s.upgraded(ctx, h, client, server)
 	case beginsWebSocket(h):
 		s.webSocket(ctx, h, c, sv)
 	default:
@@ -75,7 +77,11 @@ func (s *session) tunnel(ctx context.Context, req *flow.RequestHead, client, ser
 	if host, _, err := splitAuthority(req.Target, ""); err == nil {
 		info.Host = host
 	}
-	inner := &session{e: s.e, p: s.p, raw: s.raw, cancel: s.cancel, c: client, info: &info}
+	raw := s.raw
+	if s.info.Last().Proto == "h2" {
+		raw = client // others go on beside it
+	}
+	inner := &session{e: s.e, p: s.p, raw: raw, cancel: s.cancel, c: client, info: &info}
 	inner.up = upstream.Over(inner.upstreamConfig(), server, s.up.Leg())
 	inner.carry(ctx)
 	return cause(ctx)

@@ -194,10 +194,10 @@ func (s *Set) Take() (c net.Conn, prefix []byte) {
 }
 
 // HTTP2 has the connection, which must stand, speak HTTP/2 from now on. opened
-// is told how it began.
-func (s *Set) HTTP2(opened func(*h2.Opening)) *h2.Client {
+// is told how it began; upgrade is how it came to be, nil if it began so.
+func (s *Set) HTTP2(opened func(*h2.Opening), upgrade *h2.Upgrade) *h2.Client {
 	o := s.cfg.HTTP2
-	o.Opened = opened
+	o.Opened, o.Upgrade = opened, upgrade
 	s.client2 = h2.NewClient(s.conn, s.early, o)
 	s.early = nil
 	return s.client2

@@ -51,6 +51,7 @@ type Client struct {
 	slots        sync.Cond // that has changed, or one has ended
 	renamed      map[uint32]uint32
 	sent         []sentStream // of late, in order
+	adopted      *reply       // that nobody has asked for yet
 	away         error        // the server takes none above
 	awayLast     uint32
 	gone         error // how the connection ended
@@ -72,6 +73,9 @@ func NewClient(nc net.Conn, prefix []byte, o ClientOptions) *Client {
 	c.slots.L = &c.mu
 	c.in.still = true
 	c.out.held = true
+	if o.Upgrade != nil {
+		c.adopt(o.Upgrade)
+	}
 	if !o.Mirror {
 		c.open(ownClientSettings())
 		c.grant(8 << 20)

@@ -33,9 +33,14 @@ type reply struct {
 // *GoAwayError for a request that the server will not look at, *GoneError for a
 // connection that has ended, *MalformedError for a response that is none.
 func (c *Client) Exchange(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
-	r := &reply{cl: c, req: req, unhook: func() bool { return true }}
-	req.Turn.Wait(ctx)
-	err := r.begin(ctx)
+	r, begun := c.replyTo(req)
+	var err error
+	if begun {
+		r.unhook = context.AfterFunc(ctx, func() { r.cancelled(context.Cause(ctx)) })
+	} else {
+		req.Turn.Wait(ctx)
+		err = r.begin(ctx)
+	}
 	req.Turn.Pass()
 	if err == nil {
 		err = r.await()
@@ -115,9 +120,6 @@ func (r *reply) open(ctx context.Context, end bool) error {
 // sendHeadLocked takes a number and appends the HEADERS frame.
 func (r *reply) sendHeadLocked(end bool) error {
 	c, h := r.cl, &r.req.RequestHead
-	if r.adoptLocked() {
-		return nil
-	}
 	id, theirs := c.lastID+2, uint32(0)
 	if c.lastID == 0 {
 		id = 1

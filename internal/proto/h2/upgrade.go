@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 
+	"transom/exchange"
 	"transom/flow"
 )
 
@@ -50,16 +51,28 @@ func (s *Server) upgraded(u *Upgrade) error {
 	return nil
 }
 
-// adoptLocked makes r the response on stream 1, whose request has been sent by
-// HTTP/1.1; it reports false if r is another one.
-func (r *reply) adoptLocked() bool {
-	c, h := r.cl, r.req.H2
-	if c.o.Upgrade == nil || c.lastID != 0 || h == nil || h.Stream != 1 {
-		return false
-	}
+// adopt opens stream 1, whose request has been sent by HTTP/1.1: its response
+// may come before anybody asks for it.
+func (c *Client) adopt(u *Upgrade) {
+	r := &reply{cl: c, req: &exchange.Request{RequestHead: *u.Head, Body: exchange.NoBody()}}
 	c.lastID = 1
 	c.rememberLocked(1, 1)
 	r.openLocked(&c.conn, 1)
 	r.stream.reply, r.sent = r, true
-	return true
+	c.adopted = r
+}
+
+// replyTo returns the response to req that is to come: a new one, unless req is
+// the one that was upgraded.
+func (c *Client) replyTo(req *exchange.Request) (r *reply, begun bool) {
+	if req.H2 != nil && req.H2.Stream == 1 && c.o.Upgrade != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if r = c.adopted; r != nil {
+			c.adopted = nil
+			r.req = req
+			return r, true
+		}
+	}
+	return &reply{cl: c, req: req, unhook: func() bool { return true }}, false
 }
