@@ -151,9 +151,7 @@ func (f *listenFlags) serve(ctx context.Context, p *transom.Proxy, out, stderr i
 	}
 	err := p.Run(ctx)
 	p.Close()
-	if !waitFor(&wg, stop.ended) {
-		return err // who reads our output doesn't, and was told to end twice
-	}
+	wg.Wait() // for who reads our output, however slowly
 	if errors.Is(shown, syscall.EPIPE) {
 		shown = nil // whoever read our output has seen enough
 	}

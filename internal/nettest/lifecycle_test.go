@@ -112,6 +112,47 @@ func TestDrainTwice(t *testing.T) {
 	}
 }
 
+// TestDrainUnread tells it twice while nobody reads what it prints: it waits,
+// and all is printed in the end. Told a third time it ends at once.
+func TestDrainUnread(t *testing.T) {
+	for name, third := range map[string]bool{"read-late": false, "never-read": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			const size = 1 << 20 // more than a pipe holds
+			w.serve(func(rw http.ResponseWriter, _ *http.Request) { io.WriteString(rw, strings.Repeat("text\n", size/5)) })
+			w.redirect("80")
+			p := w.transom("--flow-detail", "4", "--body-limit", "2m")
+			release := p.out.hold()
+			defer release()
+			c := w.browser(w.read(w.authority.file))
+			for range 2 {
+				resp, err := c.Get("http://" + shop + "/")
+				if err != nil {
+					t.Fatal(err)
+				}
+				io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+			}
+			p.signal(syscall.SIGTERM)
+			p.log.wait(t, func(s string) bool { return strings.Contains(s, "stopping") })
+			p.signal(syscall.SIGTERM)
+			p.log.wait(t, func(s string) bool { return strings.Contains(s, "transom: ending") })
+			if third {
+				p.signal(syscall.SIGTERM)
+				eventually(t, "the end", func() bool { return p.gone() })
+				release()
+				p.wait(-1)
+				return
+			}
+			release()
+			p.wait(0)
+			if n := strings.Count(p.out.String(), " 200 "); n != 4 {
+				t.Errorf("%d lines with the status, want a line and a head for each of two", n)
+			}
+		})
+	}
+}
+
 // TestDrainIdle has connections that carry nothing when the proxy is told to
 // end: it need not wait for them, and they have not failed.
 func TestDrainIdle(t *testing.T) {

@@ -102,6 +102,13 @@ func (p *transom) wait(code int) {
 	p.log.close()
 }
 
+// gone reports whether the proxy has ended, though it may not have been waited
+// for.
+func (p *transom) gone() bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	return err != nil || regexp.MustCompile(`\) [ZX] `).Match(b)
+}
+
 // stop lets the proxy end in order, so that all is printed that it has to say.
 func (p *transom) stop() {
 	p.t.Helper()
@@ -214,11 +221,27 @@ type output struct {
 	b       bytes.Buffer
 	changed chan struct{} // closed at each change
 	closed  bool
+	held    chan struct{} // nothing is taken until it is closed; nil is not held
 }
 
 func newOutput() *output { return &output{changed: make(chan struct{})} }
 
+// hold stops reading what the program writes, from the next piece on, until
+// release is called.
+func (o *output) hold() (release func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.held = make(chan struct{})
+	return sync.OnceFunc(func() { close(o.held) })
+}
+
 func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	held := o.held
+	o.mu.Unlock()
+	if held != nil {
+		<-held
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.b.Write(p)
