@@ -540,6 +540,12 @@ func TestUnverifiedServer(t *testing.T) {
 			if f.Conn.Server.TLS.VerifyErr == "" {
 				t.Errorf("the server's leg does not say what is wrong: %+v", f.Conn.Server.TLS)
 			}
+			reason := f.Detail.(*flow.Connection).Reason
+			for _, want := range []string{"server's certificate does not verify (x509: ", "client was shown an untrusted one", "client refused our certificate"} {
+				if !strings.Contains(reason, want) {
+					t.Errorf("the reason is %q, without %q", reason, want)
+				}
+			}
 		}},
 		"502": {transom.BadGateway, func(t *testing.T, w *world, _ *pki) {
 			c := tls.Client(w.dial(secureAddr), &tls.Config{ServerName: "shop.test", RootCAs: w.roots})

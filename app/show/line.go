@@ -36,11 +36,23 @@ func (p *printer) line(f *flow.Flow) {
 		p.connection(f, d)
 	}
 	p.word(dim, duration(f.Duration()))
+	p.unverified(f)
 	if _, ok := f.Detail.(*flow.Connection); !ok && f.State == flow.Failed {
 		p.gap()
 		p.text(red, "failed: "+f.Err, maxReason)
 	}
 	p.b = append(p.b, '\n')
+}
+
+// unverified marks what was exchanged with a server whose certificate does not
+// verify. The reason of a connection that failed says so itself.
+func (p *printer) unverified(f *flow.Flow) {
+	if _, ok := f.Detail.(*flow.Connection); ok || f.Conn == nil {
+		return
+	}
+	if l := f.Conn.Server; l != nil && l.TLS != nil && l.TLS.VerifyErr != "" {
+		p.word(red, "server not verified")
+	}
 }
 
 // startLine prints that f has begun.

@@ -89,7 +89,7 @@ func (s *session) accept(ctx context.Context, o tlsterm.Options) error {
 	if err != nil {
 		how := tlsterm.Ended(err)
 		s.end.Type = "tls"
-		return &endError{reason: tlsterm.Reason(err), how: flow.FIN, client: how, err: err}
+		return &endError{reason: s.mirrored(tlsterm.Reason(err)), how: flow.FIN, client: how, err: err}
 	}
 	s.c, s.prefix = c, nil
 	s.learned(s.info.Agreed(agreed))
@@ -164,7 +164,18 @@ func (s *session) certificateRefused(err error) *endError {
 	if _, remote, ok := tlsterm.AlertOf(err); ok && remote {
 		how = flow.Alert
 	}
-	return &endError{reason: reason, how: flow.FIN, client: how, err: err}
+	return &endError{reason: s.mirrored(reason), how: flow.FIN, client: how, err: err}
+}
+
+// mirrored puts before why, which the client made of our certificate, what the
+// server's was like, if ours was made not to verify either: then the client is
+// right, and its trust in our authority is not the matter.
+func (s *session) mirrored(why string) string {
+	l := s.info.Server
+	if l == nil || l.TLS == nil || l.TLS.VerifyErr == "" || s.p.OnTLSFailure != Mirror {
+		return why
+	}
+	return "the server's certificate does not verify (" + l.TLS.VerifyErr + "), so the client was shown an untrusted one: " + why
 }
 
 // withTimeout is context.WithTimeout with a timeout that may be switched off.

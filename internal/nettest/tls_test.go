@@ -18,7 +18,7 @@ func TestUpstreamTLSFailure(t *testing.T) {
 		kind   string   // of the record
 		reason string
 	}{
-		"mirror":          {how: nil, code: 60, kind: "tls"},
+		"mirror":          {how: nil, code: 60, kind: "tls", reason: "certificate does not verify"},
 		"mirror-insecure": {how: nil, args: []string{"-k"}, body: "GET shop.example/", kind: "http"},
 		"502": {
 			how: []string{"--on-upstream-tls-failure", "502"}, args: []string{"-w", "%{http_code}"}, body: "502", kind: "http",
