@@ -76,6 +76,11 @@ func (d *Direct) dial(ctx context.Context, t Target, a netip.AddrPort) (net.Conn
 			return nil, err
 		}
 	}
+	if t.Far {
+		if err := refuseNear(a); err != nil {
+			return nil, err
+		}
+	}
 	return d.Host.Dial(ctx, platform.Socket{Bind: t.From, Transparent: t.From.IsValid(), Mark: d.Mark}, a)
 }
 

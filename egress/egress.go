@@ -13,6 +13,11 @@ type Target struct {
 	Addr    netip.AddrPort // if only the name is known, its address is invalid and its port set
 	Host    string         // the name to resolve if Addr has no address
 	From    netip.AddrPort // source to assume; zero for the host's choice
+
+	// Far rules out addresses that only this host should reach: loopback,
+	// unspecified, link-local. The error wraps ErrNear. A dialer that leaves
+	// resolving to somebody else can't tell for names.
+	Far bool
 }
 
 // A Dialer opens connections. Dial's errors keep the system's errno in their

@@ -197,6 +197,9 @@ func (x *explicit) failed(ctx context.Context, req *exchange.Request, err error)
 		}
 		return x.landing(ctx, req)
 	}
+	if errors.Is(err, egress.ErrNear) {
+		return x.answer(ctx, req, 403, "Forbidden", "not connected to "+err.Error()), nil
+	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}

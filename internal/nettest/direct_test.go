@@ -83,6 +83,29 @@ func (w *world) knowing(name, addr string) *transom {
 		`mount --bind "$0" /etc/hosts; exec transom listen -T`, hosts))
 }
 
+// TestLANAlone listens on the LAN's addresses, as README.md says: redirected
+// connections come in, and nobody on the other side does.
+func TestLANAlone(t *testing.T) {
+	need(t, "curl", "iptables", "ip6tables")
+	w := newWorld(t)
+	w.serve(shopping)
+	w.redirect("80")
+	p := w.start(w.command(w.Gateway, "transom", "listen", "--json",
+		"-m", "transparent@"+lab.LANAddr4+":8080", "-m", "transparent@["+lab.LANAddr6+"]:8080"))
+	eventually(t, "both listeners", func() bool { return strings.Count(p.log.String(), "capturing") == 2 })
+	for n, f := range families {
+		if got := w.must(w.Client, "curl", "-sS", "http://"+f.host+"/"); !strings.HasPrefix(got, "GET "+f.host) {
+			t.Errorf("%s: got %q", f.name, got)
+		}
+		p.await(n+1, of("http"))
+	}
+	for _, addr := range []string{lab.WANAddr4, lab.WANAddr6} {
+		if _, err := w.Server.Dial(w.ctx, addrPort(addr, 8080)); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("%s: %v, want it refused", addr, err)
+		}
+	}
+}
+
 // countLoopback counts TCP connections begun on the gateway to itself, however
 // addressed, from now on.
 func (w *world) countLoopback() (count func() int) {
