@@ -508,21 +508,25 @@ func TestHTTPS(t *testing.T) {
 }
 
 func TestServerFirstInsideTLS(t *testing.T) {
-	servers := newPKI(t)
-	inWorld(t, func(p *transom.Proxy) { p.UpstreamRoots = servers.roots }, func(w *world) {
-		w.net.Handle(secureAddr, func(c *testnet.Conn) {
-			s := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{servers.leaf(t, "imap.test")}})
-			w.say(s, "* OK ready\r\n")
-			io.Copy(io.Discard, s)
-			s.Close()
+	for _, auth := range []tls.ClientAuthType{tls.NoClientCert, tls.RequestClientCert} {
+		t.Run(auth.String(), func(t *testing.T) {
+			servers := newPKI(t)
+			inWorld(t, func(p *transom.Proxy) { p.UpstreamRoots = servers.roots }, func(w *world) {
+				w.net.Handle(secureAddr, func(c *testnet.Conn) {
+					s := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{servers.leaf(t, "imap.test")}, ClientAuth: auth})
+					w.say(s, "* OK ready\r\n")
+					io.Copy(io.Discard, s)
+					s.Close()
+				})
+				c := tls.Client(w.dial(secureAddr), &tls.Config{ServerName: "imap.test", RootCAs: w.roots})
+				w.hear(c, "* OK ready\r\n")
+				c.Close()
+				if d := w.only("tcp").Detail.(*flow.Messages); d.Bytes[1] != 12 {
+					t.Errorf("recorded %+v", d)
+				}
+			})
 		})
-		c := tls.Client(w.dial(secureAddr), &tls.Config{ServerName: "imap.test", RootCAs: w.roots})
-		w.hear(c, "* OK ready\r\n")
-		c.Close()
-		if d := w.only("tcp").Detail.(*flow.Messages); d.Bytes[1] != 12 {
-			t.Errorf("recorded %+v", d)
-		}
-	})
+	}
 }
 
 func TestUnverifiedServer(t *testing.T) {

@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"crypto/x509"
+	"time"
 
 	"transom/flow"
 	"transom/internal/engine/leg"
@@ -30,16 +31,20 @@ func (s *Set) Handshake(ctx context.Context, hello *sniff.Hello, line *tlsterm.L
 	if s.given || s.conn != s.raw {
 		line = nil
 	}
+	began := time.Now()
 	c, agreed, err := tlsterm.Connect(ctx, leg.Join(s.conn, s.early), hello, tlsterm.ConnectOptions{
 		Roots: s.cfg.Roots, SkipVerify: s.cfg.Insecure, Speak: Speaks, KeyLog: s.cfg.KeyLog, Lineage: line,
 	})
 	if agreed != nil {
 		s.leg.TLS = agreed
 	}
+	if err == nil {
+		s.conn, s.early = c, nil
+		err = s.objection(ctx, c, agreed, time.Since(began))
+	}
 	if err != nil {
 		s.leg.Err = tlsterm.Reason(err)
 		return agreed, nil, err
 	}
-	s.conn, s.early = c, nil
 	return agreed, c.PeerCertificate(), nil
 }

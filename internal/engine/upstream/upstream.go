@@ -158,6 +158,9 @@ func (s *Set) watch(quit <-chan struct{}) (found bool) {
 		return false
 	default:
 	}
+	if len(s.early) > 0 && !sniff.ServerPreface(s.early) {
+		return true // it spoke while it was heard out, see objection
+	}
 	var b [512]byte
 	n, err := s.conn.Read(b[:])
 	s.early = append(s.early, b[:n]...)

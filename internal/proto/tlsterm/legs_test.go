@@ -246,7 +246,7 @@ func TestClientCertificateIsNoted(t *testing.T) {
 		t.Error("a wish is noted that was none")
 	}
 	w.server.ClientAuth, w.server.MaxVersion = tls.RequireAnyClientCert, tls.VersionTLS12
-	if got := tlsterm.Reason(w.run(t).upErr); !strings.Contains(got, "it wants a client certificate") {
+	if got := tlsterm.Reason(w.run(t).upErr); !strings.Contains(got, "server requires a client certificate") {
 		t.Errorf("reason %q", got)
 	}
 }

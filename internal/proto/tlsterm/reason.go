@@ -60,11 +60,13 @@ func Reason(err error) string {
 	case isAlert && remote && !e.Server:
 		return refusal(alert)
 	case isAlert && remote && e.WantsCert:
-		return "server refused the TLS handshake (" + alert.String() + "): it wants a client certificate, and the client's can't be relayed"
+		return "server requires a client certificate, and the client's can't be relayed (" + alert.String() + ")"
 	case isAlert && remote:
 		return "server refused the TLS handshake (" + alert.String() + ")"
 	case isTimeout(e.Err):
 		return e.peer() + " did not finish the TLS handshake in time"
+	case isClosed(e.Err) && e.WantsCert:
+		return "server requires a client certificate, and the client's can't be relayed (it closed when it got none)"
 	case isClosed(e.Err) && e.Server:
 		return "server closed the connection during the TLS handshake"
 	case isClosed(e.Err) && e.Early:
