@@ -783,7 +783,45 @@ func TestShutdown(t *testing.T) {
 			if took := time.Since(start); took != 3*time.Second {
 				t.Errorf("it took %v", took)
 			}
-			w.hearEnd(c)
+			if _, err := w.hearEnd(c); !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("cut off with %v, want a reset", err)
+			}
+			if !strings.Contains(w.logged.String(), "connections=1") {
+				t.Errorf("logged %s", w.logged)
+			}
+		})
+	})
+	t.Run("response-without-length", func(t *testing.T) {
+		inWorld(t, nil, func(w *world) {
+			w.serve(serverAddr, func(c *testnet.Conn, r *bufio.Reader) {
+				readHead(r)
+				w.say(c, "HTTP/1.0 200 OK\r\n\r\nhalf")
+				r.ReadByte()
+			})
+			c := w.dial(serverAddr)
+			w.say(c, untidy)
+			w.hear(c, "HTTP/1.0 200 OK\r\n\r\nhalf")
+			w.stop()
+			if _, err := w.hearEnd(c); !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("cut off with %v, want a reset", err)
+			}
+			if f := w.only("http"); f.State != flow.Failed {
+				t.Errorf("recorded %+v", f)
+			}
+		})
+	})
+	t.Run("silent", func(t *testing.T) {
+		inWorld(t, nil, func(w *world) {
+			w.serve(serverAddr, func(c *testnet.Conn, r *bufio.Reader) { r.ReadByte() })
+			c := w.dial(serverAddr)
+			synctest.Wait()
+			w.stop()
+			if _, err := w.hearEnd(c); err != nil {
+				t.Errorf("ended with %v, want a FIN", err)
+			}
+			if f := w.only("conn"); f.State != flow.Done || !strings.Contains(f.Detail.(*flow.Connection).Reason, "stopped") {
+				t.Errorf("recorded %+v", f.Detail)
+			}
 		})
 	})
 	t.Run("end-at-once", func(t *testing.T) {

@@ -40,7 +40,10 @@ func (p *Proxy) serve(ctx context.Context, sources []capture.Source) error {
 	accepters.Wait()
 
 	p.engine.Drain()
-	p.wait(&conns, func() { stopServing(errStopping) })
+	p.wait(&conns, func() {
+		p.Log.Warn("open connections are cut, with a reset; they had their time to finish", "connections", p.engine.Open())
+		stopServing(errStopping)
+	})
 	if err := context.Cause(accepting); ctx.Err() == nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -44,6 +45,8 @@ type listenFlags struct {
 	verbose   bool
 	storeMax  sizeFlag
 	bodyLimit sizeFlag
+
+	grace time.Duration
 }
 
 func listenCommand() *cobra.Command {
@@ -81,6 +84,7 @@ an ordinary HTTP proxy.`,
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "log more, to stderr")
 	fl.Var(&f.storeMax, "store-max", "memory for recorded flows and bodies")
 	fl.Var(&f.bodyLimit, "body-limit", "how much of one body is kept")
+	fl.DurationVar(&f.grace, "grace", 10*time.Second, "how long open connections may go on after the first interrupt")
 	cmd.RunE = running(func(cmd *cobra.Command, _ []string) error {
 		return f.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 	})
@@ -103,6 +107,10 @@ func (f *listenFlags) run(ctx context.Context, stdout, stderr io.Writer) (err er
 	if f.storeMax < 64<<10 {
 		return usagef("--store-max %s: want at least 64k, for the flows that are under way", f.storeMax.String())
 	}
+	if f.grace < 0 {
+		return usagef("--grace %s: want 0 or more", f.grace)
+	}
+	p.Timeouts.Grace = max(f.grace, 1) // for a person 0 is none, for the library it is the default
 	closeLog, err := f.authority(p)
 	if err != nil {
 		return err

@@ -39,7 +39,7 @@ func (s *signals) watch(drain func(), p *transom.Proxy, stderr io.Writer) {
 			return
 		}
 		if n == 0 {
-			fmt.Fprintln(stderr, "transom: stopping: open connections may finish; interrupt again to end at once")
+			fmt.Fprintf(stderr, "transom: stopping: open connections may finish within %s; interrupt again to end at once\n", p.Timeouts.Grace)
 			drain()
 		} else {
 			signal.Stop(s.ch)

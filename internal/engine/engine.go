@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"io"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -108,6 +109,17 @@ func (e *Engine) Drain() {
 	for s := range e.sessions {
 		s.drain()
 	}
+}
+
+// Open returns how many clients are connected.
+func (e *Engine) Open() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	clients := map[net.Conn]struct{}{} // a tunnel is a session within another
+	for s := range e.sessions {
+		clients[s.raw] = struct{}{}
+	}
+	return len(clients)
 }
 
 func (e *Engine) enter(s *session) {

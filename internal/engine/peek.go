@@ -119,7 +119,7 @@ func (s *session) sniff(spoke *atomic.Bool) (flow.Layer, error) {
 
 // errSilent ends a connection that carries nothing while we stop: in order, and
 // not as a failure.
-var errSilent = &endError{reason: "transom is stopping", how: flow.FIN, client: flow.ClosedByUs, ours: true}
+var errSilent = &endError{reason: "transom stopped while the connection was silent", how: flow.FIN, client: flow.ClosedByUs, ours: true}
 
 // ended reports whether err is a stream's end, whole or cut.
 func ended(err error) bool {

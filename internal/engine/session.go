@@ -169,10 +169,12 @@ func (s *session) Dial(ctx context.Context, t egress.Target) (net.Conn, error) {
 	return c, nil
 }
 
-// hangUpLike ends the server's side as err says that the client's ended.
+// hangUpLike ends the server's side as err says that the client's ended: with a
+// reset if the client sent one, or if we cut the connection.
 func (s *session) hangUpLike(err error) {
 	var e *endError
-	if s.up != nil && errors.As(err, &e) && e.client == flow.RST {
+	known := errors.As(err, &e)
+	if s.up != nil && (known && e.client == flow.RST || !known && err != nil) {
 		s.up.Reset()
 	}
 	s.hangUp()
@@ -263,7 +265,7 @@ func (s *session) finish(err error) {
 		s.warnLoop()
 	}
 	if errors.Is(err, errSilent) {
-		s.end.Client, err = flow.ClosedByUs, nil
+		s.end.Client, s.end.Reason, err = flow.ClosedByUs, errSilent.reason, nil
 	}
 	switch {
 	case err == nil:
@@ -282,7 +284,7 @@ func (s *session) finish(err error) {
 			s.end.Server = e.server
 		}
 	default:
-		leg.Like(s.c, leg.Ended(err))
+		leg.Reset(s.c) // what was cut is not to look complete
 		s.end.Reason = err.Error()
 		s.end.Client = first(s.end.Client, flow.ClosedByUs)
 	}
@@ -313,10 +315,10 @@ func (s *session) drain() {
 	}
 }
 
-// abort closes the sockets under whatever uses them. It may be called by any
-// goroutine, once the session's context is done.
+// abort resets the client's socket under whatever uses it. It may be called by
+// any goroutine, once the session's context is done.
 func (s *session) abort() {
-	s.raw.Close()
+	leg.Reset(s.raw)
 }
 
 // An endError says why a connection ended and how to tell the client.

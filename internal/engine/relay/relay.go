@@ -42,7 +42,7 @@ type Result struct {
 }
 
 // Copy relays both ways until both sides have ended, ctx is done, or nothing
-// has moved for too long. It closes both.
+// has moved for too long. It closes both, if ctx ends it with a reset.
 func (r *Relay) Copy(ctx context.Context, client, server Side) Result {
 	return r.run(ctx, client, server, new(counts), nil, nil)
 }
@@ -93,8 +93,8 @@ func (r *Relay) run(ctx context.Context, client, server Side, sent *counts,
 	pass func(message.Direction, []byte) error, finish func(message.Direction) error,
 ) Result {
 	stop := context.AfterFunc(ctx, func() {
-		client.Conn.Close()
-		server.Conn.Close()
+		leg.Reset(client.Conn) // what is cut is not to look complete
+		leg.Reset(server.Conn)
 	})
 	defer stop()
 	act := &activity{idle: r.Idle}
