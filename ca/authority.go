@@ -47,6 +47,7 @@ type Authority struct {
 	now  func() time.Time
 	path string // of the file with the key, "" in memory
 	base string // what exported files are called, without extension
+	made bool   // by Open, just now
 
 	leaves                       *cache
 	keyECDSA, keyRSA             lazy[crypto.Signer]

@@ -23,6 +23,7 @@ type Info struct {
 	NotBefore, NotAfter time.Time
 	Path                string // the file with the key, "" if it lives in memory
 	SelfSigned          bool   // it is a root; else it stands under another
+	Made                bool   // Open made it: no device can trust it yet
 }
 
 // Info returns what there is to say about the authority.
@@ -40,6 +41,7 @@ func (a *Authority) Info() Info {
 		NotAfter:   c.NotAfter,
 		Path:       a.path,
 		SelfSigned: selfSigned(c),
+		Made:       a.made,
 	}
 }
 

@@ -40,10 +40,16 @@ func Open(dir string, o Options) (*Authority, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return a, err
 	}
-	if err := create(dir, o); err != nil {
+	made, err := create(dir, o)
+	if err != nil {
 		return nil, fmt.Errorf("make a certificate authority in %s: %w", dir, err)
 	}
-	return load(dir, o)
+	a, err = load(dir, o)
+	if err != nil {
+		return nil, err
+	}
+	a.made = made
+	return a, nil
 }
 
 // load returns the authority in dir, or fs.ErrNotExist if there is none.
@@ -168,29 +174,29 @@ func plain(err error) error {
 }
 
 // create makes an authority in dir, unless another process is first.
-func create(dir string, o Options) error {
+func create(dir string, o Options) (made bool, err error) {
 	i, err := o.newRoot()
 	if err != nil {
-		return err
+		return false, err
 	}
 	data, err := i.pem()
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err := makeDir(dir, o.Owner); err != nil {
-		return err
+		return false, err
 	}
 	if err := writeOnce(dir, ownName+".pem", data, 0o600, o.Owner); err != nil {
 		if errors.Is(err, fs.ErrExist) {
-			return nil // theirs is the one
+			return false, nil // theirs is the one
 		}
-		return err
+		return false, err
 	}
 	err = writeOnce(dir, ownName+certSuffix+".pem", certPEM(i.cert.Raw), 0o644, o.Owner)
 	if errors.Is(err, fs.ErrExist) {
-		return nil
+		err = nil
 	}
-	return err
+	return true, err
 }
 
 // makeDir makes dir and what is missing above it, open to its owner only.

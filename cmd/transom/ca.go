@@ -39,6 +39,7 @@ func caShowCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		tellMade(cmd.ErrOrStderr(), a, dir)
 		return showAuthority(cmd.OutOrStdout(), a.Info())
 	})
 	return cmd
@@ -88,6 +89,7 @@ Without -o it goes to stdout; with -o DIR/ it gets the name that devices expect.
 		if err != nil {
 			return err
 		}
+		tellMade(cmd.ErrOrStderr(), a, dir)
 		file, err := a.Export(f)
 		if err != nil {
 			return err
@@ -118,6 +120,19 @@ func addCADir(fl *pflag.FlagSet, dir *string) {
 }
 
 const defaultCADirText = "$XDG_CONFIG_HOME/transom/ca"
+
+// tellMade says so if there was no authority before. Under sudo its place is
+// root's, where a person may not expect it.
+func tellMade(w io.Writer, a *ca.Authority, dir string) {
+	i := a.Info()
+	if !i.Made {
+		return
+	}
+	fmt.Fprintln(w, "transom: there was no certificate authority; made a new one:", i.Path)
+	if user := os.Getenv("SUDO_USER"); user != "" && dir == "" {
+		fmt.Fprintf(w, "transom: it is root's, who signs when transom is started by sudo; %s has another, see --ca-dir\n", user)
+	}
+}
 
 // openAuthority opens the authority in dir, or makes it; "" is the user's own.
 func openAuthority(dir string) (*ca.Authority, error) {

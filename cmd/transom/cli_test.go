@@ -107,11 +107,19 @@ func TestAuthorityCommands(t *testing.T) {
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
 	dir := t.TempDir()
 	var show, pem, errs bytes.Buffer
+	t.Setenv("SUDO_USER", "ann")
 	if code := run(t.Context(), []string{"ca", "show"}, nil, &show, &errs); code != 0 || !strings.Contains(show.String(), "sha256") {
 		t.Errorf("show: exit %d, %q, %q", code, show.String(), errs.String())
 	}
+	if said := errs.String(); !strings.Contains(said, "made a new one: ") || !strings.Contains(said, "ann has another") {
+		t.Errorf("of a new authority it says %q", said)
+	}
+	errs.Reset()
 	if code := run(t.Context(), []string{"ca", "export"}, nil, &pem, &errs); code != 0 || !strings.HasPrefix(pem.String(), "-----BEGIN CERTIFICATE-----\n") {
 		t.Errorf("export: exit %d, %q, %q", code, pem.String(), errs.String())
+	}
+	if errs.Len() > 0 {
+		t.Errorf("of an old authority it says %q", errs.String())
 	}
 	if code := run(t.Context(), []string{"ca", "export", "-f", "android", "-o", dir}, nil, &pem, &errs); code != 0 {
 		t.Errorf("export: exit %d, %q", code, errs.String())

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"slices"
 	"sync"
@@ -111,7 +112,7 @@ func (f *listenFlags) run(ctx context.Context, stdout, stderr io.Writer) (err er
 		return usagef("--grace %s: want 0 or more", f.grace)
 	}
 	p.Timeouts.Grace = max(f.grace, 1) // for a person 0 is none, for the library it is the default
-	closeLog, err := f.authority(p)
+	signer, closeLog, err := f.authority(p)
 	if err != nil {
 		return err
 	}
@@ -128,6 +129,9 @@ func (f *listenFlags) run(ctx context.Context, stdout, stderr io.Writer) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, done()) }()
+	p.Listening = func([]net.Addr) {
+		p.Log.Info("signing for servers", "authority", signer.Path, "sha256", signer.SHA256, "new", signer.Made)
+	}
 	return f.serve(ctx, p, out, stderr)
 }
 
@@ -231,22 +235,23 @@ func (f *listenFlags) settings(s *transom.Settings) error {
 
 // authority opens what the proxy signs with and the key log. The returned
 // function closes the latter.
-func (f *listenFlags) authority(p *transom.Proxy) (done func() error, err error) {
+func (f *listenFlags) authority(p *transom.Proxy) (signer ca.Info, done func() error, err error) {
 	authority, err := openAuthority(f.caDir)
 	if err != nil {
-		return nil, err
+		return signer, nil, err
 	}
+	signer = authority.Info()
 	p.Issuer = authority
 	p.Direct = landing.Handler(authority)
 	if f.keylog == "" {
-		return func() error { return nil }, nil
+		return signer, func() error { return nil }, nil
 	}
 	file, err := os.OpenFile(f.keylog, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
-		return nil, usagef("--keylog: %w", err)
+		return signer, nil, usagef("--keylog: %w", err)
 	}
 	p.KeyLog = file
-	return file.Close, nil
+	return signer, file.Close, nil
 }
 
 // store is how much is kept. For the options 0 is the default, for a person it

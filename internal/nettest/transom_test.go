@@ -56,8 +56,8 @@ func (w *world) start(cmd *lab.Cmd) *transom {
 			}
 		}
 	})
-	eventually(w.t, "the proxy to listen", p.listens)
-	p.log.wait(w.t, func(s string) bool { return strings.Contains(s, "capturing") }) // its only line, which tests don't count
+	// The log line is the last it says when it starts.
+	eventually(w.t, "the proxy to listen", func() bool { return p.listens() && strings.Contains(p.log.String(), "signing for servers") })
 	return p
 }
 
