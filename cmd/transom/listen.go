@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -146,6 +147,7 @@ func (f *listenFlags) serve(ctx context.Context, p *transom.Proxy, out, stderr i
 	defer stopWatching()
 	var shown error
 	var wg sync.WaitGroup
+	to := &sink{w: out, log: p.Log}
 	if !f.quiet {
 		watch := p.Watch
 		if f.detail >= 3 {
@@ -153,11 +155,12 @@ func (f *listenFlags) serve(ctx context.Context, p *transom.Proxy, out, stderr i
 		}
 		news := watch(watching)
 		wg.Go(func() {
-			shown = show.Run(watching, out, news, show.Options{
+			shown = show.Run(watching, to, news, show.Options{
 				Detail: f.detail, JSON: f.json, Store: p.Flows(), Log: p.Log, Color: show.ColorFor(out),
 			})
 			if shown != nil {
-				cancel() // nobody can see what we do any more
+				fmt.Fprintf(stderr, "transom: stopping: nobody reads the flows any more; open connections may finish within %s\n", f.grace)
+				cancel()
 			}
 		})
 	}
@@ -167,7 +170,7 @@ func (f *listenFlags) serve(ctx context.Context, p *transom.Proxy, out, stderr i
 	if errors.Is(shown, syscall.EPIPE) {
 		shown = nil // whoever read our output has seen enough
 	}
-	return errors.Join(err, shown)
+	return errors.Join(err, shown, to.err())
 }
 
 func (f *listenFlags) captures() ([]capture.Capture, error) {
@@ -268,7 +271,7 @@ func (f *listenFlags) output(stdout io.Writer) (out io.Writer, done func() error
 	if f.out == "" {
 		return stdout, func() error { return nil }, nil
 	}
-	file, err := os.OpenFile(f.out, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	file, err := os.OpenFile(f.out, os.O_CREATE|os.O_TRUNC|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, nil, usagef("-o: %w", err)
 	}

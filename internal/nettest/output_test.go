@@ -7,6 +7,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"transom/platform/lab"
@@ -130,6 +131,41 @@ func TestDetail(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFullDisk has nowhere to write flows to: traffic goes on, and the exit code
+// says that something is missing.
+func TestFullDisk(t *testing.T) {
+	need(t, "curl")
+	w := newWorld(t)
+	w.serve(shopping)
+	w.redirect("80")
+	p := w.transom("-o", "/dev/full")
+	for range 3 {
+		if _, stderr, err := w.curl(w.authority.file, "http://shop.example/"); err != nil {
+			t.Fatalf("%v\n%s", err, stderr)
+		}
+	}
+	p.signal(syscall.SIGTERM)
+	p.wait(1)
+	if s := p.log.String(); strings.Count(s, "flows can't be written") != 1 || !strings.Contains(s, "3 lines of flows could not be written") {
+		t.Errorf("logged:\n%s", s)
+	}
+}
+
+// TestReaderLeaves has who reads the flows leave: transom stops, and says why.
+func TestReaderLeaves(t *testing.T) {
+	need(t, "curl")
+	w := newWorld(t)
+	w.serve(shopping)
+	w.redirect("80")
+	p := w.start(w.command(w.Gateway, "sh", "-c", "transom listen -T | head -n 1"))
+	// A line that comes at once behind the first is still taken by the pipe.
+	eventually(t, "transom to stop", func() bool {
+		_, _, _ = w.curl(w.authority.file, "http://shop.example/") // in the end it is refused
+		return strings.Contains(p.log.String(), "nobody reads the flows any more")
+	})
+	p.wait(0)
 }
 
 // TestHosts looks at what --ignore-hosts, --allow-hosts and --tcp-hosts make of
