@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -79,7 +80,7 @@ an ordinary HTTP proxy.`,
 	fl.BoolVarP(&f.insecure, "ssl-insecure", "k", false, "accept any certificate of a server")
 	fl.StringVar(&f.onTLSFailure, "on-upstream-tls-failure", "mirror", "when TLS with a server fails, show the client the same (mirror), answer 502, or pass undecrypted (pass)")
 	fl.StringVar(&f.mimic, "tls-mimic", "go", "whose ClientHello a server sees: one of Go's that follows the client's (go)")
-	fl.StringVarP(&f.out, "output", "o", "", "write flows to this `file` (default: stdout)")
+	fl.StringVarP(&f.out, "output", "o", "", "write flows to this `file`, in place of what it held; to +file, behind that (default: stdout)")
 	fl.IntVar(&f.detail, "flow-detail", 1, "how much to show of a flow, 0 to 4")
 	fl.BoolVar(&f.json, "json", false, "one JSON object a line")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "show no flows")
@@ -267,11 +268,18 @@ func (f *listenFlags) store() store.MemoryOptions {
 	return o
 }
 
+// output opens what flows are written to. Like mitmproxy's, a name that begins
+// with + is of a file that is kept and added to.
 func (f *listenFlags) output(stdout io.Writer) (out io.Writer, done func() error, err error) {
 	if f.out == "" {
 		return stdout, func() error { return nil }, nil
 	}
-	file, err := os.OpenFile(f.out, os.O_CREATE|os.O_TRUNC|os.O_APPEND|os.O_WRONLY, 0o600)
+	name, appending := strings.CutPrefix(f.out, "+")
+	mode := os.O_CREATE | os.O_APPEND | os.O_WRONLY
+	if !appending {
+		mode |= os.O_TRUNC
+	}
+	file, err := os.OpenFile(name, mode, 0o600)
 	if err != nil {
 		return nil, nil, usagef("-o: %w", err)
 	}

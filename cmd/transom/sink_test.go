@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -72,5 +73,30 @@ func TestSinkCuts(t *testing.T) {
 	}
 	if b, err := os.ReadFile(f.Name()); string(b) != "one\ntwo\n" || err != nil {
 		t.Errorf("left: %q, %v", b, err)
+	}
+}
+
+// TestOutput: -o replaces a file, -o + adds to one.
+func TestOutput(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "flows")
+	for _, tc := range []struct{ out, say, want string }{
+		{"+" + path, "new ", "new "},
+		{"+" + path, "more ", "new more "},
+		{path, "other ", "other "},
+	} {
+		f := listenFlags{out: tc.out}
+		w, done, err := f.output(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(w, tc.say); err != nil {
+			t.Error(err)
+		}
+		if err := done(); err != nil {
+			t.Error(err)
+		}
+		if b, err := os.ReadFile(path); string(b) != tc.want || err != nil {
+			t.Errorf("-o %s: it holds %q, %v, want %q", tc.out, b, err, tc.want)
+		}
 	}
 }
