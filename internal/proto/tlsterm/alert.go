@@ -23,6 +23,7 @@ const (
 	CertificateUnknown     Alert = 46
 	UnknownCA              Alert = 48
 	ProtocolVersion        Alert = 70
+	InsufficientSecurity   Alert = 71
 	InternalError          Alert = 80
 	NoApplicationProtocol  Alert = 120
 )

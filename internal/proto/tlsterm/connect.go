@@ -60,7 +60,7 @@ func Connect(ctx context.Context, c net.Conn, hello *sniff.Hello, o ConnectOptio
 	a, err := shake(ctx, w, hello, &o)
 	sent := w.hello()
 	if err = w.settle(ctx, err); err != nil {
-		e := &HandshakeError{Server: true, Sent: w.wrote, WantsCert: a.WantsCert, Err: err}
+		e := &HandshakeError{Server: true, Sent: w.wrote, WantsCert: a.WantsCert, Less: offersLess(hello, sent), Err: err}
 		if e.Resuming = len(sent.Tickets()) > 0; e.Resuming {
 			o.Lineage.cache(hello, &o).forget()
 		}

@@ -110,6 +110,19 @@ func connectSuites(h *sniff.Hello) []uint16 {
 	return ids
 }
 
+// offersLess reports whether the client offers cipher suites that are not in
+// sent, our hello to the server. TLS 1.3 has its own, which all have; GREASE (RFC 8701) and the
+// signalling values are no suites.
+func offersLess(h, sent *sniff.Hello) bool {
+	return slices.ContainsFunc(h.CipherSuites, func(id uint16) bool {
+		switch {
+		case id>>8 == 0x13, id&0x0f0f == 0x0a0a && id>>8 == id&0xff, id == 0x00ff, id == 0x5600:
+			return false
+		}
+		return !slices.Contains(sent.CipherSuites, id)
+	})
+}
+
 // classicGroups are offered if the client names none that crypto/tls has.
 var classicGroups = []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
 

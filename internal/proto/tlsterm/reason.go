@@ -21,6 +21,7 @@ type HandshakeError struct {
 	WantsCert bool // the server had asked for a client certificate
 	Early     bool // the client's early data was refused
 	Resuming  bool // we had offered the server to resume; in full it may go well
+	Less      bool // the client offers cipher suites that the server was not offered
 	Err       error
 }
 
@@ -61,6 +62,8 @@ func Reason(err error) string {
 		return refusal(alert)
 	case isAlert && remote && e.WantsCert:
 		return "server requires a client certificate, and the client's can't be relayed (" + alert.String() + ")"
+	case isAlert && remote && e.Less && (alert == HandshakeFailure || alert == InsufficientSecurity):
+		return "server refused the TLS handshake (" + alert.String() + "): of the client's cipher suites, those that transom has did not suit it"
 	case isAlert && remote:
 		return "server refused the TLS handshake (" + alert.String() + ")"
 	case isTimeout(e.Err):
