@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -24,9 +25,14 @@ type Pattern struct {
 	back *regexp2.Regexp // backtracking, for look-around and back-references
 }
 
-// CompilePattern compiles one pattern. Its error names the pattern and what is
+// CompilePattern compiles one pattern. Of Python's syntax it lacks named groups
+// in a pattern with look-around or back-references, possessive quantifiers,
+// \N{…}, (?a), and {,n} for {0,n}. Its error names the pattern and what is
 // wrong with it.
 func CompilePattern(text string) (*Pattern, error) {
+	if text == "" {
+		return nil, errors.New("an empty pattern matches everything; write . if that is meant")
+	}
 	if re, err := regexp.Compile("(?i)" + text); err == nil {
 		return &Pattern{text: text, re: re}, nil
 	}

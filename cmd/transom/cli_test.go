@@ -37,6 +37,7 @@ func TestCommandLine(t *testing.T) {
 		{"listen", "--mode", "transparent@70000"},
 		{"listen", "-T", "-p", "banana"},
 		{"listen", "-T", "--ignore-hosts", "a(b"},
+		{"listen", "-T", "--ignore-hosts", ""},
 		{"listen", "-T", "--flow-detail", "7"},
 		{"listen", "-T", "--on-upstream-tls-failure", "shrug"},
 		{"listen", "-T", "--tls-mimic", "client"},
