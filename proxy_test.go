@@ -633,6 +633,15 @@ func TestDirectConnections(t *testing.T) {
 			}
 		})
 	})
+	t.Run("shared-peer", func(t *testing.T) {
+		inWorld(t, landing, func(w *world) {
+			c := w.src.Inject(netip.MustParseAddrPort("100.127.0.9:4000"), proxyAddr, direct)
+			w.say(c, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+			if got, _ := w.hearEnd(c); !strings.HasSuffix(got, "landing") {
+				t.Errorf("read %q", got)
+			}
+		})
+	})
 	t.Run("public-peer", func(t *testing.T) {
 		inWorld(t, landing, func(w *world) {
 			c := w.src.Inject(netip.MustParseAddrPort("198.51.100.9:4000"), proxyAddr, direct)

@@ -51,9 +51,11 @@ func (s *session) direct(ctx context.Context) error {
 	return err
 }
 
-// private reports whether a is loopback, private, link-local or unique-local.
+// private reports whether a is loopback, private, link-local, unique-local or of
+// a provider's network behind its NAT (RFC 6598).
 func private(a netip.Addr) bool {
-	return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast()
+	return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() ||
+		netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64}), 10).Contains(a)
 }
 
 // explicit handles the requests of a client that uses us as its proxy. It keeps
