@@ -49,7 +49,8 @@ type listenFlags struct {
 	storeMax  sizeFlag
 	bodyLimit sizeFlag
 
-	grace time.Duration
+	grace      time.Duration
+	tcpTimeout uint32
 }
 
 func listenCommand() *cobra.Command {
@@ -87,6 +88,7 @@ an ordinary HTTP proxy.`,
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "log more, to stderr")
 	fl.Var(&f.storeMax, "store-max", "memory for recorded flows and bodies")
 	fl.Var(&f.bodyLimit, "body-limit", "how much of one body is kept")
+	fl.Uint32Var(&f.tcpTimeout, "tcp-timeout", 600, "end a connection on which nothing has moved for so many `seconds`; 0 is never")
 	fl.DurationVar(&f.grace, "grace", 10*time.Second, "how long open connections may go on after the first interrupt")
 	cmd.RunE = running(func(cmd *cobra.Command, _ []string) error {
 		return f.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -112,6 +114,10 @@ func (f *listenFlags) run(ctx context.Context, stdout, stderr io.Writer) (err er
 	}
 	if f.grace < 0 {
 		return usagef("--grace %s: want 0 or more", f.grace)
+	}
+	p.Timeouts.Idle = time.Duration(f.tcpTimeout) * time.Second
+	if f.tcpTimeout == 0 {
+		p.Timeouts.Idle = -1
 	}
 	p.Timeouts.Grace = max(f.grace, 1) // for a person 0 is none, for the library it is the default
 	signer, closeLog, err := f.authority(p)

@@ -195,6 +195,21 @@ func TestDrainIdle(t *testing.T) {
 	}
 }
 
+// TestIdle ends what is silent for longer than --tcp-timeout.
+func TestIdle(t *testing.T) {
+	w := newWorld(t)
+	w.handle(80, func(c *net.TCPConn) { io.Copy(io.Discard, c) })
+	w.redirect("80")
+	p := w.transom("--json", "--tcp-timeout", "1")
+	c := w.dial(lab.ServerAddr4 + ":80")
+	if _, err := io.ReadAll(c); err != nil {
+		t.Errorf("the client: %v", err)
+	}
+	if r := p.await(1, of("conn"))[0]; r.Close.Client != "timeout" {
+		t.Errorf("recorded %+v", r)
+	}
+}
+
 // TestKill kills the proxy: the rules are as they were, and another one can
 // take its place.
 func TestKill(t *testing.T) {
