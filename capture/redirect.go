@@ -53,6 +53,10 @@ func (r Redirect) Open(ctx context.Context, env Env) (Source, error) {
 	if !bind.Addr().IsValid() {
 		bind = netip.AddrPortFrom(netip.IPv6Unspecified(), bind.Port())
 	}
+	if !env.Host.Own(bind.Addr()) && !bind.Addr().IsUnspecified() {
+		// A transparent socket could be bound to it, and would wait for ever.
+		return nil, fmt.Errorf("capture %s: no interface of this host has the address %s", r, bind.Addr())
+	}
 	l, err := env.Host.Listen(ctx, platform.Socket{Bind: bind, Transparent: true, Require: r.RequireTransparent})
 	if err != nil {
 		return nil, fmt.Errorf("capture %s: %w", r, err)

@@ -475,6 +475,11 @@ func TestOpenSaysWhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
+	r = capture.Redirect{Listen: netip.MustParseAddrPort("192.0.2.1:8080")}
+	if _, err := r.Open(t.Context(), capture.Env{Host: p}); err == nil || !strings.Contains(err.Error(), "no interface of this host has the address 192.0.2.1") {
+		t.Errorf("a capture on an address of somebody else: %v", err)
+	}
+	r = capture.Redirect{Listen: netip.MustParseAddrPort("127.0.0.1:8080"), RequireTransparent: true}
 	if _, err := r.Open(t.Context(), capture.Env{Host: p}); !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "127.0.0.1:8080") {
 		t.Errorf("a second capture on %s: %v", s.Addr(), err)
 	}
