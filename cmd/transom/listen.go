@@ -85,7 +85,7 @@ an ordinary HTTP proxy.`,
 	fl.IntVar(&f.detail, "flow-detail", 1, "how much to show of a flow, 0 to 4")
 	fl.BoolVar(&f.json, "json", false, "one JSON object a line")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "show no flows")
-	fl.BoolVarP(&f.verbose, "verbose", "v", false, "log more, to stderr")
+	fl.BoolVarP(&f.verbose, "verbose", "v", false, "log each connection, to stderr: where it was going, what was found in it, how it ended")
 	fl.Var(&f.storeMax, "store-max", "memory for recorded flows and bodies")
 	fl.Var(&f.bodyLimit, "body-limit", "how much of one body is kept")
 	fl.Uint32Var(&f.tcpTimeout, "tcp-timeout", 600, "end a connection on which nothing has moved for so many `seconds`; 0 is never")

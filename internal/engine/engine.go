@@ -95,6 +95,7 @@ func (e *Engine) Serve(ctx context.Context, cc *capture.Conn) {
 	s.rec = e.Recorder.Conn(cc.Info)
 	e.enter(s)
 	defer e.leave(s)
+	s.debugBegin()
 	stop := context.AfterFunc(ctx, s.abort)
 	defer stop()
 	s.finish(s.serve(ctx, cc))

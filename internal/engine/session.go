@@ -93,6 +93,7 @@ func (s *session) layers(ctx context.Context, v policy.Verdict) error {
 		if err != nil {
 			return err
 		}
+		s.debugLayer(layer)
 		if v.Action == policy.Inspect {
 			switch layer.Proto {
 			case "http/1.1":
@@ -292,6 +293,7 @@ func (s *session) finish(err error) {
 	if s.end.Action == "" {
 		s.end.Action = policy.Inspect.String()
 	}
+	s.debugEnd(err)
 	s.rec.End(s.info, s.end, err)
 }
 

@@ -92,6 +92,7 @@ func (s *session) carry(ctx context.Context) {
 	s.rec = s.e.Recorder.Conn(s.info)
 	s.e.enter(s)
 	defer s.e.leave(s)
+	s.debugBegin()
 	err := s.layers(ctx, s.p.Policy.Decide(s.info))
 	s.hangUpLike(err)
 	s.finish(err)
