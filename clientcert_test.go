@@ -39,7 +39,7 @@ func TestServerThatRequiresACertificate(t *testing.T) {
 			w.say(c, get)
 			w.hear(c, no)
 			c.Close()
-			if end := w.only("tls").Detail.(*flow.Connection); !strings.HasPrefix(end.Reason, "server requires a client certificate") {
+			if end := w.only("tls").Detail.(*flow.Connection); !strings.HasPrefix(end.Reason, "passed undecrypted: server requires a client certificate") {
 				t.Errorf("recorded %+v", end)
 			}
 		}},

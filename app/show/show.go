@@ -153,11 +153,14 @@ func (p *printer) json(f *flow.Flow, event string) {
 
 // level is the least detail at which f is shown.
 func level(f *flow.Flow) int {
+	if m, ok := f.Detail.(*flow.Messages); ok && f.State == flow.Done && m.Bytes == [2]int64{} {
+		return 2
+	}
 	c, ok := f.Detail.(*flow.Connection)
 	switch {
 	case !ok:
 		return 1
-	case c.Flows > 0:
+	case c.Flows > 0 && (c.Type != "tls" || c.Reason == ""):
 		return 3 // its flows are shown
 	case f.State == flow.Failed:
 		return 1

@@ -146,6 +146,8 @@ func newScene(t *testing.T) *scene {
 	pinned.Server = nil
 	s.add(pinned, &flow.Connection{Type: "tls", Action: "inspect", Reason: "client refused our certificate", Client: flow.Alert}, "alert")
 	s.add(pinned, &flow.Connection{Type: "tls", Action: "pass", Reason: "ignored by rule", Bytes: [2]int64{517, 1 << 20}, Client: flow.FIN, Server: flow.FIN}, "")
+	s.add(conn(), &flow.Messages{Kind: "tcp"}, "")
+	s.add(conn(), &flow.Connection{Type: "tls", Action: "record", Reason: "client closed after the handshake", Flows: 1, Client: flow.FIN}, "")
 	s.add(conn(), &flow.Connection{Action: "inspect", Flows: 6, Client: flow.FIN, Server: flow.FIN}, "")
 	s.add(&flow.Conn{ID: id(1), Client: netip.MustParseAddrPort("192.168.1.2:1")}, &flow.Connection{Reason: "destination unknown: no such entry"}, "no such entry")
 	s.add(bare("192.0.2.1:80"), &flow.Connection{Action: "block", Reason: "blocked: ads"}, "")
@@ -262,7 +264,7 @@ func TestWideAndEndless(t *testing.T) {
 
 func TestJSONLines(t *testing.T) {
 	s := newScene(t)
-	for level, want := range []int{0, 10, 12, 20, 20} {
+	for level, want := range []int{0, 11, 14, 23, 23} {
 		got := run(t, show.Options{Detail: level, JSON: true}, s.flows...)
 		lines := strings.Split(strings.TrimSuffix(got, "\n"), "\n")
 		if got == "" {

@@ -223,7 +223,7 @@ func (s *session) messages(ctx context.Context, v policy.Verdict) error {
 	r := s.converse(ctx, s.rec.Messages(s.info, s.p.Messages), s.info, client, server)
 	s.relayed(r)
 	if l := s.info.Server; r.Bytes[1] == 0 && r.Server != flow.NotClosed && l != nil && l.TLS != nil && l.TLS.WantsCert {
-		s.end.Reason = "server asked for a client certificate, which can't be relayed, and ended without a word"
+		s.end.Type, s.end.Reason = "tls", "server asked for a client certificate, which can't be relayed, and ended without a word"
 	}
 	if r.Silent && r.Client == flow.FIN {
 		if refused := s.certificateRefused(io.EOF); refused != nil {

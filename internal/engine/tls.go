@@ -128,7 +128,7 @@ func (s *session) serverTLSFailed(ctx context.Context, err error) (done bool, _ 
 func (s *session) passAfter(ctx context.Context, reason string) error {
 	s.hangUp()
 	s.dial(ctx)
-	return s.pass(ctx, reason)
+	return s.pass(ctx, "passed undecrypted: "+reason)
 }
 
 // refuseRequests completes the client's handshake and answers each request with
