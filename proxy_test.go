@@ -633,6 +633,22 @@ func TestDirectConnections(t *testing.T) {
 			}
 		})
 	})
+	t.Run("spare", func(t *testing.T) {
+		inWorld(t, landing, func(w *world) {
+			for _, end := range []func(c *testnet.Conn){
+				func(c *testnet.Conn) { c.Close() },
+				func(c *testnet.Conn) { c.SetLinger(0); c.Close() },
+				func(c *testnet.Conn) { w.hearEnd(c) }, // until it is silent for too long
+			} {
+				end(w.dial(proxyAddr, direct))
+			}
+			for _, f := range w.flows("conn") {
+				if d := f.Detail.(*flow.Connection); f.State != flow.Done || d.Reason != "" || d.Client == flow.NotClosed {
+					t.Errorf("recorded %+v", d)
+				}
+			}
+		})
+	})
 	t.Run("shared-peer", func(t *testing.T) {
 		inWorld(t, landing, func(w *world) {
 			c := w.src.Inject(netip.MustParseAddrPort("100.127.0.9:4000"), proxyAddr, direct)
@@ -706,6 +722,10 @@ func TestDirectConnections(t *testing.T) {
 			w.say(c, "GET http://203.0.113.9/ HTTP/1.1\r\nHost: a\r\n\r\n")
 			if got, _ := w.hearEnd(c); !strings.HasPrefix(got, "HTTP/1.1 502 ") {
 				t.Errorf("read %q", got)
+			}
+			f := w.only("http")
+			if r := f.Detail.(*flow.HTTP).Response; r == nil || r.Status != 502 || f.State != flow.Failed || f.Conn.Dst.String() != "203.0.113.9:80" {
+				t.Errorf("recorded %+v, %+v", r, f.Conn)
 			}
 		})
 	})

@@ -28,8 +28,12 @@ func (s *session) direct(ctx context.Context) error {
 	}
 	var never atomic.Bool
 	layer, err := s.sniff(&never)
-	if err != nil {
+	if err != nil && !s.spare(ctx, err) {
 		return err
+	}
+	if len(s.prefix) == 0 { // a browser's spare connection, say
+		s.end.Client = first(s.end.Client, flow.FIN)
+		return nil
 	}
 	if layer.Proto == "h2" { // nobody proxies this way; it has come to see us
 		s.learned(s.info.With(layer))
@@ -49,6 +53,17 @@ func (s *session) direct(ctx context.Context) error {
 	err = s.exchangesEnded(ctx, srv.h, err)
 	s.hangUpLike(err)
 	return err
+}
+
+// spare reports whether err, the end of a connection to us, is the end of one
+// that was opened and never used, and notes how it ended.
+func (s *session) spare(ctx context.Context, err error) bool {
+	var e *endError
+	if len(s.prefix) > 0 || ctx.Err() != nil || errors.Is(err, errSilent) || !errors.As(err, &e) {
+		return false
+	}
+	s.end.Client = e.client
+	return true
 }
 
 // private reports whether a is loopback, private, link-local, unique-local or of
@@ -99,7 +114,7 @@ func (x *explicit) Exchange(ctx context.Context, req *exchange.Request) (*exchan
 	}
 	req.Header.Del("Proxy-Connection")
 	req.Header.Del("Proxy-Authorization")
-	resp, err := x.handler(v).Exchange(ctx, req)
+	resp, err := x.handler(v, again).Exchange(ctx, req)
 	if err != nil && ctx.Err() == nil {
 		return x.unanswered(authority, again, err)
 	}
@@ -109,11 +124,17 @@ func (x *explicit) Exchange(ctx context.Context, req *exchange.Request) (*exchan
 // handler is the one that policy wants for a request: what is not to be
 // recorded goes straight to the server. What is to be recorded as bytes is
 // recorded as HTTP, since it does not leave as the bytes that came.
-func (x *explicit) handler(v policy.Verdict) exchange.Handler {
+func (x *explicit) handler(v policy.Verdict, again bool) exchange.Handler {
 	if v.Action == policy.Pass {
 		return x.s.up
 	}
-	return x.s.chain(x.s.up)
+	return x.s.chain(exchange.HandlerFunc(func(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
+		resp, err := x.s.up.Exchange(ctx, req)
+		if err != nil && ctx.Err() == nil && answers(again, err) {
+			err = told(err)
+		}
+		return resp, err
+	}))
 }
 
 // unanswered answers a request that was sent in vain. A server that ends a
@@ -121,19 +142,30 @@ func (x *explicit) handler(v policy.Verdict) exchange.Handler {
 // client knows whether it can be sent again, and does so when it sees what it
 // would see without us (RFC 9112, section 9.3.1).
 func (x *explicit) unanswered(authority string, again bool, err error) (*exchange.Response, error) {
+	if theClients(err) {
+		return nil, err
+	}
+	x.drop()
+	if !answers(again, err) {
+		return nil, serverError(err)
+	}
+	return badGateway("the server at " + authority + " did not answer: " + err.Error()), nil
+}
+
+// answers reports whether a client is told of err by a response.
+func answers(again bool, err error) bool {
+	how := leg.Ended(err)
+	return !theClients(err) && !(again && (how == flow.FIN || how == flow.RST))
+}
+
+// theClients reports whether err is the client's own doing, or our decision.
+func theClients(err error) bool {
 	var (
 		ours   *endError
 		client *h1.ClientError
 		body   *h1.RequestBodyError
 	)
-	if errors.As(err, &ours) || errors.As(err, &client) || errors.As(err, &body) {
-		return nil, err
-	}
-	x.drop()
-	if how := leg.Ended(err); again && (how == flow.FIN || how == flow.RST) {
-		return nil, serverError(err)
-	}
-	return badGateway("the server at " + authority + " did not answer: " + err.Error()), nil
+	return errors.As(err, &ours) || errors.As(err, &client) || errors.As(err, &body)
 }
 
 // watch drops a server that ends its connection, or speaks unasked, while the
@@ -190,6 +222,9 @@ func (x *explicit) drop() { x.s.hangUp() }
 // to us is for us.
 func (x *explicit) failed(ctx context.Context, req *exchange.Request, err error) (*exchange.Response, error) {
 	x.drop()
+	if !errors.Is(err, ErrSelf) {
+		req.Conn = x.s.info // not where the client connected to, but where it wanted to go
+	}
 	if errors.Is(err, ErrSelf) && req.Method == "CONNECT" {
 		return x.answer(ctx, req, 403, "Forbidden", "a tunnel to transom itself leads nowhere; open http://"+req.Target+"/ instead"), nil
 	}
@@ -205,7 +240,7 @@ func (x *explicit) failed(ctx context.Context, req *exchange.Request, err error)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	x.record(ctx, req, err)
+	x.record(ctx, req, told(err))
 	return badGateway("can't connect to " + x.authority(req) + ": " + err.Error()), nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"transom/exchange"
 	"transom/flow"
 	"transom/internal/engine/leg"
+	"transom/internal/engine/record"
 	"transom/internal/proto/h1"
 	"transom/internal/proto/h2"
 	"transom/platform"
@@ -167,7 +168,7 @@ func (s *session) chain(up exchange.Handler) exchange.Handler {
 	return exchange.HandlerFunc(func(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
 		p, c := s.e.Program.Load(), now.Load()
 		if c == nil || c.of != p {
-			c = &chained{of: p, Handler: s.rec.HTTP(p.HTTP)(up)}
+			c = &chained{of: p, Handler: s.rec.HTTP(p.HTTP)(telling(up))}
 			now.Store(c)
 		}
 		resp, err := c.Exchange(ctx, req)
@@ -176,6 +177,23 @@ func (s *session) chain(up exchange.Handler) exchange.Handler {
 		}
 		return resp, err
 	})
+}
+
+// telling marks the errors of up that its client is told of by a 502, for the
+// record.
+func telling(up exchange.Handler) exchange.Handler {
+	return exchange.HandlerFunc(func(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
+		resp, err := up.Exchange(ctx, req)
+		if malformedResponse(err) != nil {
+			err = told(err)
+		}
+		return resp, err
+	})
+}
+
+// told is err, with the 502 that says so.
+func told(err error) error {
+	return &record.Answered{Status: 502, Reason: "Bad Gateway", Err: err}
 }
 
 // A chained handler is the middleware of one program.

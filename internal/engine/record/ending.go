@@ -1,6 +1,7 @@
 package record
 
 import (
+	"errors"
 	"time"
 
 	"transom/flow"
@@ -42,8 +43,17 @@ func (x *live) settle() {
 	}
 }
 
-// fail ends the exchange without a response.
-func (x *live) fail(err error) { x.cut(err.Error()) }
+// fail ends the exchange without a response of the handler's.
+func (x *live) fail(err error) {
+	var told *Answered
+	if errors.As(err, &told) {
+		x.mu.Lock()
+		x.kept.resp = told.head()
+		x.kept.http.Response = &x.kept.resp
+		x.mu.Unlock()
+	}
+	x.cut(err.Error())
+}
 
 // abandon implements ender.
 func (x *live) abandon(err error) {
