@@ -73,6 +73,15 @@ func TestHelp(t *testing.T) {
 	golden(t, "help.txt", all.Bytes())
 }
 
+func TestVersion(t *testing.T) {
+	for _, arg := range []string{"version", "--version"} {
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), []string{arg}, nil, &out, &errs); code != 0 || out.String() != "transom "+buildVersion()+"\n" || errs.Len() > 0 {
+			t.Errorf("%s: exit %d, %q, %q", arg, code, &out, &errs)
+		}
+	}
+}
+
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
 	path := filepath.Join("testdata", name)

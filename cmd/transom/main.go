@@ -106,9 +106,11 @@ were meant to go, decrypts TLS with its own authority, shows what they carry,
 and carries them on.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Version:       buildVersion(),
 		Args:          noArguments,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetVersionTemplate("transom {{.Version}}\n")
 	root.AddCommand(listenCommand(), demoCommand(), caCommand(), versionCommand())
 	return root
 }
