@@ -26,7 +26,7 @@ const (
 
 // line prints how f ended.
 func (p *printer) line(f *flow.Flow) {
-	p.subject(f, f.Start)
+	p.subject(f, p.when(f))
 	switch d := f.Detail.(type) {
 	case *flow.HTTP:
 		p.response(d)
@@ -35,7 +35,9 @@ func (p *printer) line(f *flow.Flow) {
 	case *flow.Connection:
 		p.connection(f, d)
 	}
-	p.word(dim, duration(f.Duration()))
+	if d := f.Duration(); d > 0 {
+		p.word(dim, duration(d))
+	}
 	p.unverified(f)
 	if _, ok := f.Detail.(*flow.Connection); !ok && f.State == flow.Failed {
 		p.gap()
@@ -85,13 +87,23 @@ func (p *printer) subject(f *flow.Flow, at time.Time) {
 	p.pad(width, addressColumns)
 }
 
+// when is the time that the line of f's end tells: when f began, or ended if its
+// beginning has a line of its own, or if it is a connection, which ends after
+// all that happened in it. So times rise from line to line.
+func (p *printer) when(f *flow.Flow) time.Time {
+	if _, ok := f.Detail.(*flow.Connection); (ok || p.o.Detail >= 3) && !f.End.IsZero() {
+		return f.End
+	}
+	return f.Start
+}
+
 // subject returns what stands for f's kind and destination.
 func subject(f *flow.Flow) (method, address string) {
 	if h, ok := f.Detail.(*flow.HTTP); ok && h.Request != nil {
 		r := h.Request
 		if r.Method == "" && len(r.Raw) > 0 {
 			first, _, _ := strings.Cut(string(r.Raw), "\n")
-			return "?", strconv.Quote(strings.TrimSuffix(first, "\r"))
+			return said(first), strconv.Quote(strings.TrimSuffix(first, "\r"))
 		}
 		return r.Method, export.URL(f.Conn, r)
 	}
@@ -115,6 +127,16 @@ func subject(f *flow.Flow) (method, address string) {
 		return method, name
 	}
 	return method, net.JoinHostPort(name, strconv.Itoa(int(port)))
+}
+
+// said is the method that the first line of a request that was refused begins
+// with, "?" if it is none.
+func said(line string) string {
+	method, _, ok := strings.Cut(line, " ")
+	if !ok || method == "" || strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") != "" {
+		return "?"
+	}
+	return method
 }
 
 // where returns the address that c went to, as far as that is known.
@@ -148,7 +170,9 @@ func (p *printer) response(h *flow.HTTP) {
 	if kind = strings.TrimSpace(kind); kind != "" {
 		p.word(plain, kind)
 	}
-	p.word(plain, size(h.ResponseBody.Size))
+	if q := h.Request; q == nil || q.Method != "" || h.ResponseBody.Size > 0 { // else it is our own, to what could not be read
+		p.word(plain, size(h.ResponseBody.Size))
+	}
 }
 
 // messages prints how much was said. Only where messages have bounds does their
