@@ -78,8 +78,8 @@ Without -o it goes to stdout; with -o DIR/ it gets the name that devices expect.
 		Args: noArguments,
 	}
 	addCADir(cmd.Flags(), &dir)
-	cmd.Flags().StringVarP(&format, "format", "f", string(ca.PEM), "which `form`")
-	cmd.Flags().StringVarP(&out, "output", "o", "", "`file` or directory/ to write to")
+	cmd.Flags().StringVarP(&format, "format", "f", string(ca.PEM), "which `FORM`")
+	cmd.Flags().StringVarP(&out, "output", "o", "", "`FILE` or directory/ to write to")
 	cmd.RunE = running(func(cmd *cobra.Command, _ []string) error {
 		f, err := ca.ParseFormat(format)
 		if err != nil {
@@ -116,7 +116,7 @@ func writeExport(cmd *cobra.Command, file ca.File, out string) error {
 }
 
 func addCADir(fl *pflag.FlagSet, dir *string) {
-	fl.StringVar(dir, "ca-dir", "", "`directory` of the authority; mitmproxy's works as it is (default: "+defaultCADirText+")")
+	fl.StringVar(dir, "ca-dir", "", "`DIR` of the authority; mitmproxy's works as it is (default: "+defaultCADirText+")")
 }
 
 const defaultCADirText = "$XDG_CONFIG_HOME/transom/ca"

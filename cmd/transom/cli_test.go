@@ -170,7 +170,7 @@ func FuzzParseMode(f *testing.F) {
 }
 
 func TestSize(t *testing.T) {
-	for text, want := range map[string]int64{"0": 0, "17": 17, "512k": 512 << 10, "32M": 32 << 20, "1g": 1 << 30} {
+	for text, want := range map[string]int64{"0": 0, "17": 17, "512k": 512 << 10, "32M": 32 << 20, "1g": 1 << 30, "10MB": 10 << 20, "10MiB": 10 << 20, "1.5m": 3 << 19, "5b": 5} {
 		var s sizeFlag
 		if err := s.Set(text); err != nil || int64(s) != want {
 			t.Errorf("%s is %d, %v", text, s, err)
@@ -180,7 +180,7 @@ func TestSize(t *testing.T) {
 			t.Errorf("%s is written %s", text, s.String())
 		}
 	}
-	for _, text := range []string{"", "k", "-1", "1.5m", "99999999999g", "1 m"} {
+	for _, text := range []string{"", "k", "-1", "b", "1e3", "inf", "0x1p3", "1..5m", "99999999999g", "1 m"} {
 		var s sizeFlag
 		if err := s.Set(text); err == nil {
 			t.Errorf("%q is %d", text, s)

@@ -30,7 +30,7 @@ type listenFlags struct {
 	modes       []string
 	transparent bool
 	host        string
-	port        uint16
+	port        numberFlag
 
 	ignore, allow, tcp []string
 
@@ -42,7 +42,7 @@ type listenFlags struct {
 	mimic        string
 
 	out       string
-	detail    int
+	detail    numberFlag
 	json      bool
 	quiet     bool
 	verbose   bool
@@ -50,11 +50,16 @@ type listenFlags struct {
 	bodyLimit sizeFlag
 
 	grace      time.Duration
-	tcpTimeout uint32
+	tcpTimeout numberFlag
 }
 
 func listenCommand() *cobra.Command {
-	f := &listenFlags{storeMax: 32 << 20, bodyLimit: 1 << 20}
+	f := &listenFlags{
+		storeMax: 32 << 20, bodyLimit: 1 << 20,
+		port:       numberFlag{value: defaultPort, max: 65535, name: "PORT"},
+		detail:     numberFlag{value: 1, max: 4, name: "LEVEL"},
+		tcpTimeout: numberFlag{value: 600, max: 1 << 30, name: "SECONDS"},
+	}
 	cmd := &cobra.Command{
 		Use:   "listen --mode SPEC",
 		Short: "Open listeners for traffic that your own rules redirect",
@@ -68,28 +73,28 @@ an ordinary HTTP proxy.`,
 		Args: noArguments,
 	}
 	fl := cmd.Flags()
-	fl.StringArrayVarP(&f.modes, "mode", "m", nil, "what to listen for: transparent[@[host:]port]; may be repeated")
+	fl.StringArrayVarP(&f.modes, "mode", "m", nil, "what to listen for, `SPEC`: transparent[@[host:]port]; may be repeated")
 	fl.BoolVarP(&f.transparent, "transparent", "T", false, "short for --mode transparent")
-	fl.StringVar(&f.host, "listen-host", "", "address to listen on (default: all, IPv4 and IPv6)")
-	fl.Uint16VarP(&f.port, "listen-port", "p", defaultPort, "port to listen on")
-	fl.StringArrayVar(&f.ignore, "ignore-hosts", nil, "pass connections whose `host:port` matches this regular expression; may be repeated")
-	fl.StringArrayVar(&f.allow, "allow-hosts", nil, "pass all connections but those whose `host:port` matches; may be repeated")
-	fl.StringArrayVar(&f.tcp, "tcp-hosts", nil, "take TLS off and record the bytes inside, for hosts matching this `regex`; may be repeated")
+	fl.StringVar(&f.host, "listen-host", "", "`ADDRESS` to listen on (default: all, IPv4 and IPv6)")
+	fl.VarP(&f.port, "listen-port", "p", "port to listen on")
+	fl.StringArrayVar(&f.ignore, "ignore-hosts", nil, "pass connections whose host:port matches this `REGEX`; may be repeated")
+	fl.StringArrayVar(&f.allow, "allow-hosts", nil, "pass all connections but those whose host:port matches this `REGEX`; may be repeated")
+	fl.StringArrayVar(&f.tcp, "tcp-hosts", nil, "take TLS off and record the bytes inside, for hosts that match this `REGEX`; may be repeated")
 	addCADir(fl, &f.caDir)
-	fl.StringVar(&f.keylog, "keylog", "", "append the TLS secrets of both legs to this `file` (NSS format)")
-	fl.StringVar(&f.upstreamCA, "upstream-ca", "", "trust servers under the certificates in this PEM `file` as well as the system's")
+	fl.StringVar(&f.keylog, "keylog", "", "append the TLS secrets of both legs to this `FILE` (NSS format)")
+	fl.StringVar(&f.upstreamCA, "upstream-ca", "", "trust servers under the certificates in this PEM `FILE` as well as the system's")
 	fl.BoolVarP(&f.insecure, "ssl-insecure", "k", false, "accept any certificate of a server")
-	fl.StringVar(&f.onTLSFailure, "on-upstream-tls-failure", "mirror", "when TLS with a server fails, show the client the same (mirror), answer 502, or pass undecrypted (pass)")
 	fl.StringVar(&f.mimic, "tls-mimic", "go", "whose ClientHello a server sees: one of Go's that follows the client's (go)")
-	fl.StringVarP(&f.out, "output", "o", "", "write flows to this `file`, in place of what it held; to +file, behind that (default: stdout)")
-	fl.IntVar(&f.detail, "flow-detail", 1, "how much to show of a flow, 0 to 4")
+	fl.StringVar(&f.onTLSFailure, "on-upstream-tls-failure", "mirror", "when TLS with a server fails, show the client the same, answer 502, or pass undecrypted: `mirror|502|pass`")
+	fl.StringVarP(&f.out, "output", "o", "", "write flows to this `FILE`, in place of what it held; to +FILE, behind that (default: stdout)")
+	fl.Var(&f.detail, "flow-detail", "how much to show of a flow, 0 to 4")
 	fl.BoolVar(&f.json, "json", false, "one JSON object a line")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "show no flows")
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "log each connection, to stderr: where it was going, what was found in it, how it ended")
 	fl.Var(&f.storeMax, "store-max", "memory for recorded flows and bodies")
 	fl.Var(&f.bodyLimit, "body-limit", "how much of one body is kept")
-	fl.Uint32Var(&f.tcpTimeout, "tcp-timeout", 600, "end a connection on which nothing has moved for so many `seconds`; 0 is never")
-	fl.DurationVar(&f.grace, "grace", 10*time.Second, "how long open connections may go on after the first interrupt")
+	fl.Var(&f.tcpTimeout, "tcp-timeout", "end a connection on which nothing has moved for so long; 0 is never")
+	fl.DurationVar(&f.grace, "grace", 10*time.Second, "how long, as a `DURATION` such as 30s, open connections may go on after the first interrupt")
 	cmd.RunE = running(func(cmd *cobra.Command, _ []string) error {
 		return f.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 	})
@@ -106,17 +111,14 @@ func (f *listenFlags) run(ctx context.Context, stdout, stderr io.Writer) (err er
 	if err := f.settings(&p.Settings); err != nil {
 		return err
 	}
-	if f.detail < 0 || f.detail > 4 {
-		return usagef("--flow-detail %d: want 0 to 4", f.detail)
-	}
 	if f.storeMax < 64<<10 {
 		return usagef("--store-max %s: want at least 64k, for the flows that are under way", f.storeMax.String())
 	}
 	if f.grace < 0 {
 		return usagef("--grace %s: want 0 or more", f.grace)
 	}
-	p.Timeouts.Idle = time.Duration(f.tcpTimeout) * time.Second
-	if f.tcpTimeout == 0 {
+	p.Timeouts.Idle = time.Duration(f.tcpTimeout.value) * time.Second
+	if f.tcpTimeout.value == 0 {
 		p.Timeouts.Idle = -1
 	}
 	p.Timeouts.Grace = max(f.grace, 1) // for a person 0 is none, for the library it is the default
@@ -157,13 +159,13 @@ func (f *listenFlags) serve(ctx context.Context, p *transom.Proxy, out, stderr i
 	to := &sink{w: out, log: p.Log}
 	if !f.quiet {
 		watch := p.Watch
-		if f.detail >= 3 {
+		if f.detail.value >= 3 {
 			watch = p.Follow
 		}
 		news := watch(watching)
 		wg.Go(func() {
 			shown = show.Run(watching, to, news, show.Options{
-				Detail: f.detail, JSON: f.json, Store: p.Flows(), Log: p.Log, Color: show.ColorFor(out),
+				Detail: f.detail.value, JSON: f.json, Store: p.Flows(), Log: p.Log, Color: show.ColorFor(out),
 			})
 			if shown != nil {
 				fmt.Fprintf(stderr, "transom: stopping: nobody reads the flows any more; open connections may finish within %s\n", f.grace)
@@ -190,7 +192,7 @@ func (f *listenFlags) captures() ([]capture.Capture, error) {
 	}
 	var cs []capture.Capture
 	for _, m := range modes {
-		c, err := parseMode(m, f.host, f.port)
+		c, err := parseMode(m, f.host, uint16(f.port.value))
 		if err != nil {
 			return nil, err
 		}

@@ -1,12 +1,13 @@
 package main
 
 import (
-	"fmt"
+	"errors"
 	"strconv"
 	"strings"
 )
 
-// A sizeFlag is a number of bytes, written as 512k, 32m or 1g (powers of 1024).
+// A sizeFlag is a number of bytes, written as 512k, 32m or 1g (powers of 1024). Fractions
+// and the endings B and iB are taken too.
 type sizeFlag int64
 
 // String implements pflag.Value.
@@ -22,23 +23,24 @@ func (s *sizeFlag) String() string {
 
 // Set implements pflag.Value.
 func (s *sizeFlag) Set(text string) error {
-	digits, unit := strings.ToLower(text), int64(1)
+	number, unit := strings.ToLower(text), int64(1)
+	number = strings.TrimSuffix(strings.TrimSuffix(number, "b"), "i")
 	for _, u := range sizeUnits {
-		if cut, ok := strings.CutSuffix(digits, u.name); ok {
-			digits, unit = cut, u.bytes
+		if cut, ok := strings.CutSuffix(number, u.name); ok {
+			number, unit = cut, u.bytes
 			break
 		}
 	}
-	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || n < 0 || n > (1<<62)/unit {
-		return fmt.Errorf("%q is not a size such as 512k, 32m or 1g", text)
+	n, err := strconv.ParseFloat(number, 64)
+	if err != nil || strings.Trim(number, "0123456789.") != "" || n > float64(1<<62)/float64(unit) {
+		return errors.New("want a size such as 512k, 1.5m, 32MB or 1GiB (powers of 1024)")
 	}
-	*s = sizeFlag(n * unit)
+	*s = sizeFlag(n * float64(unit))
 	return nil
 }
 
 // Type implements pflag.Value.
-func (s *sizeFlag) Type() string { return "size" }
+func (s *sizeFlag) Type() string { return "SIZE" }
 
 var sizeUnits = []struct {
 	name  string

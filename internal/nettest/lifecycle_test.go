@@ -259,7 +259,7 @@ func TestCommandLine(t *testing.T) {
 		{"listen -T --no-such", 2, `^transom: listen: .*--no-such`},
 		{"listen -T extra", 2, `^transom: listen: unexpected argument "extra"`},
 		{"listen -T --ignore-hosts (", 2, `^transom: listen: --ignore-hosts: pattern "\("`},
-		{"listen -T --flow-detail 5", 2, `^transom: listen: --flow-detail 5: want 0 to 4`},
+		{"listen -T --flow-detail 5", 2, `^transom: listen: .*--flow-detail.*from 0 to 4`},
 		{"listen -T --on-upstream-tls-failure no", 2, `^transom: listen: --on-upstream-tls-failure "no": `},
 		{"listen -T --upstream-ca /nonexistent", 2, `^transom: listen: --upstream-ca: .*/nonexistent`},
 		{"listen -T -o /nonexistent/x", 2, `^transom: listen: -o: .*/nonexistent/x`},
