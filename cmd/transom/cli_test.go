@@ -27,7 +27,6 @@ func TestCommandLine(t *testing.T) {
 		{"nonsense"},
 		{"ca"},
 		{"ca", "export", "--format", "png"},
-		{"listen"},
 		{"listen", "extra"},
 		{"listen", "--nonsense"},
 		{"listen", "--mode", "socks5"},
@@ -45,6 +44,12 @@ func TestCommandLine(t *testing.T) {
 		{"listen", "-T", "--upstream-ca", "/does/not/exist"},
 		{"listen", "-T", "--store-max", "lots"},
 		{"listen", "-T", "--store-max", "0"},
+		{"listen", "--store-max", "1m", "--body-limit", "2m"},
+		{"listen", "--store-max", "512k", "-o", "/does/not/exist/f"},
+		{"listen", "-q", "--json"},
+		{"listen", "-q", "-o", "f"},
+		{"listen", "--grace", "-1s"},
+		{"listen", "-m", "transparent", "-m", "transparent@127.0.0.1:8080"},
 		{"listen", "-T", "-o", "/does/not/exist/f"},
 		{"listen", "-T", "--keylog", "/does/not/exist/f"},
 	}
@@ -151,8 +156,29 @@ func TestParseMode(t *testing.T) {
 		c, err := parseMode(spec, "", defaultPort)
 		if err != nil {
 			t.Errorf("%s: %v", spec, err)
-		} else if got := c.(capture.Redirect).Listen; got != netip.MustParseAddrPort(want) {
+		} else if got := c.Listen; got != netip.MustParseAddrPort(want) {
 			t.Errorf("%s listens on %v, want %s", spec, got, want)
+		}
+	}
+}
+
+// TestModes: without one it is transparent, and no two are on one port.
+func TestModes(t *testing.T) {
+	for _, tc := range []struct {
+		modes []string
+		want  int // 0 is a refusal
+	}{
+		{nil, 1},
+		{[]string{"transparent@0", "transparent@0"}, 2},
+		{[]string{"transparent@0.0.0.0:80", "transparent@[::1]:80"}, 2},
+		{[]string{"transparent@127.0.0.1:80", "transparent@127.0.0.2:80"}, 2},
+		{[]string{"transparent@127.0.0.1:80", "transparent@0.0.0.0:80"}, 0},
+		{[]string{"transparent@80", "transparent@127.0.0.1:80"}, 0},
+		{[]string{"transparent", "transparent"}, 0},
+	} {
+		f := listenFlags{modes: tc.modes, port: numberFlag{value: defaultPort}}
+		if cs, err := f.captures(); len(cs) != tc.want || (err != nil) != (tc.want == 0) {
+			t.Errorf("%q: %v, %v", tc.modes, cs, err)
 		}
 	}
 }
@@ -163,7 +189,7 @@ func FuzzParseMode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, spec string) {
 		c, err := parseMode(spec, "", defaultPort)
-		if (c == nil) == (err == nil) {
+		if (c == capture.Redirect{}) == (err == nil) {
 			t.Errorf("%q: %v, %v", spec, c, err)
 		}
 	})

@@ -26,6 +26,9 @@ import (
 	"transom/store"
 )
 
+// minStore is the least that --store-max may be.
+const minStore sizeFlag = 64 << 10
+
 type listenFlags struct {
 	modes       []string
 	transparent bool
@@ -61,7 +64,7 @@ func listenCommand() *cobra.Command {
 		tcpTimeout: numberFlag{value: 600, max: 1 << 30, name: "SECONDS"},
 	}
 	cmd := &cobra.Command{
-		Use:   "listen --mode SPEC",
+		Use:   "listen [--mode SPEC]",
 		Short: "Open listeners for traffic that your own rules redirect",
 		Long: `listen opens listeners and nothing else: the host's redirection rules are yours.
 In transparent mode every connection that a REDIRECT or TPROXY rule brings is
@@ -73,7 +76,7 @@ an ordinary HTTP proxy.`,
 		Args: noArguments,
 	}
 	fl := cmd.Flags()
-	fl.StringArrayVarP(&f.modes, "mode", "m", nil, "what to listen for, `SPEC`: transparent[@[host:]port]; may be repeated")
+	fl.StringArrayVarP(&f.modes, "mode", "m", nil, "what to listen for, `SPEC`: transparent[@[host:]port] (default: transparent); may be repeated")
 	fl.BoolVarP(&f.transparent, "transparent", "T", false, "short for --mode transparent")
 	fl.StringVar(&f.host, "listen-host", "", "`ADDRESS` to listen on (default: all, IPv4 and IPv6)")
 	fl.VarP(&f.port, "listen-port", "p", "port to listen on")
@@ -91,11 +94,14 @@ an ordinary HTTP proxy.`,
 	fl.BoolVar(&f.json, "json", false, "one JSON object a line")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "show no flows")
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "log each connection, to stderr: where it was going, what was found in it, how it ended")
-	fl.Var(&f.storeMax, "store-max", "memory for recorded flows and bodies")
+	fl.Var(&f.storeMax, "store-max", "memory for recorded flows and bodies, at least 64k")
 	fl.Var(&f.bodyLimit, "body-limit", "how much of one body is kept")
 	fl.Var(&f.tcpTimeout, "tcp-timeout", "end a connection on which nothing has moved for so long; 0 is never")
 	fl.DurationVar(&f.grace, "grace", 10*time.Second, "how long, as a `DURATION` such as 30s, open connections may go on after the first interrupt")
 	cmd.RunE = running(func(cmd *cobra.Command, _ []string) error {
+		if !fl.Changed("body-limit") {
+			f.bodyLimit = min(f.bodyLimit, f.storeMax)
+		}
 		return f.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 	})
 	return cmd
@@ -111,11 +117,8 @@ func (f *listenFlags) run(ctx context.Context, stdout, stderr io.Writer) (err er
 	if err := f.settings(&p.Settings); err != nil {
 		return err
 	}
-	if f.storeMax < 64<<10 {
-		return usagef("--store-max %s: want at least 64k, for the flows that are under way", f.storeMax.String())
-	}
-	if f.grace < 0 {
-		return usagef("--grace %s: want 0 or more", f.grace)
+	if err := f.check(); err != nil {
+		return &usageError{err}
 	}
 	p.Timeouts.Idle = time.Duration(f.tcpTimeout.value) * time.Second
 	if f.tcpTimeout.value == 0 {
@@ -143,6 +146,21 @@ func (f *listenFlags) run(ctx context.Context, stdout, stderr io.Writer) (err er
 		p.Log.Info("signing for servers", "authority", signer.Path, "sha256", signer.SHA256, "new", signer.Made)
 	}
 	return f.serve(ctx, p, out, stderr)
+}
+
+// check refuses values that make no sense, alone or together.
+func (f *listenFlags) check() error {
+	switch {
+	case f.storeMax < minStore:
+		return fmt.Errorf("--store-max %s: want at least %s, for the flows that are under way", &f.storeMax, minStore.String())
+	case f.bodyLimit > f.storeMax:
+		return fmt.Errorf("--body-limit %s: want at most --store-max, %s", &f.bodyLimit, &f.storeMax)
+	case f.grace < 0:
+		return fmt.Errorf("--grace %s: want 0 or more", f.grace)
+	case f.quiet && (f.json || f.out != ""):
+		return errors.New("-q shows no flows: leave it out, or --json and -o")
+	}
+	return nil
 }
 
 // serve runs p and shows its flows until a signal ends it.
@@ -188,13 +206,18 @@ func (f *listenFlags) captures() ([]capture.Capture, error) {
 		modes = append(modes, "transparent")
 	}
 	if len(modes) == 0 {
-		return nil, errors.New("nothing to listen for; try --mode transparent")
+		modes = []string{"transparent"}
 	}
 	var cs []capture.Capture
-	for _, m := range modes {
+	for i, m := range modes {
 		c, err := parseMode(m, f.host, uint16(f.port.value))
 		if err != nil {
 			return nil, err
+		}
+		for j, other := range cs {
+			if overlap(c.Listen, other.(capture.Redirect).Listen) {
+				return nil, fmt.Errorf("modes %q and %q are on one port", modes[j], modes[i])
+			}
 		}
 		cs = append(cs, c)
 	}

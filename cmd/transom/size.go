@@ -11,8 +11,8 @@ import (
 type sizeFlag int64
 
 // String implements pflag.Value.
-func (s *sizeFlag) String() string {
-	n := int64(*s)
+func (s sizeFlag) String() string {
+	n := int64(s)
 	for _, u := range sizeUnits {
 		if n >= u.bytes && n%u.bytes == 0 {
 			return strconv.FormatInt(n/u.bytes, 10) + u.name

@@ -252,7 +252,7 @@ func TestCommandLine(t *testing.T) {
 		code int
 		line string
 	}{
-		{"listen", 2, `^transom: listen: nothing to listen for`},
+		{"listen -q --json", 2, `^transom: listen: -q shows no flows`},
 		{"listen -m reverse@80", 2, `^transom: listen: mode "reverse@80" is not known`},
 		{"listen -m transparent@x", 2, `^transom: listen: mode "transparent@x": `},
 		{"listen -T -p 70000", 2, `^transom: listen: .*70000`},
