@@ -55,11 +55,11 @@ func (r Redirect) Open(ctx context.Context, env Env) (Source, error) {
 	}
 	if !env.Host.Own(bind.Addr()) && !bind.Addr().IsUnspecified() {
 		// A transparent socket could be bound to it, and would wait for ever.
-		return nil, fmt.Errorf("capture %s: no interface of this host has the address %s", r, bind.Addr())
+		return nil, fmt.Errorf("no interface of this host has the address %s", bind.Addr())
 	}
 	l, err := env.Host.Listen(ctx, platform.Socket{Bind: bind, Transparent: true, Require: r.RequireTransparent})
 	if err != nil {
-		return nil, fmt.Errorf("capture %s: %w", r, err)
+		return nil, err
 	}
 	log.Info("capturing redirected connections", "capture", r.String(), "listen", l.Addr(), "tproxy", l.Transparent)
 	if !l.Transparent {

@@ -2,6 +2,7 @@ package platform
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -60,6 +61,10 @@ func (h *here) Listen(ctx context.Context, s Socket) (*Listener, error) {
 		l, err = h.listen(ctx, s)
 	}
 	if err != nil {
+		var op *net.OpError
+		if errors.As(err, &op) {
+			err = op.Err // which says listen and the address too
+		}
 		return nil, fmt.Errorf("listen on %s: %w", s.Bind, err)
 	}
 	return l, nil

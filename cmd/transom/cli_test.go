@@ -112,9 +112,11 @@ func TestPortInUse(t *testing.T) {
 	}
 	defer l.Close()
 	var out, errs bytes.Buffer
-	code := run(t.Context(), []string{"listen", "--mode", "transparent@" + l.Addr().String()}, nil, &out, &errs)
-	if code != exitFailed || !strings.Contains(errs.String(), "address already in use") || strings.Count(errs.String(), "transom: listen:") != 1 {
-		t.Errorf("exit %d: %s", code, errs.String())
+	at := l.Addr().String()
+	code := run(t.Context(), []string{"listen", "--mode", "transparent@" + at}, nil, &out, &errs)
+	want := "transom: listen: transparent@" + at + ": listen on " + at + ": bind: address already in use; end what listens there, or choose another port with -p\n"
+	if code != exitFailed || errs.String() != want {
+		t.Errorf("exit %d: %q, want %q", code, errs.String(), want)
 	}
 }
 

@@ -193,6 +193,9 @@ func (f *listenFlags) serve(ctx context.Context, p *transom.Proxy, out, stderr i
 	}
 	err := p.Run(ctx)
 	p.Close()
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = fmt.Errorf("%w; end what listens there, or choose another port with -p", err)
+	}
 	wg.Wait() // for who reads our output, however slowly
 	if errors.Is(shown, syscall.EPIPE) {
 		shown = nil // whoever read our output has seen enough
