@@ -95,6 +95,7 @@ func (a *Authority) Export(f Format) (File, error) {
 		case PKCS12:
 			file.Data, err = trustStore(pkcs12.Modern2023, a.base, cert)
 		case PKCS12Legacy:
+			file.Name = a.base + "-legacy" + d.ext // who needs one often tries both
 			file.Data, err = trustStore(pkcs12.LegacyDES, a.base, cert)
 		case MobileConfig:
 			file.Data = mobileConfig(cert)

@@ -61,7 +61,7 @@ func TestExport(t *testing.T) {
 		{ca.PEM, `^transom-ca-cert\.pem$`, "application/x-x509-ca-cert", fromPEM},
 		{ca.DER, `^transom-ca-cert\.cer$`, "application/x-x509-ca-cert", func(_ *testing.T, p []byte) []byte { return p }},
 		{ca.PKCS12, `^transom-ca-cert\.p12$`, "application/x-pkcs12", fromP12},
-		{ca.PKCS12Legacy, `^transom-ca-cert\.p12$`, "application/x-pkcs12", fromP12},
+		{ca.PKCS12Legacy, `^transom-ca-cert-legacy\.p12$`, "application/x-pkcs12", fromP12},
 		{ca.MobileConfig, `^transom-ca-cert\.mobileconfig$`, "application/x-apple-aspen-config", func(t *testing.T, data []byte) []byte {
 			return plist(t, data)["com.apple.security.root"]
 		}},

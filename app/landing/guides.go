@@ -122,7 +122,7 @@ var guides = []guide{
 		},
 		notes: []string{
 			"The trust store: <a href=\"/cert/p12\" download>for Java 12 and later</a>, " +
-				"<a href=\"/cert/p12-legacy\" download>for earlier ones</a>.",
+				"<a href=\"/cert/p12-legacy\" download>for earlier ones</a>, which ends in -legacy.p12.",
 			"To remove it: <code>keytool -delete -cacerts -storepass changeit -alias transom</code>.",
 		},
 	},
