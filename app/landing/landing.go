@@ -100,9 +100,13 @@ func (p *page) html(status int, body string) *exchange.Response {
 	return resp
 }
 
-// secure adds the fields that keep a browser from making more of a response
+// reasons are those of the statuses that this package answers with.
+var reasons = map[int]string{200: "OK", 404: "Not Found", 405: "Method Not Allowed"}
+
+// secure completes the status line and adds the fields that keep a browser from making more of a response
 // than it is, or from keeping it: it must show the certificate of now.
 func secure(resp *exchange.Response, policy string) {
+	resp.Reason = reasons[resp.Status]
 	resp.Header.Add("Cache-Control", "no-store")
 	resp.Header.Add("Content-Security-Policy", policy)
 	resp.Header.Add("X-Content-Type-Options", "nosniff")

@@ -57,7 +57,7 @@ func TestPage(t *testing.T) {
 	a := authority(t)
 	h := landing.Handler(a)
 	resp, body := ask(t, h, "GET", "/?utm=1", conn("direct"))
-	if resp.Status != 200 || resp.Header.Get("Content-Type") != "text/html; charset=utf-8" {
+	if resp.Status != 200 || resp.Reason != "OK" || resp.Header.Get("Content-Type") != "text/html; charset=utf-8" {
 		t.Fatalf("status %d, %s", resp.Status, resp.Header.Get("Content-Type"))
 	}
 	if resp.Header.Get("Content-Length") != strconv.Itoa(len(body)) {
