@@ -30,7 +30,7 @@ func recipes(t *testing.T) map[string]string {
 	if n := strings.Count(string(b), "<!-- recipe:"); n != len(found) {
 		t.Errorf("README.md announces %d recipes and has %d", n, len(found))
 	}
-	for _, name := range []string{"forward", "redirect", "redirect-nft", "listen", "undo", "undo-nft"} {
+	for _, name := range []string{"forward", "redirect", "redirect-nft", "listen", "undo", "undo-nft", "redirect-tproxy", "undo-tproxy"} {
 		if found[name] == "" {
 			t.Fatalf("README.md has no recipe %q", name)
 		}
@@ -40,9 +40,9 @@ func recipes(t *testing.T) map[string]string {
 
 // TestRecipe does what README.md says, word for word.
 func TestRecipe(t *testing.T) {
-	for _, kind := range []struct{ name, suffix string }{{"iptables", ""}, {"nft", "-nft"}} {
+	for _, kind := range []struct{ name, suffix string }{{"iptables", ""}, {"nft", "-nft"}, {"tproxy", "-tproxy"}} {
 		t.Run(kind.name, func(t *testing.T) {
-			need(t, "sysctl", "iptables", "ip6tables", "nft", "curl", "setpriv")
+			need(t, "sysctl", "iptables", "ip6tables", "nft", "ip", "curl", "setpriv")
 			w := newWorld(t)
 			r := &recipe{world: w, text: recipes(t)}
 			w.serve(func(rw http.ResponseWriter, req *http.Request) { io.WriteString(rw, "hello "+req.Host) })
@@ -59,7 +59,7 @@ func TestRecipe(t *testing.T) {
 			r.sh("forward")
 			r.forwards()
 			r.sh("redirect" + kind.suffix)
-			p := r.listen()
+			p := r.listen(kind.name == "tproxy")
 			r.captures(p)
 			r.sh("undo" + kind.suffix)
 			if after := r.rules(); after != before {
@@ -90,6 +90,8 @@ func (r *recipe) sh(name string) {
 func (r *recipe) rules() string {
 	r.t.Helper()
 	text := r.must(r.Gateway, "nft", "list", "ruleset") + r.must(r.Gateway, "iptables-save") + r.must(r.Gateway, "ip6tables-save")
+	// ip fails if there has never been such a table.
+	routes := r.must(r.Gateway, "sh", "-c", "ip -4 rule; ip -6 rule; ip -4 route show table 7000; ip -6 route show table 7000; true")
 	var kept []string
 	for line := range strings.Lines(text) {
 		switch line = strings.TrimSpace(line); {
@@ -98,13 +100,18 @@ func (r *recipe) rules() string {
 			kept = append(kept, line)
 		}
 	}
-	return strings.Join(kept, "\n")
+	return strings.Join(kept, "\n") + "\n" + routes
 }
 
-// listen starts the proxy with the recipe's command; without any capability, as
-// README.md says that it needs no privilege.
-func (r *recipe) listen() *transom {
+// listen starts the proxy with the recipe's command; without any capability
+// unless privileged, as README.md says that it needs no privilege.
+func (r *recipe) listen(privileged bool) *transom {
 	r.t.Helper()
+	if privileged {
+		cmd := r.command(r.Gateway, "sh", "-euc", r.text["listen"])
+		cmd.Env = append(cmd.Env, "SSL_CERT_FILE="+r.authority.file)
+		return r.start(cmd)
+	}
 	cmd := r.command(r.Gateway, "setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs",
 		"sh", "-euc", r.text["listen"])
 	cmd.Env = append(cmd.Env, "SSL_CERT_FILE="+r.authority.file) // what the system trusts
