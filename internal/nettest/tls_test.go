@@ -82,3 +82,45 @@ func TestDistrust(t *testing.T) {
 		})
 	}
 }
+
+// TestServerWantsCertificate has curl ask openssl's server, by TLS 1.3, that
+// can't do without a certificate of its client, and one that can.
+func TestServerWantsCertificate(t *testing.T) {
+	need(t, "curl", "openssl")
+	for name, tc := range map[string]struct {
+		args   []string // of the server
+		how    []string
+		code   int // of curl; 98 says that a certificate is missing
+		body   string
+		kind   string
+		reason string
+	}{
+		"required":     {[]string{"-Verify", "1", "-verify_return_error"}, nil, 98, "", "tls", "server requires a client certificate"},
+		"required-502": {[]string{"-Verify", "1", "-verify_return_error"}, []string{"--on-upstream-tls-failure", "502"}, 0, "client certificate", "http", ""},
+		"asked-for":    {[]string{"-verify", "1"}, nil, 0, "s_server", "http", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.authority.files(w.path("cert"), w.path("key"))
+			cmd := w.command(w.Server, "openssl", append([]string{
+				"s_server", "-accept", "443", "-cert", w.path("cert"), "-key", w.path("key"), "-www", "-tls1_3",
+			}, tc.args...)...)
+			log := newOutput()
+			cmd.Stdout, cmd.Stderr = log, log
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			log.wait(t, func(s string) bool { return strings.Contains(s, "ACCEPT") })
+			w.redirect("443")
+			p := w.transom(append([]string{"--json"}, tc.how...)...)
+			got, stderr, err := w.curl(w.trusted(), "https://shop.example/")
+			if code := exitCode(err); code != tc.code || !strings.Contains(got, tc.body) {
+				t.Errorf("curl ended with %d, printed %q, want %d and %q\n%s", code, got, tc.code, tc.body, stderr)
+			}
+			r := p.await(1, func(record) bool { return true })[0]
+			if r.Type != tc.kind || !strings.Contains(r.Reason, tc.reason) {
+				t.Errorf("recorded %+v", r)
+			}
+		})
+	}
+}
