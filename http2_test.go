@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 
 	"transom"
+	"transom/capture"
 	"transom/exchange"
 	"transom/flow"
 	"transom/policy"
@@ -175,5 +176,53 @@ func TestHTTP2Reset(t *testing.T) {
 		if failed != 1 {
 			t.Errorf("%d are recorded as failed, want 1", failed)
 		}
+	})
+}
+
+// TestHTTP2OfOurOwn: what we answer ourselves, by HTTP/2 if that is what the
+// client speaks.
+func TestHTTP2OfOurOwn(t *testing.T) {
+	t.Run("502", func(t *testing.T) {
+		distrust := func(p *transom.Proxy) { p.UpstreamRoots, p.OnTLSFailure = newPKI(t).roots, transom.BadGateway }
+		withHTTP2(t, distrust, echo, func(w *world, c *http.Client) {
+			for range 2 {
+				resp, err := c.Get("https://shop.test/")
+				if err != nil {
+					t.Fatal(err)
+				}
+				p, _ := io.ReadAll(resp.Body)
+				resp.Body.Close()
+				if resp.StatusCode != 502 || resp.ProtoMajor != 2 || !strings.Contains(string(p), "does not verify") {
+					t.Errorf("got %s %s %q", resp.Proto, resp.Status, p)
+				}
+			}
+			if n := len(w.flows("http")); n != 2 {
+				t.Errorf("%d requests recorded, want 2", n)
+			}
+		})
+	})
+	t.Run("landing", func(t *testing.T) {
+		landing := exchange.HandlerFunc(func(context.Context, *exchange.Request) (*exchange.Response, error) {
+			return exchange.Text(200, "welcome"), nil
+		})
+		inWorld(t, func(p *transom.Proxy) { p.Direct = landing }, func(w *world) {
+			tr := &http.Transport{Protocols: new(http.Protocols), DialContext: func(context.Context, string, string) (net.Conn, error) {
+				return w.dial(proxyAddr, func(c *capture.Conn) { c.Direct = true }), nil
+			}}
+			tr.Protocols.SetUnencryptedHTTP2(true)
+			resp, err := (&http.Client{Transport: tr}).Get("http://192.168.1.1:8080/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, _ := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if string(p) != "welcome" || resp.ProtoMajor != 2 {
+				t.Errorf("got %s %q", resp.Proto, p)
+			}
+			tr.CloseIdleConnections()
+			if f := w.only("http"); f.State != flow.Done || f.Conn.Last().H2 == "" {
+				t.Errorf("recorded %+v of %+v", f, f.Conn)
+			}
+		})
 	})
 }

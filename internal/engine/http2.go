@@ -68,8 +68,18 @@ func (s *session) options2() h2.Options {
 	}
 	return h2.Options{
 		Limits: s.e.limits2(), Scheme: scheme, Info: s.info, Budget: s.e.Budget, IdleTimeout: s.e.Timeouts.Idle,
-		Refused: s.rec.RefusedHead,
+		Refused: s.rec.RefusedHead, Opened: s.began2,
 	}
+}
+
+// began2 learns how a client has begun that we answer ourselves. It is called
+// by Serve.
+func (s *session) began2(o *h2.Opening) *flow.Conn {
+	if s.info.Last().Proto != "h2" {
+		s.info = s.info.With(flow.Layer{Proto: "h2"})
+	}
+	s.learned(s.info.H2(o.Fingerprint()))
+	return s.info
 }
 
 func (e *Engine) limits2() h2.Limits { return h2.Limits{Head: e.Limits.Head, Fields: e.Limits.Fields} }
