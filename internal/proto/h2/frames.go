@@ -122,7 +122,11 @@ func (c *conn) priorityLocked(f *http2.PriorityFrame) error {
 		return err
 	}
 	if f.StreamDep == f.StreamID {
-		if c.streams[f.StreamID] == nil && !c.side.idleLocked(f.StreamID) {
+		switch {
+		case c.streams[f.StreamID] != nil:
+		case c.side.idleLocked(f.StreamID): // nothing may be sent on it, not even a reset
+			return violation(ProtocolError, "stream %d depends on itself", f.StreamID)
+		default:
 			return nil
 		}
 		return &badStream{f.StreamID, &StreamError{Code: ProtocolError, What: "stream depends on itself"}}
@@ -232,6 +236,12 @@ func (c *conn) windowUpdateLocked(f *http2.WindowUpdateFrame) error {
 		return &badStream{s.id, &StreamError{Code: FlowControlError, What: "WINDOW_UPDATE makes the window too large"}}
 	}
 	s.cond.Broadcast()
+	if far := s.far; far != nil {
+		room := s.send
+		c.mu.Unlock() // the other connection's lock is not taken under this one's
+		far.widen(room)
+		c.mu.Lock()
+	}
 	return nil
 }
 

@@ -43,6 +43,7 @@ func (c *Client) Exchange(ctx context.Context, req *exchange.Request) (*exchange
 	}
 	req.Turn.Pass()
 	if err == nil {
+		c.pair(r)
 		err = r.await()
 	}
 	if err != nil {

@@ -33,6 +33,8 @@ type stream struct {
 	sent     bool
 	err      error
 
+	far *stream // it goes on as, on the other connection; nil if that is not known
+
 	cancel context.CancelCauseFunc // of who works for the stream; may be nil
 	reply  *reply                  // that it belongs to, on a Client
 	tunnel *tunnel                 // that it has become; nil otherwise
