@@ -66,9 +66,34 @@ func TestServerSpeaksFirst(t *testing.T) {
 	})
 }
 
+// TestEarlyResponse is section 8.1: a server may answer and then reset the
+// stream with NO_ERROR to have the client stop; the answer stands.
+func TestEarlyResponse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := greetJoin(t)
+		defer w.finish()
+		w.client.head(1, false, rfcPost...)
+		w.client.data(1, false, "some")
+		w.settle()
+		w.server.head(1, false, ":status=413")
+		w.server.data(1, true, "too much")
+		w.server.reset(1, noError)
+		w.settle()
+		w.client.wantStream(1, ":status=413|too much|END|RST NO_ERROR")
+		w.client.data(1, false, "late")
+		w.client.data(1, true, "r")
+		get(3)(w.client)
+		w.settle()
+		w.server.head(3, true, ":status=200")
+		w.settle()
+		w.client.wantStream(3, ":status=200|END")
+		w.wantJoined()
+	})
+}
+
 // TestResetsPass with their codes, in both directions, at every stage.
 func TestResetsPass(t *testing.T) {
-	for _, code := range []http2.ErrCode{noError, protocol, refused, cancelled, calm, http2.ErrCodeHTTP11Required, 0x77} {
+	for _, code := range []http2.ErrCode{noError, protocol, http2.ErrCodeInternal, refused, cancelled, calm, http2.ErrCodeHTTP11Required, 0x77} {
 		for stage, do := range map[string]func(w *rfcJoin){
 			"request-open":  func(w *rfcJoin) { open(1)(w.client) },
 			"request-ended": func(w *rfcJoin) { get(1)(w.client) },
@@ -80,7 +105,8 @@ func TestResetsPass(t *testing.T) {
 				w.server.head(1, false, ":status=200")
 				w.server.data(1, false, "y")
 			},
-			"interim": func(w *rfcJoin) { get(1)(w.client); w.settle(); w.server.head(1, false, ":status=103") },
+			"interim":        func(w *rfcJoin) { get(1)(w.client); w.settle(); w.server.head(1, false, ":status=103") },
+			"response-ended": func(w *rfcJoin) { open(1)(w.client); w.settle(); w.server.head(1, true, ":status=200") },
 		} {
 			for _, who := range []string{"client", "server"} {
 				t.Run(fmt.Sprint(stage, "-by-", who, "-", code), func(t *testing.T) {

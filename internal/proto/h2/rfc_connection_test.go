@@ -138,6 +138,8 @@ var rfcServerBreaches = []rfcBreach{
 	{"6.1-padding-of-exactly-all-and-one", steps(open(1), raw(http2.FrameData, padded, 1, "\x01")), codes(protocol)},
 	{"6.1-padded-and-empty", steps(open(1), raw(http2.FrameData, padded, 1, "")), codes(frameSize, protocol)},
 	{"6.2-padding-of-all", raw(http2.FrameHeaders, endHeaders|padded, 1, "\x05\x82"), codes(protocol)},
+	{"6.2-padded-and-empty", raw(http2.FrameHeaders, endHeaders|padded, 1, ""), codes(frameSize, protocol)},
+	{"6.2-priority-cut", raw(http2.FrameHeaders, endHeaders|priority, 1, "\x00\x00\x00\x01"), codes(frameSize, protocol)},
 	{"6.2-padding-over-priority", raw(http2.FrameHeaders, endHeaders|priority|padded, 1, "\x03\x00\x00\x00\x00\x10\x82\x82"), codes(protocol)},
 	{"6.5.2-push-of-2", raw(http2.FrameSettings, 0, 0, "\x00\x02\x00\x00\x00\x02"), codes(protocol)},
 	{"6.6-promise-by-client", raw(http2.FramePushPromise, endHeaders, 1, "\x00\x00\x00\x02\x82"), codes(protocol)},
@@ -190,6 +192,9 @@ func TestRFC9113Prefaces(t *testing.T) {
 		"another":            {"GET / HTTP/1.1\r\nHost: a\r\n\r\n" + settings, false},
 		"first-octet-wrong":  {"X" + http2.ClientPreface[1:] + settings, false},
 		"last-octet-wrong":   {http2.ClientPreface[:23] + "X" + settings, false},
+		"no-settings":        {http2.ClientPreface + "\x00\x00\x08\x06\x00\x00\x00\x00\x0012345678", false},
+		"ack-for-settings":   {http2.ClientPreface + "\x00\x00\x00\x04\x01\x00\x00\x00\x00", false},
+		"headers-before":     {http2.ClientPreface + "\x00\x00\x01\x01\x05\x00\x00\x00\x01\x82", false},
 		"settings-on-stream": {http2.ClientPreface + "\x00\x00\x00\x04\x00\x00\x00\x00\x01", false},
 		"tls":                {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + strings.Repeat("x", 100), false},
 	} {

@@ -38,6 +38,7 @@ func TestClientEnds(t *testing.T) {
 			w.server.head(1, false, ":status=200")
 			w.client.data(1, false, "so far")
 		},
+		"inside-block": func(w *rfcJoin) { w.client.raw(http2.FrameHeaders, 0, 1, "\x82") },
 		"inside-frame": func(w *rfcJoin) { _, _ = w.client.c.Write([]byte("\x00\x00\x08\x06\x00\x00\x00\x00\x00123")) },
 	} {
 		for _, how := range []string{"fin", "rst"} {
@@ -68,8 +69,8 @@ func TestClientEnds(t *testing.T) {
 					if !clean && !errors.As(w.err, &ce) && !errors.As(w.err, &pe) {
 						t.Errorf("Serve: %v, want a *ClientError", w.err)
 					}
-					if s := w.server.stream(1); strings.HasPrefix(state, "in-r") && !strings.HasSuffix(s, "|END") && !strings.HasSuffix(s, "|RST CANCEL") && w.server.end == nil {
-						t.Errorf("the server received %q", s)
+					if s := w.server.stream(1); state == "in-request" && strings.HasSuffix(s, "|END") {
+						t.Errorf("the server received %q: an end that the client did not say", s)
 					}
 				})
 			})
@@ -160,6 +161,33 @@ func TestGoAwayOfTheServer(t *testing.T) {
 		if s := w.client.stream(5); s != "" && s != "RST REFUSED_STREAM" {
 			t.Errorf("stream 5, which the server will not look at, received %q", s)
 		}
+	})
+}
+
+// TestGoAwayInTwoSteps is the graceful end of section 6.8.
+func TestGoAwayInTwoSteps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := greetJoin(t)
+		defer w.finish()
+		get(1)(w.client)
+		w.settle()
+		_ = w.server.fr.WriteGoAway(1<<31-1, noError, nil)
+		w.settle()
+		if got := w.client.texts(http2.FrameGoAway); !slices.Equal(got, []string{"2147483647 NO_ERROR "}) {
+			t.Errorf("GOAWAY %q", got)
+		}
+		get(3)(w.client) // had been on its way
+		w.settle()
+		w.server.head(3, true, ":status=203")
+		_ = w.server.fr.WriteGoAway(3, noError, nil)
+		w.settle()
+		w.server.head(1, true, ":status=201")
+		w.settle()
+		if got := w.client.texts(http2.FrameGoAway); len(got) != 2 || got[1] != "3 NO_ERROR " {
+			t.Errorf("GOAWAY %q", got)
+		}
+		w.client.wantStream(1, ":status=201|END")
+		w.client.wantStream(3, ":status=203|END")
 	})
 }
 

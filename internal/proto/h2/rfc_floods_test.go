@@ -25,6 +25,11 @@ type rfcFlood struct {
 }
 
 var rfcFloods = []rfcFlood{
+	{"rapid-reset", func(p *rfcPeer, i uint32) { p.head(1+2*i, true, rfcGet...); p.reset(1+2*i, cancelled) }, false, codes(calm)}, // CVE-2023-44487
+	{"rapid-reset-of-open", func(p *rfcPeer, i uint32) { p.head(1+2*i, false, rfcPost...); p.reset(1+2*i, cancelled) }, false, codes(calm)},
+	{"made-you-reset-by-window", func(p *rfcPeer, i uint32) { p.head(1+2*i, true, rfcGet...); p.window(1+2*i, 0) }, false, codes(calm, protocol)}, // CVE-2025-8671
+	{"made-you-reset-by-data", func(p *rfcPeer, i uint32) { p.head(1+2*i, true, rfcGet...); p.data(1+2*i, true, "x") }, false, codes(calm, closedStream)},
+	{"made-you-reset-by-overflow", func(p *rfcPeer, i uint32) { p.head(1+2*i, true, rfcGet...); p.window(1+2*i, 1<<31-1) }, false, codes(calm, flowControl)},
 	{"malformed-requests", func(p *rfcPeer, i uint32) { p.head(1+2*i, true, with(rfcGet, "A=b")...) }, false, codes(calm)},
 	{"refused-streams", func(p *rfcPeer, i uint32) { p.head(1+2*i, true, rfcGet...) }, false, codes(calm)},
 	{"settings", func(p *rfcPeer, _ uint32) { p.settings(initialWindow(65535)) }, false, codes(calm)}, // CVE-2019-9515
@@ -223,6 +228,9 @@ func TestHeavyUseIsNoFlood(t *testing.T) {
 			}
 			w.client.wantAlive()
 		})
+	})
+	t.Run("windows-of-a-download", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { rfcDownload(t, rfcSends(32<<20), 32<<20, 4096) })
 	})
 	t.Run("windows-for-each-piece", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package h2_test
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -11,6 +12,56 @@ import (
 func (p *rfcPeer) promise(id uint32, fields ...string) {
 	p.patient()
 	_ = p.fr.WritePushPromise(http2.PushPromiseParam{StreamID: 1, PromiseID: id, EndHeaders: true, BlockFragment: p.encode(fields...)})
+}
+
+// TestPushIsRefused is section 8.4.1: where the client's SETTINGS allowed it, a
+// promise is decoded, for the compression's sake, and its stream refused;
+// nothing else is disturbed, and the client learns nothing.
+func TestPushIsRefused(t *testing.T) {
+	for name, settings := range map[string][]http2.Setting{
+		"allowed-by-default": nil,
+		"allowed":            {{ID: http2.SettingEnablePush, Val: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newJoin(t, nil)
+				defer w.finish()
+				w.server.settings()
+				w.client.preface(settings...)
+				w.settle()
+				get(1)(w.client)
+				w.settle()
+				w.server.promise(2, with(rfcGet, "pushed=field")...)
+				w.server.head(1, false, ":status=200", "pushed=field")
+				w.server.head(2, false, ":status=200", "another=field") // before it knows
+				w.server.data(2, true, strings.Repeat("x", 1000))
+				w.server.data(1, true, "page")
+				w.settle()
+				w.client.wantStream(1, ":status=200 pushed=field|page|END")
+				if s := w.server.stream(2); s != "RST CANCEL" && s != "RST REFUSED_STREAM" {
+					t.Errorf("of the pushed stream the server received %q", s)
+				}
+				if w.wantJoined(); t.Failed() {
+					return
+				}
+				for i := range uint32(100) { // its window is given back
+					id := 4 + 2*i
+					get(3 + 2*i)(w.client)
+					w.settle()
+					_ = w.server.fr.WritePushPromise(http2.PushPromiseParam{StreamID: 3 + 2*i, PromiseID: id, EndHeaders: true, BlockFragment: w.server.encode(rfcGet...)})
+					w.server.head(id, false, ":status=200")
+					if n := min(10000, w.server.room(0)); n > 0 {
+						w.server.data(id, true, strings.Repeat("x", n))
+						w.server.sent(0, n)
+					}
+					w.server.head(3+2*i, true, ":status=200", "another=field")
+					w.settle()
+					w.client.wantStream(3+2*i, ":status=200 another=field|END")
+				}
+				w.wantJoined()
+			})
+		})
+	}
 }
 
 // TestPushIsABreach where the client's SETTINGS forbade it.
@@ -37,6 +88,7 @@ func TestPushThatIsWrong(t *testing.T) {
 		"odd":     raw(http2.FramePushPromise, endHeaders, 1, "\x00\x00\x00\x05"+rfcBlock),
 		"of-0":    raw(http2.FramePushPromise, endHeaders, 1, "\x00\x00\x00\x00"+rfcBlock),
 		"old":     steps(raw(http2.FramePushPromise, endHeaders, 1, "\x00\x00\x00\x04"+rfcBlock), raw(http2.FramePushPromise, endHeaders, 1, "\x00\x00\x00\x02"+rfcBlock)),
+		"cut":     raw(http2.FramePushPromise, endHeaders, 1, "\x00\x00\x00"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -185,6 +185,8 @@ func TestRFC9113MalformedResponses(t *testing.T) {
 		"8.3.2-status-below-100":          say(true, ":status=099"),
 		"8.6-switching-protocols":         say(false, ":status=101"),
 		"8.1-interim-that-ends":           say(true, ":status=103"),
+		"8.1-data-before-head":            send(false, "x"),
+		"8.1-data-after-interim":          steps(say(false, ":status=103"), send(false, "x")),
 		"8.1-second-head":                 steps(ok, say(false, ":status=200")),
 		"8.1-pseudo-in-trailers":          steps(ok, say(true, ":status=200")),
 		"8.1-uppercase-in-trailers":       steps(ok, say(true, "A=b")),
@@ -194,6 +196,8 @@ func TestRFC9113MalformedResponses(t *testing.T) {
 		"8.1.1-nothing-of-length":         say(true, ":status=200", "content-length=3"),
 		"8.1.1-two-lengths":               say(true, ":status=200", "content-length=3", "content-length=4"),
 		"8.1.1-length-no-number":          say(true, ":status=200", "content-length=x"),
+		"9110-6.4.1-content-of-204":       steps(say(false, ":status=204"), send(true, "x")),
+		"9110-6.4.1-content-of-304":       steps(say(false, ":status=304"), send(true, "x")),
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -130,6 +130,7 @@ func TestRFC9113SelfDependency(t *testing.T) {
 		"headers": func(p *rfcPeer) {
 			p.raw(http2.FrameHeaders, endHeaders|endStream|priority, 1, "\x00\x00\x00\x01\x05"+string(p.encode(rfcGet...)))
 		},
+		"priority": steps(get(1), raw(http2.FramePriority, 0, 1, "\x00\x00\x00\x01\x05")),
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -242,6 +242,19 @@ func TestTunnelIsAConn(t *testing.T) {
 			w.client.wantAlive()
 		})
 	})
+	t.Run("closed-by-another", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := takeover(t, func(c net.Conn) {
+				time.AfterFunc(time.Second, func() { c.Close() })
+				if _, err := c.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+					t.Errorf("read: %v", err)
+				}
+			})
+			defer w.finish()
+			time.Sleep(time.Minute)
+			w.client.wantAlive()
+		})
+	})
 	t.Run("lingers", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := takeover(t, func(c net.Conn) {
