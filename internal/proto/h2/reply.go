@@ -190,11 +190,7 @@ func (r *reply) send() {
 	r.cond.Broadcast()
 	r.c.mu.Unlock()
 	if !over { // the body is broken, so the request is
-		code, told := codeOf(err)
-		if !told {
-			code = Cancel
-		}
-		r.reset(code, err)
+		r.cancelled(err)
 	}
 }
 

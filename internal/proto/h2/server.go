@@ -112,6 +112,11 @@ func (s *Server) Serve(outer context.Context) error {
 	}
 	s.die(err)
 	s.handlers.Wait()
+	var gone *GoneError
+	if err == errDrained || errors.As(err, &gone) {
+		_ = s.out.flush() // what is said before the end; the end is what counts
+		s.out.wait()
+	}
 	s.out.fail(err)
 	s.out.wait()
 	s.in.release()
