@@ -249,7 +249,7 @@ func rfcCut(err error) string {
 // TestLargeBodiesThroughUs are read in pieces as small as programs do.
 func TestLargeBodiesThroughUs(t *testing.T) {
 	const size = 64 << 20
-	for _, piece := range []int{1 << 10, 4 << 10, 32 << 10, 1 << 20} {
+	for _, piece := range []int{32 << 10, 1 << 20} {
 		read := func(r io.Reader) error {
 			n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, r, make([]byte, piece))
 			if err == nil && n != size {
