@@ -191,9 +191,12 @@ func TestResetBehindOtherThings(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, nil, func(w *world) {
 				saw := make(chan error, 1)
-				w.serve(serverAddr, func(_ *testnet.Conn, r *bufio.Reader) {
+				w.serve(serverAddr, func(c *testnet.Conn, r *bufio.Reader) {
 					readHead(r)
 					_, err := r.ReadByte()
+					if err == io.EOF { // the client's FIN is the server's
+						err = c.AwaitReset()
+					}
 					saw <- err
 				})
 				c := w.dial(serverAddr)

@@ -26,6 +26,7 @@ func (s *session) serveHTTP(ctx context.Context) error {
 	s.learned(s.info.With(flow.Layer{Proto: "http/1.1"}))
 	srv := s.server(s.chain(s.up), d.decide)
 	srv.o.Quiet = func() func() { return s.watchServer(ctx, srv.h) }
+	srv.o.HalfClosed = s.up.HalfClose
 	err := srv.run(ctx, s)
 	switch {
 	case errors.Is(err, h1.ErrHandOver):
@@ -53,18 +54,21 @@ func (s *session) exchangesEnded(ctx context.Context, srv *h1.Server, err error)
 		ours   *endError
 	)
 	switch {
-	case err == nil:
-		s.end.Client = flow.ClosedByUs
-		if srv.Finished() {
-			s.end.Client = flow.FIN
+	case err == nil && srv.End() != nil:
+		s.end.Client = flow.FIN
+		if s.up != nil {
+			s.up.EndLike(srv.End())
 		}
 		return nil
+	case err == nil && s.left():
+		return s.settle(ctx)
+	case err == nil:
+		s.end.Client = flow.ClosedByUs
+		return nil
+	case errors.As(err, &gone) && leg.Ended(gone.err) == flow.FIN:
+		return s.settle(ctx)
 	case errors.As(err, &gone):
 		s.end.Server = leg.Ended(gone.err)
-		if s.end.Server == flow.FIN {
-			s.c.Close()
-			return nil
-		}
 		return serverError(gone.err)
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
@@ -75,7 +79,37 @@ func (s *session) exchangesEnded(ctx context.Context, srv *h1.Server, err error)
 	case errors.As(err, &bad):
 		return &endError{reason: "malformed request: " + bad.Error(), how: flow.FIN, client: flow.ClosedByUs, err: err}
 	}
+	if leg.Ended(err) == flow.FIN && s.left() {
+		if err := s.settle(ctx); err != nil {
+			return err
+		}
+	}
 	return serverError(err)
+}
+
+// left reports whether the server has said its last and its connection is as it
+// left it.
+func (s *session) left() bool { return s.up != nil && s.up.Left() }
+
+// settle carries over how the sides end once the last exchange is over, or can't
+// be completed because the server has ended. Nothing else that they say goes
+// on: it would be read by nobody but the other side.
+func (s *session) settle(ctx context.Context) error {
+	client, server, err := s.sides(ctx)
+	if err != nil {
+		return err
+	}
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	poke := func() { cancel() }
+	s.poke.Store(&poke)
+	defer s.poke.Store(nil)
+	if s.drains.Load() {
+		cancel()
+	}
+	r := s.e.relay().Endings(waiting, client, server)
+	s.end.Client, s.end.Server = r.Client, r.Server
+	return cause(ctx)
 }
 
 // A server is an h1.Server under construction: its options refer to itself.

@@ -42,5 +42,7 @@ func (j *joined) Read(p []byte) (int, error) {
 
 func (j *joined) CloseWrite() error { return CloseWrite(j.Conn) }
 
+func (j *joined) Truncate() error { return Truncate(j.Conn) }
+
 // NetConn returns the conn below.
 func (j *joined) NetConn() net.Conn { return j.Conn }

@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"transom/flow"
+	"transom/internal/proto/tlsterm"
 )
 
 // Reset ends c so that its peer sees a reset. Without a socket that can (an
@@ -57,6 +58,27 @@ func Like(c net.Conn, how flow.Close) {
 		Reset(c)
 	default:
 		c.Close()
+	}
+}
+
+// Alike ends c as err says that the other side has ended its stream: in order,
+// or cut short, which no close_notify may belie.
+func Alike(c net.Conn, err error) {
+	if errors.Is(err, tlsterm.ErrTruncated) {
+		_ = Truncate(c)   // the close below ends what can't be half-closed
+		socket(c).Close() // TLS would have its last word
+	}
+	c.Close()
+}
+
+// socket returns the innermost conn of c.
+func socket(c net.Conn) net.Conn {
+	for {
+		u, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return c
+		}
+		c = u.NetConn()
 	}
 }
 

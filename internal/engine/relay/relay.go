@@ -44,8 +44,28 @@ type Result struct {
 // Copy relays both ways until both sides have ended, ctx is done, or nothing
 // has moved for too long. It closes both, if ctx ends it with a reset.
 func (r *Relay) Copy(ctx context.Context, client, server Side) Result {
-	return r.run(ctx, client, server, new(counts), nil, nil)
+	return r.run(ctx, client, server, way{sent: new(counts)})
 }
+
+// endingsMax is how much Endings drops before it has had enough.
+const endingsMax = 64 << 20
+
+// Endings relays no bytes, only how the sides end: it is for a connection whose
+// conversation is over. When the client has ended its side, and the server has
+// been told, nobody is left to hear the server. If ctx ends it, nothing is cut,
+// and nothing is reset.
+func (r *Relay) Endings(ctx context.Context, client, server Side) Result {
+	var dropped atomic.Int64
+	return r.run(ctx, client, server, way{sent: new(counts), over: true, pass: func(_ message.Direction, p []byte) error {
+		if dropped.Add(int64(len(p))) > endingsMax {
+			return errTooMuch
+		}
+		return nil
+	}})
+}
+
+// errTooMuch ends a side that goes on speaking to nobody.
+var errTooMuch = errors.New("more was sent behind the end than is read")
 
 // Messages relays as Copy does, through mw: each read is one message. info is
 // what handlers are told of the connection.
@@ -58,9 +78,9 @@ func (r *Relay) Messages(ctx context.Context, info *flow.Conn, client, server Si
 		}
 		return sent.write(to, m.Dir, m.Payload)
 	}))
-	return r.run(ctx, client, server, sent, func(dir message.Direction, p []byte) error {
+	return r.run(ctx, client, server, way{sent: sent, pass: func(dir message.Direction, p []byte) error {
 		return h.Message(ctx, info, &message.Message{Dir: dir, Payload: p})
-	}, nil)
+	}})
 }
 
 // counts are of bytes written, by direction. Handlers may write to either side
@@ -75,40 +95,54 @@ func (s *counts) write(to net.Conn, dir message.Direction, p []byte) error {
 
 // A pump moves one direction.
 type pump struct {
-	dir     message.Direction
-	src     Side
-	dst     net.Conn
-	pass    func(message.Direction, []byte) error // nil: write to dst
-	finish  func(message.Direction) error         // nil: nothing is held back
+	dir message.Direction
+	src Side
+	dst net.Conn
+	way
 	pipes   *splice.Pool
 	act     *activity
-	sent    *counts
 	heard   bool       // src said something
 	srcEnd  flow.Close // how src ended
 	dstEnd  flow.Close // how dst failed, if it did
 	timeout bool
 }
 
-func (r *Relay) run(ctx context.Context, client, server Side, sent *counts,
-	pass func(message.Direction, []byte) error, finish func(message.Direction) error,
-) Result {
+// A way is how a relay moves bytes.
+type way struct {
+	sent   *counts
+	pass   func(message.Direction, []byte) error // nil: write to dst
+	finish func(message.Direction) error         // nil: nothing is held back
+	over   bool                                  // nothing is said any more; the client's end is that of both
+}
+
+func (r *Relay) run(ctx context.Context, client, server Side, w way) Result {
 	stop := context.AfterFunc(ctx, func() {
+		if w.over {
+			client.Conn.Close()
+			server.Conn.Close()
+			return
+		}
 		leg.Reset(client.Conn) // what is cut is not to look complete
 		leg.Reset(server.Conn)
 	})
 	defer stop()
 	act := &activity{idle: r.Idle}
 	act.touch()
-	up := &pump{dir: message.ToServer, src: client, dst: server.Conn, pass: pass, finish: finish, pipes: r.Pipes, act: act, sent: sent}
-	down := &pump{dir: message.ToClient, src: server, dst: client.Conn, pass: pass, finish: finish, pipes: r.Pipes, act: act, sent: sent}
+	up := &pump{dir: message.ToServer, src: client, dst: server.Conn, way: w, pipes: r.Pipes, act: act}
+	down := &pump{dir: message.ToClient, src: server, dst: client.Conn, way: w, pipes: r.Pipes, act: act}
 	var wg sync.WaitGroup
-	wg.Go(up.run)
+	wg.Go(func() {
+		up.run()
+		if w.over {
+			server.Conn.Close()
+		}
+	})
 	down.run()
 	wg.Wait()
 	client.Conn.Close()
 	server.Conn.Close()
 	result := Result{
-		Bytes:  [2]int64{sent[message.ToServer].Load(), sent[message.ToClient].Load()},
+		Bytes:  [2]int64{w.sent[message.ToServer].Load(), w.sent[message.ToClient].Load()},
 		Silent: !up.heard && !down.heard,
 		Client: flow.Timeout, Server: flow.Timeout,
 	}

@@ -23,9 +23,9 @@ type Conversation interface {
 func (r *Relay) Through(ctx context.Context, client, server Side, begin func(client, server io.Writer) Conversation) Result {
 	sent := new(counts)
 	c := begin(&counted{client.Conn, message.ToClient, sent}, &counted{server.Conn, message.ToServer, sent})
-	return r.run(ctx, client, server, sent, func(dir message.Direction, p []byte) error {
+	return r.run(ctx, client, server, way{sent: sent, finish: c.Finish, pass: func(dir message.Direction, p []byte) error {
 		return c.Pass(ctx, dir, p)
-	}, c.Finish)
+	}})
 }
 
 // counted counts what is written to one side.

@@ -48,9 +48,12 @@ type Set struct {
 
 	early    []byte // what the server said before it was asked
 	earlyErr error  // how it ended before it was asked
-	client   *h1.Client
 	client2  *h2.Client
 	wg       sync.WaitGroup
+
+	mu     sync.Mutex // guards what follows for HalfClose
+	client *h1.Client
+	ended  error // how the client has ended its side
 }
 
 // Dial starts to dial t and returns at once. The Set must be closed.
@@ -215,11 +218,46 @@ func (s *Set) Exchange(ctx context.Context, req *exchange.Request) (*exchange.Re
 	if err := s.Ready(ctx); err != nil {
 		return nil, err
 	}
+	return s.begin().Exchange(ctx, req)
+}
+
+// begin returns the client of HTTP/1.1.
+func (s *Set) begin() *h1.Client {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.client == nil {
 		s.client = h1.NewClient(leg.Join(s.conn, s.early), s.cfg.HTTP)
 		s.early = nil
+		if s.ended != nil {
+			s.client.HalfClose(s.ended)
+		}
 	}
-	return s.client.Exchange(ctx, req)
+	return s.client
+}
+
+// HalfClose ends our side of the server's connection as how says that the client
+// has ended its own, once the request under way has gone out. It may be called
+// by any goroutine.
+func (s *Set) HalfClose(how error) {
+	s.mu.Lock()
+	s.ended = how
+	c := s.client
+	s.mu.Unlock()
+	if c != nil {
+		c.HalfClose(how)
+	}
+}
+
+// Left reports whether the last exchange there can be is over, and nobody but
+// the server may have ended the connection so far.
+func (s *Set) Left() bool { return s.client != nil && s.client.Left() }
+
+// EndLike ends the server's connection as how says that the client ended its
+// own. The Set is still to be closed.
+func (s *Set) EndLike(how error) {
+	if s.conn != nil {
+		leg.Alike(s.conn, how)
+	}
 }
 
 // Usable reports whether another exchange can be tried on the connection.

@@ -2,13 +2,11 @@ package h1
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
 
 	"transom/exchange"
@@ -39,13 +37,17 @@ type Client struct {
 	o    ClientOptions
 
 	last   bool // the connection carries no further exchange
+	broke  bool // and we have closed it
 	under  *reply
+	ctx    context.Context // of the exchange under way
 	done   <-chan struct{} // of the contexts whose end aborts the connection
 	unhook func() bool
 
 	mu      sync.Mutex
 	aborted error // why the connection was closed under an exchange
 	settle  bool  // somebody waits for the upload and reads meanwhile
+	sent    bool  // the request under way has gone out whole
+	ended   error // how the client has ended its side; nil while it has not
 }
 
 // NewClient returns a client for c, which Close closes.
@@ -70,6 +72,12 @@ type reply struct {
 // Usable reports whether the connection can carry another exchange now.
 func (c *Client) Usable() bool {
 	return !c.last && c.under == nil && c.in.err == nil && c.in.buffered() == 0
+}
+
+// Left reports whether the connection's last exchange is over and the
+// connection is as the server left it: open, or ended by the server.
+func (c *Client) Left() bool {
+	return c.last && c.under == nil && !c.broke && c.abortion() == nil
 }
 
 // Close closes the connection and waits for an upload under way. It may be
@@ -103,8 +111,12 @@ func (c *Client) Exchange(ctx context.Context, req *exchange.Request) (*exchange
 	c.hook(ctx)
 	r := &reply{c: c, req: req}
 	c.under = r
+	c.setSent(false)
 	if err := r.send(); err != nil {
 		return nil, c.broken(ctx, r, err)
+	}
+	if r.up == nil {
+		c.setSent(true)
 	}
 	f, err := r.await(ctx)
 	if err != nil {
@@ -117,6 +129,7 @@ func (c *Client) Exchange(ctx context.Context, req *exchange.Request) (*exchange
 // hook has the connection aborted when ctx is done. Contexts that end together
 // are hooked once.
 func (c *Client) hook(ctx context.Context) {
+	c.ctx = ctx
 	if ctx.Done() == c.done {
 		return
 	}
@@ -127,45 +140,10 @@ func (c *Client) hook(ctx context.Context) {
 	c.unhook = context.AfterFunc(ctx, func() { c.abort(context.Cause(ctx)) })
 }
 
-// abort closes the connection under whoever uses it.
-func (c *Client) abort(err error) {
-	c.mu.Lock()
-	if c.aborted == nil {
-		c.aborted = err
-	}
-	c.mu.Unlock()
-	if errors.Is(err, syscall.ECONNRESET) {
-		lingerNot(c.conn) // the client was reset, and so is the server
-	}
-	c.conn.Close()
-}
-
-// lingerNot has the next Close of the socket under c reset it.
-func lingerNot(c net.Conn) {
-	for c != nil {
-		if l, ok := c.(interface{ SetLinger(int) error }); ok {
-			_ = l.SetLinger(0) // without it the close is a FIN
-			return
-		}
-		below, ok := c.(interface{ NetConn() net.Conn })
-		if !ok {
-			return
-		}
-		c = below.NetConn()
-	}
-}
-
-func (c *Client) abortion() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.aborted
-}
-
 // broken ends an exchange without response, and says why: the context's cause,
 // the client's failure while its body was uploaded, or the server's.
 func (c *Client) broken(ctx context.Context, r *reply, err error) error {
-	c.last = true
-	c.conn.Close()
+	c.drop(r)
 	if r.up != nil {
 		r.req.Body.Close()
 		<-r.up.done

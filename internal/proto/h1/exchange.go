@@ -105,10 +105,13 @@ func (x *exch) respond(ctx context.Context, resp *exchange.Response) (again bool
 	p, again := x.plan(resp)
 	if err := send(x.s.out, p, resp.Body); err != nil {
 		x.body.Close()
-		if err = x.clientError(err); ctx.Err() != nil {
-			err = context.Cause(ctx) // why both sides were ended
+		if ctx.Err() != nil {
+			return false, context.Cause(ctx) // why both sides were ended
 		}
-		x.s.watch.cancel(err) // nobody wants the rest of the response
+		if isWriteError(err) {
+			err = &ClientError{err}
+			x.s.watch.cancel(err) // nobody wants the rest of the response
+		}
 		return false, err
 	}
 	if err := resp.Body.Close(); err != nil { // waits for an upload under way

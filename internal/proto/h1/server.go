@@ -43,6 +43,9 @@ type Options struct {
 	// after the client's FIN. It returns why, or nil when the connection's read
 	// deadline has ended it.
 	AwaitReset func() error
+	// HalfClosed, if set, is told how the client has ended its side while the
+	// response to its last request is awaited, as by End. The response goes on.
+	HalfClosed func(how error)
 
 	// Decide, if set, is asked about each request before the handler. If it
 	// declines, Serve returns ErrHandOver.
@@ -140,8 +143,15 @@ func (s *Server) ended(err error) error {
 	return &ClientError{err}
 }
 
-// Finished reports, after Serve, whether the client had ended its side.
-func (s *Server) Finished() bool { return s.in.err == io.EOF }
+// End returns, after Serve, how the client has ended its side: io.EOF, or what
+// wraps io.ErrUnexpectedEOF if its TLS was cut short. It is nil if the client
+// has not.
+func (s *Server) End() error {
+	if isEnd(s.in.err) {
+		return s.in.err
+	}
+	return nil
+}
 
 // Unread returns what was read of the client and not handled. It is for after
 // Serve.

@@ -15,6 +15,7 @@ type upload struct {
 	done  chan struct{}
 	err   error        // valid once done is closed
 	moved atomic.Int64 // bytes that the server has taken
+	moot  atomic.Bool  // the server has answered without all of it
 }
 
 // newUpload begins to send body as p says. Whoever ends the exchange waits for
@@ -25,7 +26,9 @@ func newUpload(c *Client, p plan, body *exchange.Body) *upload {
 	go func() {
 		u.err = send(c.out, p, body)
 		switch {
-		case u.err == nil, isWriteError(u.err): // the server says what it thinks of it
+		case u.err == nil:
+			c.setSent(true)
+		case isWriteError(u.err), u.moot.Load(): // the server says, or has said, what it thinks of it
 		default: // it was cut short for us, so it is for the server
 			c.abort(u.err)
 		}
@@ -160,8 +163,7 @@ func (e *end) finish() {
 	c := r.c
 	whole := e.payload == nil || e.payload.done()
 	if !whole {
-		c.last = true
-		c.conn.Close()
+		c.drop(r)
 	}
 	if r.up != nil {
 		r.settleUpload(whole)
@@ -188,6 +190,7 @@ func (r *reply) settleUpload(whole bool) {
 	case <-r.up.done:
 	default:
 		if !whole || c.last || r.unbegun() {
+			r.up.moot.Store(whole)
 			r.req.Body.Close()
 			<-r.up.done
 		} else {

@@ -75,9 +75,12 @@ func (w *watch) fire() {
 // client that has pipelined is to wait.
 func (w *watch) lost() error {
 	if w.in.buffered() == 0 {
-		if err := w.in.fillQuietly(); isTimeout(err) {
+		switch err := w.in.fillQuietly(); {
+		case isTimeout(err):
 			return nil
-		} else if err != nil && err != io.EOF {
+		case isEnd(err) && w.o.HalfClosed != nil:
+			w.o.HalfClosed(err)
+		case err != nil && err != io.EOF:
 			return err
 		}
 	}

@@ -42,8 +42,8 @@ type Stream interface {
 	CloseWrite() error
 }
 
-// errTruncated ends a stream without close_notify.
-var errTruncated = fmt.Errorf("TLS stream ended without close_notify: %w", io.ErrUnexpectedEOF)
+// ErrTruncated ends a stream without close_notify.
+var ErrTruncated = fmt.Errorf("TLS stream ended without close_notify: %w", io.ErrUnexpectedEOF)
 
 // Read implements net.Conn.
 func (c *Conn) Read(p []byte) (int, error) {
@@ -60,7 +60,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 // ended says how the stream ended, and remembers it.
 func (c *Conn) ended(err error) error {
 	if err == io.EOF && c.wire.eof.Load() || err == io.ErrUnexpectedEOF {
-		err = errTruncated
+		err = ErrTruncated
 	}
 	if !isTimeout(err) && !errors.Is(err, net.ErrClosed) {
 		c.end.CompareAndSwap(nil, &err)
@@ -78,7 +78,7 @@ func (c *Conn) CloseWrite() error {
 	return err
 }
 
-// Truncate ends our side as errTruncated ends the peer's: with a FIN and no
+// Truncate ends our side as ErrTruncated ends the peer's: with a FIN and no
 // close_notify. It passes on a stream that was cut. Where the conn below has no
 // half-close it is closed.
 func (c *Conn) Truncate() error {
