@@ -122,3 +122,46 @@ func left(s *tls.Conn, raw *recorded) string {
 	}
 	return how + "FIN"
 }
+
+// TestServersEndTravels is the same the other way, with the client waiting for
+// it.
+func TestServersEndTravels(t *testing.T) {
+	servers := newPKI(t)
+	for name, end := range map[string]func(*testnet.Conn, *tls.Conn){
+		"close_notify, FIN": func(raw *testnet.Conn, s *tls.Conn) { s.CloseWrite(); raw.CloseWrite() },
+		"FIN":               func(raw *testnet.Conn, _ *tls.Conn) { raw.CloseWrite() },
+		"RST":               func(raw *testnet.Conn, _ *tls.Conn) { raw.SetLinger(0); raw.Close() },
+	} {
+		for moment, response := range map[string]string{
+			"idle":             "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+			"behind-the-last":  "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+			"in-a-body":        "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello",
+			"in-a-chunk":       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
+			"response-awaited": "",
+		} {
+			for _, wait := range []time.Duration{0, time.Second} {
+				t.Run(strings.ToLower(strings.ReplaceAll(name, ", ", "-"))+"/"+moment+"/"+wait.String(), func(t *testing.T) {
+					inWorld(t, func(p *transom.Proxy) { p.UpstreamRoots = servers.roots }, func(w *world) {
+						w.net.Handle(secureAddr, func(c *testnet.Conn) {
+							s := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{servers.leaf(t, "shop.test")}, MaxVersion: tls.VersionTLS12})
+							readHead(bufio.NewReader(s))
+							w.say(s, response)
+							time.Sleep(wait) // fake time: the proxy has relayed the response, and may watch
+							synctest.Wait()
+							end(c, s)
+							io.Copy(io.Discard, c)
+						})
+						raw := &recorded{Conn: w.dial(secureAddr)}
+						c := tls.Client(raw, &tls.Config{ServerName: "shop.test", RootCAs: w.roots, MaxVersion: tls.VersionTLS12})
+						w.say(c, "GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+						w.hear(c, response)
+						if got := left(c, raw); got != name {
+							t.Errorf("the client saw %s", got)
+						}
+						raw.Close()
+					})
+				})
+			}
+		}
+	}
+}

@@ -130,15 +130,18 @@ func (s *Server) Serve(outer context.Context) error {
 
 // ended makes an orderly end of what is one.
 func (s *Server) ended(err error) error {
-	if err == errDrained || errors.Is(err, io.ErrUnexpectedEOF) && leading(s.in.bytes()) == s.in.buffered() {
+	if err == errDrained {
+		return nil
+	}
+	if err == s.poked {
+		return err // Interrupt's
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) && leading(s.in.bytes()) == s.in.buffered() {
 		return nil
 	}
 	var bad *MalformedError
 	if errors.As(err, &bad) {
 		return s.refuse(s.in.bytes(), err)
-	}
-	if err == s.poked {
-		return err // Interrupt's
 	}
 	return &ClientError{err}
 }
