@@ -1,0 +1,212 @@
+package nettest_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"text/tabwriter"
+)
+
+// A visitor is a program, or a library, that visits the origin. It works
+// through its scenarios one after the other.
+type visitor struct {
+	name   string
+	needs  []string
+	module string // of Python
+	// visit prints lines that begin with the name of a scenario: what the client
+	// got to see.
+	visit func(w *world, v visiting) string
+	// guesses says that it opens connections in advance, in a race with those
+	// that it waits for: the ones on which it asks nothing do not count.
+	guesses bool
+}
+
+// A visiting is what a visitor is told.
+type visiting struct {
+	scheme string
+	cert   string // a file of what to trust
+	http2  bool
+	// accepted waits until the origin has accepted so many connections.
+	accepted func(int)
+}
+
+// host is the server as it stands in a URL.
+func (v visiting) host() string { return "10.9.0.2" }
+
+func (v visiting) port() string { return map[string]string{"http": "80", "https": "443"}[v.scheme] }
+
+func (v visiting) url(path string) string { return v.scheme + "://" + v.host() + path }
+
+// A visit is what came of it, by scenario.
+type visit struct {
+	server, client map[string][]string
+	conns          map[string]int
+}
+
+// TestFidelityHTTP1 has clients visit an origin straight and then through the
+// proxy. What the origin sees must be the same, and what the clients see, but
+// for the exceptions.
+func TestFidelityHTTP1(t *testing.T) {
+	var rows results
+	t.Run("of", func(t *testing.T) {
+		for _, v := range visitors {
+			t.Run(v.name, func(t *testing.T) {
+				v.need(t)
+				w := newWorld(t)
+				o := w.origin("http/1.1")
+				rows.add(w.compare(o, v, false, "http", "https"))
+			})
+		}
+	})
+	t.Logf("what differs between a visit straight and one through the proxy:\n\n%s", rows.table())
+}
+
+// compare has v visit o straight and through the proxy.
+func (w *world) compare(o *origin, v visitor, http2 bool, schemes ...string) []row {
+	w.t.Helper()
+	straight := map[string]visit{}
+	for _, scheme := range schemes {
+		straight[scheme] = w.visit(o, v, visiting{scheme: scheme, cert: w.authority.file, http2: http2})
+	}
+	w.redirect("80,443")
+	w.transom("--json")
+	var rows []row
+	for _, scheme := range schemes {
+		through := w.visit(o, v, visiting{scheme: scheme, cert: w.trusted(), http2: http2})
+		rows = append(rows, w.differences(v, scheme, straight[scheme], through)...)
+	}
+	return rows
+}
+
+// visit has v visit o once.
+func (w *world) visit(o *origin, v visitor, how visiting) visit {
+	w.t.Helper()
+	got := visit{server: map[string][]string{}, client: map[string][]string{}, conns: map[string]int{}}
+	var said string
+	how.accepted = o.accepted()
+	conns := o.visit(func() { said = v.visit(w, how) })
+	for line := range strings.Lines(said) {
+		scenario, text, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		got.client[scenario] = append(got.client[scenario], short(masked(text)))
+	}
+	var lines [][]string
+	for _, c := range conns {
+		if c.scenario == "" && v.guesses {
+			continue
+		}
+		lines = append(lines, append([]string{c.scenario}, c.lines()...))
+	}
+	slices.SortStableFunc(lines, func(a, b []string) int {
+		if strings.HasPrefix(a[0], "parallel") {
+			return slices.Compare(a, b)
+		}
+		return strings.Compare(a[0], b[0])
+	})
+	for _, of := range lines {
+		got.conns[of[0]]++
+		got.server[of[0]] = append(got.server[of[0]], fmt.Sprintf("connection %d", got.conns[of[0]]))
+		got.server[of[0]] = append(got.server[of[0]], of[1:]...)
+	}
+	return got
+}
+
+// differences compares two visits, and fails the test for each difference that
+// no exception explains.
+func (w *world) differences(v visitor, scheme string, straight, through visit) []row {
+	w.t.Helper()
+	var rows []row
+	names := maps.Clone(straight.server)
+	maps.Copy(names, straight.client)
+	maps.Copy(names, through.server)
+	maps.Copy(names, through.client)
+	for _, scenario := range slices.Sorted(maps.Keys(names)) {
+		r := row{client: v.name, scheme: scheme, scenario: scenario, conns: straight.conns[scenario]}
+		at := where{client: v.name, scheme: scheme, scenario: scenario}
+		r.server = w.judge(at.seenBy("server"), straight.server[scenario], through.server[scenario])
+		r.seen = w.judge(at.seenBy("client"), straight.client[scenario], through.client[scenario])
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+// judge compares what one side saw, and says it in a word.
+func (w *world) judge(at where, straight, through []string) string {
+	w.t.Helper()
+	diff := difference(straight, through)
+	if len(diff) == 0 {
+		return "same"
+	}
+	var why []string
+	var open bool
+	for _, line := range diff {
+		if n := at.excused(line); n > 0 {
+			why = append(why, fmt.Sprint("exception ", n))
+		} else {
+			open = true
+		}
+	}
+	if open {
+		w.t.Errorf("%v: straight -, through the proxy +\n%s", at, strings.Join(diff, "\n"))
+		return "DIFFERS"
+	}
+	slices.Sort(why)
+	return strings.Join(slices.Compact(why), ", ")
+}
+
+// difference returns the lines of a and b that are not common to both, each
+// behind its sign.
+func difference(a, b []string) []string {
+	common := make([][]int, len(a)+1) // how many lines a[i:] and b[j:] can have in common
+	for i := range common {
+		common[i] = make([]int, len(b)+1)
+	}
+	for i := len(a) - 1; i >= 0; i-- {
+		for j := len(b) - 1; j >= 0; j-- {
+			if common[i][j] = max(common[i+1][j], common[i][j+1]); a[i] == b[j] {
+				common[i][j] = 1 + common[i+1][j+1]
+			}
+		}
+	}
+	var diff []string
+	i, j := 0, 0
+	for i < len(a) || j < len(b) {
+		switch {
+		case i < len(a) && j < len(b) && a[i] == b[j]:
+			i, j = i+1, j+1
+		case j == len(b) || i < len(a) && common[i+1][j] >= common[i][j+1]:
+			diff = append(diff, "- "+a[i])
+			i++
+		default:
+			diff = append(diff, "+ "+b[j])
+			j++
+		}
+	}
+	return diff
+}
+
+// A row is one line of the table.
+type row struct {
+	client, scheme, scenario string
+	conns                    int
+	server, seen             string
+}
+
+// table prints rows.
+func (rs *results) table() string {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	slices.SortStableFunc(rs.rows, func(a, b row) int { return strings.Compare(a.client+" "+a.scheme, b.client+" "+b.scheme) })
+	var b strings.Builder
+	t := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(t, "client\tscheme\tscenario\tconnections\tserver sees\tclient sees")
+	for _, r := range rs.rows {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\n", r.client, r.scheme, r.scenario, r.conns, r.server, r.seen)
+	}
+	t.Flush()
+	for i, e := range exceptions {
+		fmt.Fprintf(&b, "exception %d: %s\n", i+1, e.why)
+	}
+	return b.String()
+}
