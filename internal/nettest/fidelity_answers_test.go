@@ -3,6 +3,7 @@ package nettest_test
 import (
 	"bytes"
 	"compress/gzip"
+	_ "embed"
 	"strings"
 )
 
@@ -47,6 +48,9 @@ const (
 	abandon     // HTTP/2: RST of the connection
 )
 
+//go:embed testdata/fidelity/page.html
+var visitPage string
+
 const hello = "hello from the origin\n"
 
 // odd are fields that somebody who rewrites heads would rewrite.
@@ -64,6 +68,7 @@ var odd = []pair{
 // does then is.
 var answers = map[string]answer{
 	"get":        {status: "200 OK", header: odd, body: hello, part: -1},
+	"page":       {status: "200 OK", header: []pair{{"Content-Type", "text/html"}, {"Cache-Control", "no-store"}}, body: visitPage, part: -1},
 	"meet":       {status: "200 OK", header: odd, body: hello, part: -1},
 	"post":       {status: "200 Fine, thank you", header: odd, body: hello, part: -1},
 	"chunked":    {status: "200 OK", header: odd, chunks: []string{"5;why=not\r\nhello\r\n", "C ; a=\"b\"\r\n from origin\r\n", "00\r\n\r\n"}, framing: byChunks, part: -1},

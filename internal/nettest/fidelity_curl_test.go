@@ -3,6 +3,7 @@ package nettest_test
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -49,8 +50,18 @@ var curlings = []curling{
 	{scenario: "vanish", args: []string{"URL/vanish"}},
 	{scenario: "stall", args: []string{"--max-filesize", "1", "URL/stall"}},
 	{scenario: "flood", args: []string{"--max-filesize", "1", "URL/flood"}},
+	{scenario: "upgrade", args: []string{"--http2", "URL/get"}},
+	{scenario: "go-away", args: []string{"URL/go-away", "URL/get"}},
+	{scenario: "refused", args: []string{"URL/refused"}},
+	{scenario: "abandon", args: []string{"URL/abandon"}},
 	{scenario: "early", args: []string{"--max-filesize", "1", "-H", "Expect:", "-T", ".", "URL/early"}, stdin: "0123456789"},
 }
+
+// curlings1 are those of HTTP/1 alone, curlings2 of HTTP/2.
+var (
+	curlings1 = []string{"put-chunked", "refuse", "http-1-0", "close", "until-close", "until-cut", "upgrade"}
+	curlings2 = []string{"go-away", "refused", "abandon"}
+)
 
 // curl visits the origin with one curl a scenario. It prints the responses as
 // they came, and its exit code.
@@ -59,6 +70,12 @@ func visitByCurl(w *world, v visiting) string {
 	var out strings.Builder
 	for _, c := range curlings {
 		args := []string{"-sSig", "--no-progress-meter", "--raw", "--cacert", v.cert}
+		if slices.Contains(map[bool][]string{true: curlings1, false: curlings2}[v.http2], c.scenario) {
+			continue
+		}
+		if v.http2 && v.scheme == "http" {
+			args = append(args, "--http2-prior-knowledge")
+		}
 		for _, a := range c.args {
 			args = append(args, strings.Replace(a, "URL", v.url("/"+c.scenario), 1))
 		}

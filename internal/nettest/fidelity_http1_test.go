@@ -9,13 +9,6 @@ import (
 	"sync"
 )
 
-// speak answers requests until the connection ends.
-func (s *seen) speak() {
-	in := bufio.NewReader(s)
-	for s.exchange(in) {
-	}
-}
-
 // exchange answers one request of HTTP/1, and reports whether there may be
 // another.
 func (s *seen) exchange(in *bufio.Reader) bool {

@@ -1,6 +1,7 @@
 package nettest_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -65,6 +66,7 @@ type seen struct {
 	net.Conn // what HTTP is spoken on
 	o        *origin
 	tcp      *eofConn
+	in       *bufio.Reader
 	done     chan struct{}
 
 	mu       sync.Mutex
@@ -100,9 +102,26 @@ func (o *origin) serve(c *net.TCPConn, config *tls.Config) {
 	s.speak()
 }
 
-// Read reads what the client sent and keeps it.
+// speak answers requests until the connection ends.
+func (s *seen) speak() {
+	s.in = bufio.NewReader(s.Conn)
+	b, err := s.in.Peek(3)
+	switch {
+	case err != nil:
+		s.ended(err)
+		return
+	case isPreface(b):
+		s.speak2(s.in)
+		return
+	}
+	in := bufio.NewReader(s)
+	for s.exchange(in) {
+	}
+}
+
+// Read reads what the client said in HTTP/1 and keeps it.
 func (s *seen) Read(p []byte) (int, error) {
-	n, err := s.Conn.Read(p)
+	n, err := s.in.Read(p)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.raw = append(s.raw, p[:n]...)
@@ -156,11 +175,15 @@ func isReset(err error) bool {
 // fin ends the server's side and waits for the client's. In order is with
 // close_notify, if there is TLS.
 func (s *seen) fin(inOrder bool) {
+	s.finish(inOrder)
+	s.drain()
+}
+
+func (s *seen) finish(inOrder bool) {
 	if t, ok := s.Conn.(*tls.Conn); ok && inOrder {
 		_ = t.CloseWrite() // fails if the client is gone, which the next read shows
 	}
 	_ = s.tcp.CloseWrite()
-	s.drain()
 }
 
 // rst resets the connection.

@@ -21,6 +21,10 @@ type visitor struct {
 	// guesses says that it opens connections in advance, in a race with those
 	// that it waits for: the ones on which it asks nothing do not count.
 	guesses bool
+	// pools says that it has more connections than it needs, and uses them as it
+	// happens: its requests count, wherever they are made.
+	pools bool
+	clear bool // it speaks HTTP/2 without TLS, too
 }
 
 // A visiting is what a visitor is told.
@@ -63,6 +67,27 @@ func TestFidelityHTTP1(t *testing.T) {
 	t.Logf("what differs between a visit straight and one through the proxy:\n\n%s", rows.table())
 }
 
+// TestFidelityHTTP2 is the same in HTTP/2. It is not compared how it is cut into
+// frames.
+func TestFidelityHTTP2(t *testing.T) {
+	var rows results
+	t.Run("of", func(t *testing.T) {
+		for _, v := range visitors2 {
+			t.Run(v.name, func(t *testing.T) {
+				v.need(t)
+				w := newWorld(t)
+				o := w.origin("h2", "http/1.1")
+				schemes := []string{"https"}
+				if v.clear {
+					schemes = append(schemes, "http")
+				}
+				rows.add(w.compare(o, v, true, schemes...))
+			})
+		}
+	})
+	t.Logf("what differs between a visit straight and one through the proxy:\n\n%s", rows.table())
+}
+
 // compare has v visit o straight and through the proxy.
 func (w *world) compare(o *origin, v visitor, http2 bool, schemes ...string) []row {
 	w.t.Helper()
@@ -75,7 +100,7 @@ func (w *world) compare(o *origin, v visitor, http2 bool, schemes ...string) []r
 	var rows []row
 	for _, scheme := range schemes {
 		through := w.visit(o, v, visiting{scheme: scheme, cert: w.trusted(), http2: http2})
-		rows = append(rows, w.differences(v, scheme, straight[scheme], through)...)
+		rows = append(rows, w.differences(v, http2, scheme, straight[scheme], through)...)
 	}
 	return rows
 }
@@ -91,12 +116,16 @@ func (w *world) visit(o *origin, v visitor, how visiting) visit {
 		scenario, text, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 		got.client[scenario] = append(got.client[scenario], short(masked(text)))
 	}
+	slices.Sort(got.client["parallel"])
 	var lines [][]string
 	for _, c := range conns {
 		if c.scenario == "" && v.guesses {
 			continue
 		}
 		lines = append(lines, append([]string{c.scenario}, c.lines()...))
+	}
+	if v.pools {
+		lines = requests(lines)
 	}
 	slices.SortStableFunc(lines, func(a, b []string) int {
 		if strings.HasPrefix(a[0], "parallel") {
@@ -106,15 +135,30 @@ func (w *world) visit(o *origin, v visitor, how visiting) visit {
 	})
 	for _, of := range lines {
 		got.conns[of[0]]++
-		got.server[of[0]] = append(got.server[of[0]], fmt.Sprintf("connection %d", got.conns[of[0]]))
+		got.server[of[0]] = append(got.server[of[0]], fmt.Sprintf("number %d", got.conns[of[0]]))
 		got.server[of[0]] = append(got.server[of[0]], of[1:]...)
 	}
 	return got
 }
 
+// requests takes connections of HTTP/1 apart into requests, in an order.
+func requests(conns [][]string) [][]string {
+	var reqs [][]string
+	for _, lines := range conns {
+		for _, line := range lines[2 : len(lines)-1] {
+			if strings.HasSuffix(line, ` HTTP/1.1\r\n"`) {
+				reqs = append(reqs, []string{lines[0]})
+			}
+			reqs[len(reqs)-1] = append(reqs[len(reqs)-1], line)
+		}
+	}
+	slices.SortFunc(reqs, slices.Compare)
+	return reqs
+}
+
 // differences compares two visits, and fails the test for each difference that
 // no exception explains.
-func (w *world) differences(v visitor, scheme string, straight, through visit) []row {
+func (w *world) differences(v visitor, http2 bool, scheme string, straight, through visit) []row {
 	w.t.Helper()
 	var rows []row
 	names := maps.Clone(straight.server)
@@ -123,7 +167,7 @@ func (w *world) differences(v visitor, scheme string, straight, through visit) [
 	maps.Copy(names, through.client)
 	for _, scenario := range slices.Sorted(maps.Keys(names)) {
 		r := row{client: v.name, scheme: scheme, scenario: scenario, conns: straight.conns[scenario]}
-		at := where{client: v.name, scheme: scheme, scenario: scenario}
+		at := where{client: v.name, scheme: scheme, scenario: scenario, http2: http2}
 		r.server = w.judge(at.seenBy("server"), straight.server[scenario], through.server[scenario])
 		r.seen = w.judge(at.seenBy("client"), straight.client[scenario], through.client[scenario])
 		rows = append(rows, r)

@@ -20,7 +20,19 @@ var visitors = []visitor{
 	{name: "requests", needs: []string{"python3"}, module: "requests", visit: visitByScript("python3", "visit-requests.py")},
 	{name: "httpx", needs: []string{"python3"}, module: "httpx", visit: visitByScript("python3", "visit-httpx.py", "VERSION")},
 	{name: "node-http", needs: []string{"node"}, visit: visitByScript("node", "visit-http.js")},
+	{name: "chromium", needs: []string{"chromium", "certutil"}, visit: visitByChromium, guesses: true, pools: true},
 	{name: "node-fetch", needs: []string{"node"}, visit: visitByScript("node", "visit-fetch.js"), guesses: true},
+}
+
+// visitors2 are those of HTTP/2.
+var visitors2 = []visitor{
+	{name: "go", visit: visitByGo, guesses: true},
+	{name: "curl", needs: []string{"curl"}, visit: visitByCurl, clear: true},
+	{name: "httpx", needs: []string{"python3"}, module: "httpx, h2", visit: visitByScript("python3", "visit-httpx.py", "VERSION")},
+	{name: "chromium", needs: []string{"chromium", "certutil"}, visit: visitByChromium, guesses: true},
+	{name: "node-http2", needs: []string{"node"}, visit: visitByScript("node", "visit-http2.js"), clear: true},
+	{name: "nghttp", needs: []string{"nghttp"}, visit: visitByNghttp, clear: true},
+	{name: "x-net", visit: visitByXNet, clear: true},
 }
 
 // need skips t unless v can be had.

@@ -49,7 +49,7 @@ async def main():
     await once("chunked-post", "post", "POST", content=parts(), headers=[("x-oDD", "1"), ("X-odd", "2")])
     await once("large-post", "post", "PUT", content=b"0123456789abcdef" * 65536)
     async with client() as c:
-        for answer in "cookie", "get", "chunked", "gzip", "none", "close", "get":
+        for answer in "cookie", "get", "chunked", "gzip", "none", "get" if version == "2" else "close", "get":
             await exchange(c, "sequential", answer)
     async with client() as c:
         await asyncio.gather(*(exchange(c, "parallel", "meet") for _ in range(4)))
