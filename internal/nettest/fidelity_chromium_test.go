@@ -16,7 +16,11 @@ func visitByChromium(w *world, v visiting) string {
 		}
 	}
 	w.trusts(v.cert)
-	dom := w.chromium(v.scheme+"://"+shop+"/page/page", "MAP "+shop+" "+v.host())
+	query := ""
+	if v.http2 {
+		query = "?2"
+	}
+	dom := w.chromium(v.scheme+"://"+shop+"/page/page"+query, "MAP "+shop+" "+v.host())
 	_, dom, _ = strings.Cut(dom, `<pre id="saw">`)
 	saw, _, _ := strings.Cut(dom, "</pre>")
 	var out strings.Builder

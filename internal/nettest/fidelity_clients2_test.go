@@ -1,16 +1,11 @@
 package nettest_test
 
 import (
-	"context"
-	"crypto/tls"
 	"fmt"
-	"net"
 	"net/http"
 	"regexp"
 	"slices"
 	"strings"
-
-	"golang.org/x/net/http2"
 )
 
 // nghttpings are nghttp's scenarios.
@@ -67,20 +62,21 @@ func nghttpSays(said string) (lines []string) {
 	return lines
 }
 
-// visitByXNet visits with golang.org/x/net/http2 by itself, with settings that
-// net/http has not.
-func visitByXNet(w *world, v visiting) string {
+// visitByGo2 visits with net/http as a program sets it that has a mind of its
+// own.
+func visitByGo2(w *world, v visiting) string {
 	g := &going{w: w, v: v}
 	for _, scenario := range []string{"get", "post", "early", "reset", "stall"} {
-		tr := &http2.Transport{
-			DialTLSContext:            func(ctx context.Context, _, addr string, _ *tls.Config) (net.Conn, error) { return g.dial2(ctx, addr) },
-			AllowHTTP:                 true,
-			DisableCompression:        true,
-			MaxReadFrameSize:          1 << 18,
-			MaxHeaderListSize:         12345,
-			MaxDecoderHeaderTableSize: 1000,
-			MaxEncoderHeaderTableSize: 200,
+		tr := g.transport()
+		tr.DisableCompression = true
+		tr.MaxResponseHeaderBytes = 12345
+		tr.HTTP2 = &http.HTTP2Config{
+			MaxReadFrameSize: 1 << 18, MaxDecoderHeaderTableSize: 1000, MaxEncoderHeaderTableSize: 200,
+			MaxReceiveBufferPerConnection: 1 << 20, MaxReceiveBufferPerStream: 123456,
 		}
+		tr.Protocols = new(http.Protocols)
+		tr.Protocols.SetHTTP2(true)
+		tr.Protocols.SetUnencryptedHTTP2(true)
 		c := &http.Client{Transport: tr}
 		switch scenario {
 		case "early", "stall":
@@ -95,14 +91,4 @@ func visitByXNet(w *world, v visiting) string {
 		tr.CloseIdleConnections()
 	}
 	return g.out.String()
-}
-
-// dial2 opens a connection for HTTP/2, with TLS if that is the scheme.
-func (g *going) dial2(ctx context.Context, addr string) (net.Conn, error) {
-	c, err := g.dial(ctx, "tcp", addr)
-	if err != nil || g.v.scheme == "http" {
-		return c, err
-	}
-	t := tls.Client(c, &tls.Config{RootCAs: pool(g.w.t, g.w.read(g.v.cert)), ServerName: g.v.host(), NextProtos: []string{"h2"}})
-	return t, t.HandshakeContext(ctx)
 }

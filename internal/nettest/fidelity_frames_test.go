@@ -22,7 +22,6 @@ type frames struct {
 	decoder *hpack.Decoder
 	block   []byte // of a HEADERS frame, until END_HEADERS
 	head    *http2.HeadersFrame
-	promise string
 }
 
 // streamNotes are what was said on one stream.

@@ -112,13 +112,17 @@ func (g *going) endings() []string {
 	return []string{"close", "until-close", "until-cut", "finish", "cut", "reset", "hang-up", "vanish"}
 }
 
-// with gives f a client with connections of its own.
-func (g *going) with(f func(c *http.Client)) {
-	tr := &http.Transport{
+func (g *going) transport() *http.Transport {
+	return &http.Transport{
 		DialContext:       g.dial,
 		TLSClientConfig:   &tls.Config{RootCAs: pool(g.w.t, g.w.read(g.v.cert))},
 		ForceAttemptHTTP2: g.v.http2,
 	}
+}
+
+// with gives f a client with connections of its own.
+func (g *going) with(f func(c *http.Client)) {
+	tr := g.transport()
 	defer tr.CloseIdleConnections()
 	jar, err := cookiejar.New(nil)
 	if err != nil {

@@ -39,8 +39,6 @@ type visiting struct {
 // host is the server as it stands in a URL.
 func (v visiting) host() string { return "10.9.0.2" }
 
-func (v visiting) port() string { return map[string]string{"http": "80", "https": "443"}[v.scheme] }
-
 func (v visiting) url(path string) string { return v.scheme + "://" + v.host() + path }
 
 // A visit is what came of it, by scenario.

@@ -32,7 +32,7 @@ var visitors2 = []visitor{
 	{name: "chromium", needs: []string{"chromium", "certutil"}, visit: visitByChromium, guesses: true},
 	{name: "node-http2", needs: []string{"node"}, visit: visitByScript("node", "visit-http2.js"), clear: true},
 	{name: "nghttp", needs: []string{"nghttp"}, visit: visitByNghttp, clear: true},
-	{name: "x-net", visit: visitByXNet, clear: true},
+	{name: "go-set", visit: visitByGo2, clear: true},
 }
 
 // need skips t unless v can be had.
