@@ -90,6 +90,29 @@ func TestStallIsOfOneStream(t *testing.T) {
 	}
 }
 
+// TestWindowsOfStreamsPass: what a receiver grants a stream beyond the first
+// window is granted to the sender, or a long way makes the stream slow.
+func TestWindowsOfStreamsPass(t *testing.T) {
+	for _, way := range rfcWays {
+		for _, window := range []uint32{1, 65535, 131072} {
+			t.Run(fmt.Sprint(way.name, "-", window), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := greetJoin(t, initialWindow(window))
+					defer w.finish()
+					from, to := way.pair(w)
+					to.window(0, 1<<30)
+					way.begin(w, 1)
+					to.window(1, 12451840)
+					w.settle()
+					if room := from.room(1); room < 1<<20 {
+						t.Errorf("of 12451840 bytes the receiver has granted the sender may send %d", room)
+					}
+				})
+			})
+		}
+	}
+}
+
 // TestStallOfAll: the receiver gives no window for the connection.
 func TestStallOfAll(t *testing.T) {
 	for _, way := range rfcWays {

@@ -150,6 +150,7 @@ func TestRFC9113SelfDependency(t *testing.T) {
 // TestRFC9113NothingIsSentOnIdleStreams whatever comes on them.
 func TestRFC9113NothingIsSentOnIdleStreams(t *testing.T) {
 	for name, do := range map[string]func(p *rfcPeer){
+		"self-dependency":          raw(http2.FramePriority, 0, 9, "\x00\x00\x00\x09\x05"),
 		"priority-of-wrong-length": raw(http2.FramePriority, 0, 9, "\x00\x00\x00\x01"),
 		"unknown":                  raw(0x60, 0, 9, ""),
 	} {
