@@ -344,6 +344,9 @@ func TestDrainOfAnIdleConnection(t *testing.T) {
 			if !w.over || w.err != nil {
 				t.Errorf("joined %v: Serve: over %v, error %v", joined, w.over, w.err)
 			}
+			if got := w.client.texts(http2.FrameGoAway); len(got) == 0 {
+				t.Errorf("joined %v: no GOAWAY", joined)
+			}
 		})
 	}
 }

@@ -64,13 +64,15 @@ func (t *tunnel) SetLinger(sec int) error {
 }
 
 // Close implements net.Conn. Where the peer has not ended its side, it is told
-// that nobody listens any more.
+// that nobody listens any more; if the other side was reset, it is as that was.
 func (t *tunnel) Close() error {
 	t.mu.Lock()
 	linger := t.linger
 	t.mu.Unlock()
 	_ = t.SetDeadline(time.Time{}) // no timer is left
-	if linger {
+	if code, ok := t.s.farReset(); ok {
+		t.s.reset(code, net.ErrClosed)
+	} else if linger {
 		t.s.reset(ConnectError, net.ErrClosed)
 	} else {
 		_ = t.s.write(nil, true) // it fails if the stream has ended
@@ -189,21 +191,11 @@ func oneWay(dst, src net.Conn) error {
 			return closeWrite(dst)
 		}
 		if err != nil {
-			end(src, err)
-			end(dst, err)
+			src.Close()
+			dst.Close()
 			return err
 		}
 	}
-}
-
-// end closes c, or resets it as the other side was.
-func end(c net.Conn, err error) {
-	t, ok := c.(*tunnel)
-	var reset *StreamError
-	if ok && errors.As(err, &reset) {
-		t.s.reset(reset.Code, err)
-	}
-	c.Close()
 }
 
 func closeWrite(c net.Conn) error {

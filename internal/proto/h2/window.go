@@ -31,6 +31,23 @@ func (c *Client) pair(r *reply) {
 	near.widen(room)
 }
 
+// farReset returns how the peer has reset what the stream goes on as.
+func (s *stream) farReset() (code Code, ok bool) {
+	s.c.mu.Lock()
+	far := s.far
+	s.c.mu.Unlock()
+	if far == nil {
+		return 0, false
+	}
+	far.c.mu.Lock()
+	defer far.c.mu.Unlock()
+	reset, ok := far.err.(*StreamError)
+	if !ok || !reset.Remote {
+		return 0, false
+	}
+	return reset.Code, true
+}
+
 // widen lets the peer send as much as the other side takes, room, less what
 // waits to go there. Windows that SETTINGS opened alike need nothing.
 func (s *stream) widen(room int64) {
