@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"transom/egress"
@@ -41,8 +42,9 @@ type Set struct {
 
 	dialed chan struct{} // closed when the dial has ended; guards what follows
 	cancel context.CancelFunc
-	conn   net.Conn // innermost stream: TCP, then TLS on it
-	raw    net.Conn // the socket
+	reset  atomic.Bool // the connection is to end with a reset
+	conn   net.Conn    // innermost stream: TCP, then TLS on it
+	raw    net.Conn    // the socket
 	leg    flow.Leg
 	err    error
 
@@ -272,9 +274,10 @@ func (s *Set) Wait(ctx context.Context) error {
 	return s.client.Wait(ctx)
 }
 
-// Reset ends the server's connection with a reset. It may be called by any
-// goroutine.
+// Reset ends the server's connection with a reset; one that is still being
+// dialled when Close is called. It may be called by any goroutine.
 func (s *Set) Reset() {
+	s.reset.Store(true)
 	select {
 	case <-s.dialed:
 		if s.raw != nil {
@@ -288,6 +291,9 @@ func (s *Set) Reset() {
 func (s *Set) Close() {
 	s.cancel()
 	<-s.dialed
+	if s.reset.Load() && s.raw != nil {
+		leg.Reset(s.raw)
+	}
 	if s.client != nil {
 		s.client.Close()
 	}
