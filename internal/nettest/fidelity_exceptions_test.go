@@ -20,11 +20,11 @@ type exception struct {
 var exceptions = []exception{
 	{
 		where: where{scheme: "https", side: "server"}, line: `^[-+] end: (close_notify, )?(FIN|RST)$`,
-		only: []string{"http.client close", "http.client reconnect", "urllib close", "requests close", "requests sequential", "node-fetch sequential", "curl refuse", "node-http refuse"},
+		only: []string{"close", "reconnect", "refuse", "requests sequential", "httpx sequential", "node-http sequential", "node-fetch sequential"},
 		why:  "a client that closes behind the last response may have the server's close_notify unread, and then its kernel sends RST: a race without a proxy too",
 	},
 	{
-		where: where{scheme: "https", side: "server", scenario: "hints"}, line: `^[-+] end: (FIN|RST)$`,
+		where: where{side: "server", scenario: "hints"}, line: `^[-+] end: (FIN|RST)$`,
 		only: []string{"http.client hints", "urllib hints", "requests hints"},
 		why:  "Python takes a 103 for the response and closes; whether it has the other response unread depends on segments, which are not kept",
 	},
