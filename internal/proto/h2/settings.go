@@ -174,15 +174,30 @@ func (c *conn) settledLocked() {
 	if len(c.announced) == 0 {
 		return
 	}
+	window := int64(-1)
 	for _, p := range c.announced[0] {
-		switch {
-		case p.ID == settingTableSize:
+		switch p.ID {
+		case settingTableSize:
 			c.dec.SetMax(p.Value)
-		case p.ID == settingWindow && int64(p.Value) < c.recvInit:
-			c.resizeLocked(int64(p.Value))
+		case settingWindow:
+			window = int64(p.Value)
 		}
 	}
 	c.announced = c.announced[1:]
+	if window < 0 {
+		return
+	}
+	// It may follow what we have said since, too.
+	for _, list := range c.announced {
+		for _, p := range list {
+			if p.ID == settingWindow {
+				window = max(window, int64(p.Value))
+			}
+		}
+	}
+	if window < c.recvInit {
+		c.resizeLocked(window)
+	}
 }
 
 // resizeLocked changes the window that streams have to receive (RFC 9113,
