@@ -208,7 +208,7 @@ func (c *conn) goAway(last uint32, code Code, debug string) {
 	c.mu.Lock()
 	c.appendLocked(func(b []byte) []byte { return appendGoAway(b, last, code, debug) })
 	c.mu.Unlock()
-	_ = c.out.flush() // the connection is at its end
+	_ = c.out.flushAll() // the connection is at its end
 }
 
 // die ends all streams with err, and what is begun later.

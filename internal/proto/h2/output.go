@@ -20,7 +20,7 @@ type output struct {
 	broken func(error) error // says whose a failed write is; called with the lock held
 
 	mu      sync.Mutex
-	room    sync.Cond // pend has become shorter, or err is set
+	room    sync.Cond // something was written, or err is set
 	pend    []byte    // frames that wait
 	spare   []byte    // the other buffer
 	held    bool
@@ -122,6 +122,19 @@ func (o *output) flush() error {
 		o.pend = nil
 	}
 	return o.err
+}
+
+// flushAll is flush that waits, if somebody is at it already, until he has
+// written all there is.
+func (o *output) flushAll() error {
+	err := o.flush()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for o.writing && o.err == nil {
+		o.room.Wait()
+		err = o.err
+	}
+	return err
 }
 
 // write writes b; only whoever has set writing calls it.

@@ -112,16 +112,15 @@ func (s *Server) Serve(outer context.Context) error {
 	}
 	s.die(err)
 	s.handlers.Wait()
-	var gone *GoneError
-	if err == errDrained || errors.As(err, &gone) {
-		_ = s.out.flush() // what is said before the end; the end is what counts
-		s.out.wait()
+	var client *ClientError
+	listens := outer.Err() == nil && !errors.As(err, &client)
+	if listens {
+		_ = s.out.flushAll() // what is said before the end; the end is what counts
 	}
 	s.out.fail(err)
 	s.out.wait()
 	s.in.release()
-	var client *ClientError
-	s.unread = !s.finished && outer.Err() == nil && !errors.As(err, &client)
+	s.unread = listens && !s.finished
 	if err == errDrained {
 		return nil
 	}
