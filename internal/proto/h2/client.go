@@ -57,6 +57,8 @@ type Client struct {
 	gone         error // how the connection ended
 	down         *Server
 	untold       []func(*Server)
+	pings        int  // of the client's that the server has not answered
+	heard        bool // it has sent DATA since it answered the last
 }
 
 // A sentStream is a request by both its numbers.

@@ -112,6 +112,7 @@ type conn struct {
 	owed      int64 // what was received and not given back
 	buffered  int64
 	eased     sync.Cond // buffered has fallen
+	fed       bool      // DATA was sent since the last PING came
 }
 
 func (c *conn) init(nc net.Conn, prefix []byte, idle time.Duration, l Limits, s side) {

@@ -67,6 +67,9 @@ func (c *conn) admit(fh http2.FrameHeader, payload int) (*stream, error) {
 		}
 		return nil, &badStream{fh.StreamID, &StreamError{Code: StreamClosed, What: "DATA frame after the stream's end"}}
 	}
+	if s.reply != nil {
+		s.reply.cl.heardLocked()
+	}
 	if s.reply != nil && !s.reply.headed {
 		c.refundLocked(n)
 		s.resetLocked(ProtocolError, &MalformedError{"response", "begins with DATA"})

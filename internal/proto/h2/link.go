@@ -58,7 +58,12 @@ func (s *Server) relayLocked(kind http2.FrameType, flags http2.Flags, id uint32,
 			s.opening.Priorities = append(s.opening.Priorities, append(p, payload...))
 		}
 	case http2.FramePing:
-		if up == nil {
+		ours := up == nil
+		if !flags.Has(http2.FlagPingAck) {
+			ours = ours || !up.pinged(s.fed)
+			s.fed = false
+		}
+		if ours {
 			s.pongLocked(flags, payload)
 			return
 		}
@@ -77,6 +82,33 @@ func (c *conn) pongLocked(flags http2.Flags, payload []byte) {
 	c.appendLocked(func(b []byte) []byte {
 		return append(appendFrame(b, len(payload), http2.FramePing, http2.FlagPingAck, 0), payload...)
 	})
+}
+
+// pinged reports whether a PING of the client's is for the server, and takes it
+// into account. Some clients ping when payload has come, to find how large their
+// windows should be, and some servers end a connection on which they are pinged
+// more often than they send something. They go together while nobody stands
+// between them; but what the server sent at once may leave us piece by piece.
+// So a PING behind payload (fed) of which the server has sent nothing since it
+// answered the last one is ours to answer. One behind nothing asks whether the
+// server is still there.
+func (c *Client) pinged(fed bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if fed && !c.heard {
+		return false
+	}
+	c.pings++
+	c.heard = false
+	return true
+}
+
+// heardLocked notes that the server sends payload. What comes before its answer
+// to a PING may have been sent before it got that.
+func (c *Client) heardLocked() {
+	if c.pings == 0 {
+		c.heard = true
+	}
 }
 
 // goAwayLocked implements side: the client will take no more, which is its
@@ -250,6 +282,8 @@ func (c *Client) relayLocked(kind http2.FrameType, flags http2.Flags, id uint32,
 		}
 		c.granted = true
 		return
+	case kind == http2.FramePing && flags.Has(http2.FlagPingAck):
+		c.pings = max(c.pings-1, 0)
 	case kind == http2.FramePing && c.down == nil && !c.o.Mirror:
 		c.pongLocked(flags, payload)
 		return

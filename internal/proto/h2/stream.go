@@ -256,6 +256,7 @@ func (s *stream) awaitWindow(n int) (int, error) {
 func (c *conn) appendDataLocked(s *stream, p []byte, end bool) {
 	s.send -= int64(len(p))
 	c.send -= int64(len(p))
+	c.fed = true
 	c.calm.pay(payData + len(p)/payBytes)
 	c.out.end(appendDataFrame(c.out.begin(), s.id, p, end))
 	if end {
