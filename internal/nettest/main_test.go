@@ -40,7 +40,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	built.dir, built.err = dir, build(filepath.Join(dir, "transom"))
+	built.dir, built.err = dir, build(filepath.Join(dir, "transom"), "transom/cmd/transom")
 	code := m.Run()
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
@@ -49,12 +49,12 @@ func run(m *testing.M) int {
 	return code
 }
 
-func build(to string) error {
+func build(to, what string) error {
 	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version=nettest",
-		"-o", to, "transom/cmd/transom")
+		"-o", to, what)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the program: %w\n%s", err, out)
+		return fmt.Errorf("build %s: %w\n%s", what, err, out)
 	}
 	return nil
 }
@@ -79,4 +79,13 @@ func need(t *testing.T, programs ...string) {
 	for _, name := range programs {
 		testnet.Need(t, find(name) != "", "the program "+name)
 	}
+}
+
+// h2spec builds the program that go.mod pins, and returns its name.
+func h2spec(t *testing.T) string {
+	t.Helper()
+	if err := build(filepath.Join(built.dir, "h2spec"), "github.com/summerwind/h2spec/cmd/h2spec"); err != nil {
+		t.Fatal(err)
+	}
+	return "h2spec"
 }
