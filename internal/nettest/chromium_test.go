@@ -40,7 +40,7 @@ func TestChromium(t *testing.T) {
 				r := p.await(1, func(r record) bool {
 					return r.Type == "http" && r.Request.Method == method && r.Request.URL == "https://"+shop+path
 				})[0]
-				if r.Capture != "redirect" || r.Server.Dst != f.host+":443" || r.Server.SNI != shop || r.Response.Status != 200 || r.Error != "" {
+				if r.Capture != "redirect" || r.Server.Dst != f.host+":443" || r.Server.SNI != shop || r.Response.Status != 200 || r.Error != "" || r.Request.HTTP != "HTTP/2.0" {
 					t.Errorf("recorded %+v", r)
 				}
 				if r.TLS == nil || r.TLS.Client.Version == "" || r.TLS.Server.Version == "" || r.TLS.Server.VerifyError != "" {

@@ -58,3 +58,13 @@ func (w *world) serveOurs(h exchange.HandlerFunc) {
 		})
 	}
 }
+
+// browser2 is browser for a client that speaks HTTP/2 and nothing else.
+func (w *world) browser2(text string) *http.Client {
+	c := w.browser(text)
+	tr := c.Transport.(*http.Transport)
+	tr.Protocols = new(http.Protocols)
+	tr.Protocols.SetHTTP2(true)
+	tr.Protocols.SetUnencryptedHTTP2(true)
+	return c
+}

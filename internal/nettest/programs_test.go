@@ -81,27 +81,12 @@ func TestPrograms(t *testing.T) {
 	need(t, "curl", "python3", "node", "openssl", "nc", "nginx", "iptables")
 	w := newWorld(t)
 	n := w.nginx()
-	type key struct{ program, scheme, family string }
-	ask := func(cert string) map[key]string {
-		answers := map[key]string{}
-		for _, p := range programs {
-			for _, scheme := range []string{"http", "https"} {
-				for _, f := range families {
-					if p.scheme != "" && p.scheme != scheme {
-						continue
-					}
-					answers[key{p.name, scheme, f.name}] = w.ask(p, scheme, f.host, f.addr, cert)
-				}
-			}
-		}
-		return answers
-	}
-	straight := ask(w.authority.file)
+	straight := w.askAll(programs, everyWay, w.authority.file)
 	seen := n.seen()
 
 	w.redirect("80,443")
 	proxy := w.transom("--json")
-	through := ask(w.write("transom-ca.pem", w.must(w.Gateway, "transom", "ca", "export")))
+	through := w.askAll(programs, everyWay, w.trusted())
 	again := n.seen()
 
 	for k, want := range straight {
@@ -126,6 +111,34 @@ func TestPrograms(t *testing.T) {
 	}
 }
 
+// An asked is a program and the way by which it asked.
+type asked struct {
+	program string
+	way
+}
+
+type way struct {
+	scheme string
+	family int // of families
+}
+
+// everyWay is all the ways to the server.
+var everyWay = []way{{"http", 0}, {"http", 1}, {"https", 0}, {"https", 1}}
+
+// askAll has each program ask the server by those ways that it knows.
+func (w *world) askAll(ps []program, ways []way, cert string) map[asked]string {
+	w.t.Helper()
+	answers := map[asked]string{}
+	for _, p := range ps {
+		for _, by := range ways {
+			if f := families[by.family]; p.scheme == "" || p.scheme == by.scheme {
+				answers[asked{p.name, by}] = w.ask(p, by.scheme, f.host, f.addr, cert)
+			}
+		}
+	}
+	return answers
+}
+
 // ask has a program ask the server, and returns what it printed.
 func (w *world) ask(p program, scheme, host, addr, cert string) string {
 	w.t.Helper()
@@ -141,7 +154,7 @@ func (w *world) ask(p program, scheme, host, addr, cert string) string {
 		}
 	}
 	cmd := w.command(w.Client, p.needs, args...)
-	cmd.Env = append(cmd.Env, "NODE_EXTRA_CA_CERTS="+cert)
+	cmd.Env = append(cmd.Env, "NODE_EXTRA_CA_CERTS="+cert, "SSL_CERT_FILE="+cert)
 	if p.name == "openssl" || p.name == "nc" {
 		cmd.Stdin = strings.NewReader(bare)
 	}
