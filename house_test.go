@@ -76,6 +76,7 @@ var house = plan{
 		"github.com/coder/websocket":         "", // a peer that knows nothing of us
 		"github.com/google/go-cmp":           "",
 		"go.uber.org/goleak":                 "",
+		"google.golang.org/grpc":             "",
 		"pgregory.net/rapid":                 "",
 	},
 }
