@@ -24,7 +24,9 @@ func (w *world) serve2(h http.HandlerFunc) {
 func (w *world) serve2On(l net.Listener, h http.HandlerFunc) {
 	srv := &http.Server{
 		Handler: h, ErrorLog: log.New(io.Discard, "", 0), Protocols: new(http.Protocols),
-		HTTP2: &http.HTTP2Config{MaxReadFrameSize: 16 << 10, MaxConcurrentStreams: 100},
+		// A stream that is not read takes its part of the connection's window,
+		// and there is to be more.
+		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: 256 << 10, MaxReceiveBufferPerConnection: 4 << 20},
 	}
 	srv.Protocols.SetHTTP2(true)
 	srv.Protocols.SetUnencryptedHTTP2(true)
