@@ -81,7 +81,7 @@ func servePings(nc *testnet.Conn, pinged chan<- byte) {
 	io.ReadFull(nc, make([]byte, len(http2.ClientPreface)))
 	fr := http2.NewFramer(nc, nc)
 	fr.WriteSettings()
-	for {
+	for answered := false; ; {
 		f, err := fr.ReadFrame()
 		if err != nil {
 			return
@@ -92,6 +92,10 @@ func servePings(nc *testnet.Conn, pinged chan<- byte) {
 				fr.WriteSettingsAck()
 			}
 		case *http2.WindowUpdateFrame: // its reader waits; it is as large as we need
+			if answered {
+				continue
+			}
+			answered = true
 			fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndHeaders: true, BlockFragment: block(":status", "200")})
 			fr.WriteData(1, true, make([]byte, 30))
 		case *http2.PingFrame:

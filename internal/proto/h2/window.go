@@ -56,6 +56,7 @@ func (s *stream) widen(room int64) {
 	n := min(room, maxStreamWindow) - s.recv - s.owed - int64(s.buf.n)
 	give := s.in == nil && !s.abandoned && n > 0 && (n >= c.recvInit/4 || s.recv < minWindow)
 	if give {
+		n = max(n, minWindow-s.recv)
 		s.giveLocked(n)
 	}
 	c.mu.Unlock()
