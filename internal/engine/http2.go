@@ -56,8 +56,12 @@ func (s *session) exchange2(ctx context.Context, upgrade *h2.Upgrade) error {
 	h := &chooser{s: s, base: base, up: to, chain: s.chain(to), plain: s.rec.HTTP(nil)(to)}
 	o := s.options2()
 	o.Upstream, o.Opened, o.Upgrade = up, k.clientBegan, upgrade
-	err := s.run2(ctx, h2.NewServer(s.c, s.prefix, h, o))
+	srv := h2.NewServer(s.c, s.prefix, h, o)
+	err := s.run2(ctx, srv)
 	s.info = k.latest()
+	if end := srv.End(); leg.Ended(end) == flow.FIN {
+		s.up.EndLike(end)
+	}
 	return s.ended2(ctx, err)
 }
 

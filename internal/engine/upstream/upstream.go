@@ -257,6 +257,9 @@ func (s *Set) Left() bool { return s.client != nil && s.client.Left() }
 // EndLike ends the server's connection as how says that the client ended its
 // own. The Set is still to be closed.
 func (s *Set) EndLike(how error) {
+	if s.client2 != nil {
+		s.client2.Finish()
+	}
 	if s.conn != nil {
 		leg.Alike(s.conn, how)
 	}

@@ -99,7 +99,7 @@ func (c *Client) read() {
 	c.slots.Broadcast()
 	c.mu.Unlock()
 	c.die(&GoneError{err})
-	c.out.fail(err)
+	c.out.fail(&GoneError{err})
 	if down != nil {
 		down.serverGone(err)
 	}
@@ -108,12 +108,24 @@ func (c *Client) read() {
 // Close closes the connection and waits for what the Client has started. It may
 // be called more than once.
 func (c *Client) Close() error {
+	c.Finish()
 	c.die(&GoneError{net.ErrClosed})
 	c.out.fail(net.ErrClosed)
 	err := c.nc.Close()
 	c.reading.Wait()
 	c.out.wait()
 	return err
+}
+
+// Finish writes what has been said and not written. It waits for that a second
+// at most.
+func (c *Client) Finish() {
+	c.mu.Lock()
+	over := c.err != nil || !c.opened
+	c.mu.Unlock()
+	if !over {
+		c.out.finish()
+	}
 }
 
 // Usable reports whether another exchange can be begun.

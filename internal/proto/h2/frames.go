@@ -253,6 +253,12 @@ func (c *conn) resetLocked(f *http2.RSTStreamFrame) error {
 		}
 		return c.calm.cost(costFrame, "RST_STREAM")
 	}
-	s.endLocked(&StreamError{Code: Code(f.ErrCode), Remote: true})
+	err := &StreamError{Code: Code(f.ErrCode), Remote: true}
+	if far := s.far; far != nil && c.server { // at once: the client may leave behind it
+		c.mu.Unlock()
+		far.reset(err.Code, err)
+		c.mu.Lock()
+	}
+	s.endLocked(err)
 	return c.calm.cost(costReset, "RST_STREAM")
 }

@@ -155,16 +155,6 @@ func (s *Server) pass(kind http2.FrameType, flags http2.Flags, id uint32, payloa
 	s.kick()
 }
 
-// serverLeaves takes a GOAWAY; last is the highest of our streams that the
-// server has seen.
-func (s *Server) serverLeaves(last uint32, code Code, debug []byte) {
-	s.mu.Lock()
-	s.away, s.awayLast = true, last
-	s.appendLocked(func(b []byte) []byte { return appendGoAway(b, last, code, string(debug)) })
-	s.mu.Unlock()
-	s.kick()
-}
-
 // serverGone takes the end of the server's connection: what has come of it is
 // still sent, then the client's ends alike.
 func (s *Server) serverGone(err error) {

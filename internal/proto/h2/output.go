@@ -27,6 +27,7 @@ type output struct {
 	writing bool
 	err     error
 	moved   time.Time // when the peer last took something
+	until   time.Time // when all writing is to end; zero is never
 	wg      sync.WaitGroup
 }
 
@@ -36,6 +37,8 @@ const (
 	// outputMax is how much may wait in all. What comes past outputRoom are
 	// answers to a peer that sends and does not read.
 	outputMax = 4 << 20
+	// finishTime is how long the last that is said may take.
+	finishTime = time.Second
 	// outputKeep is the largest buffer that an output keeps while it is quiet.
 	outputKeep = 4 << 10
 )
@@ -140,8 +143,8 @@ func (o *output) flushAll() error {
 // write writes b; only whoever has set writing calls it.
 func (o *output) write(b []byte) error {
 	now := time.Now()
-	if o.idle > 0 {
-		_ = o.conn.SetWriteDeadline(now.Add(o.idle)) // the write fails if the conn is gone
+	if end := o.deadline(now); !end.IsZero() {
+		_ = o.conn.SetWriteDeadline(end) // the write fails if the conn is gone
 	}
 	_, err := o.conn.Write(b)
 	o.mu.Lock()
@@ -155,6 +158,28 @@ func (o *output) failed() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.err
+}
+
+// deadline returns when a write that begins now is to end.
+func (o *output) deadline(now time.Time) (end time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.idle > 0 {
+		end = now.Add(o.idle)
+	}
+	if !o.until.IsZero() && (end.IsZero() || o.until.Before(end)) {
+		end = o.until
+	}
+	return end
+}
+
+// finish writes what waits, if the peer takes it soon.
+func (o *output) finish() {
+	o.mu.Lock()
+	o.until = time.Now().Add(finishTime)
+	_ = o.conn.SetWriteDeadline(o.until) // likewise
+	o.mu.Unlock()
+	_ = o.flushAll() // it is the last there is to say
 }
 
 // lastMoved returns when the peer last took something.

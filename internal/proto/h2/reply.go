@@ -20,6 +20,7 @@ type reply struct {
 	body     exchange.Body
 	upload   chan struct{} // closed when the request's body has gone; nil without one
 	unhook   func() bool
+	ctx      context.Context // whose end gives the exchange up; nil before it began
 
 	// Guarded by the connection's lock.
 	interim  []flow.ResponseHead
@@ -34,6 +35,7 @@ type reply struct {
 // connection that has ended, *MalformedError for a response that is none.
 func (c *Client) Exchange(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
 	r, begun := c.replyTo(req)
+	r.ctx = ctx
 	var err error
 	if begun {
 		r.unhook = context.AfterFunc(ctx, func() { r.cancelled(context.Cause(ctx)) })
@@ -299,6 +301,9 @@ func (r *reply) settle() error {
 func (r *reply) finish(code Code, err error) {
 	if r.c == nil {
 		return // it never began
+	}
+	if r.ctx.Err() != nil {
+		r.cancelled(context.Cause(r.ctx))
 	}
 	r.reset(code, err)
 	r.abandon()

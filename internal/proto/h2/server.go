@@ -73,8 +73,9 @@ type Server struct {
 	granted  bool   // and its first WINDOW_UPDATE
 	away     bool   // GOAWAY was sent, for
 	awayLast uint32 // streams above this
-	ending   error  // Serve ends with it when nothing runs any more
-	poked    error  // Serve ends with it now
+	leaves   []*leave
+	ending   error // Serve ends with it when nothing runs any more
+	poked    error // Serve ends with it now
 }
 
 // NewServer returns a server for c, of which prefix has been read already. The
@@ -120,7 +121,9 @@ func (s *Server) Serve(outer context.Context) error {
 	s.out.fail(err)
 	s.out.wait()
 	s.in.release()
-	s.unread = listens && !s.finished
+	var gone *GoneError
+	reset := errors.As(err, &gone) && !errors.Is(err, io.EOF) // the client is to see that, and nothing else
+	s.unread = listens && !s.finished && !reset
 	if err == errDrained {
 		return nil
 	}
@@ -148,6 +151,9 @@ func (s *Server) Linger(ctx context.Context) {
 	for n := 0; n < lingerMax; {
 		m, err := s.nc.Read(lent[:])
 		if err != nil {
+			if !isTimeout(err) {
+				s.in.err = err
+			}
 			return
 		}
 		n += m
@@ -180,9 +186,11 @@ func (s *Server) run() error {
 	case isTimeout(err) && !away:
 		s.goAway(last, NoError, "")
 		return &ClientError{err}
-	case err == io.EOF && quiet:
+	case s.leftInOrder(err) && quiet:
 		s.finished = true
 		return errDrained
+	case s.leftInOrder(err):
+		s.letGo()
 	}
 	return &ClientError{err}
 }
@@ -358,6 +366,3 @@ func (s *Server) promise(*fieldBlock) error {
 
 // idleLocked implements side.
 func (s *Server) idleLocked(id uint32) bool { return id%2 == 0 || id > s.last }
-
-// closedLocked implements side.
-func (s *Server) closedLocked(*stream) {}

@@ -267,6 +267,7 @@ func (c *conn) appendDataLocked(s *stream, p []byte, end bool) {
 // sentLocked notes that END_STREAM is on its way.
 func (s *stream) sentLocked() {
 	s.sent = true
+	s.cond.Broadcast()
 	s.settleLocked()
 }
 

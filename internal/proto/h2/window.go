@@ -19,6 +19,7 @@ func (c *Client) pair(r *reply) {
 	var room int64
 	if near != nil {
 		near.far, room = &r.stream, near.send
+		near.cond.Broadcast()
 	}
 	down.mu.Unlock()
 	if near == nil {
