@@ -129,11 +129,14 @@ func (c *conn) init(nc net.Conn, prefix []byte, idle time.Duration, l Limits, s 
 	c.eased.L = &c.mu
 }
 
-// broken takes an error of writing: there is nothing more to be read for either.
+// broken takes an error of writing, after which a client has no use for us.
 func (c *conn) broken(err error) error {
-	c.in.stop()
 	if c.server {
+		c.in.stop()
 		return &ClientError{err}
+	}
+	if err == errNotReading || isTimeout(err) {
+		c.in.stop() // else what it has sent before it left is still to be read
 	}
 	return &GoneError{err}
 }

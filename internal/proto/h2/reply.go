@@ -72,16 +72,13 @@ func (r *reply) begin(ctx context.Context) error {
 		return err
 	}
 	r.unhook = context.AfterFunc(ctx, func() { r.cancelled(context.Cause(ctx)) })
+	if tunnel || end || req.Body.Buffered() == 0 {
+		_ = c.out.flush() // if it fails, the reader knows why, and what had come before
+	}
 	if tunnel || end {
-		return c.out.flush()
+		return nil
 	}
 	r.upload = make(chan struct{})
-	if req.Body.Buffered() == 0 {
-		if err := c.out.flush(); err != nil {
-			close(r.upload)
-			return err
-		}
-	}
 	req.Body.NoContinue()
 	go r.send()
 	return nil
@@ -188,7 +185,8 @@ func (r *reply) send() {
 	err := r.sendBody(r.req.Body, h.Proto < flow.HTTP2)
 	r.c.mu.Lock()
 	r.uploaded = true
-	over := err == nil || r.err != nil
+	var gone *GoneError // that, too, is the reader's to tell: an answer may have come before
+	over := err == nil || r.err != nil || errors.As(err, &gone)
 	r.cond.Broadcast()
 	r.c.mu.Unlock()
 	if !over { // the body is broken, so the request is
