@@ -203,6 +203,22 @@ func (c *conn) appendLocked(f func([]byte) []byte) {
 	c.out.end(f(c.out.begin()))
 }
 
+// roomLocked waits until streams may say more. The lock is let go meanwhile, so
+// what was true of a stream may not be any more. Whoever finds room has it to
+// himself: all who append hold the lock. Else hundreds who come at once would
+// together append more than a peer may leave unread.
+func (c *conn) roomLocked() error {
+	for c.out.full() {
+		c.mu.Unlock()
+		err := c.out.waitRoom()
+		c.mu.Lock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // kick has what was appended written by somebody else than the read loop, which
 // must not wait for a peer that waits for it.
 func (c *conn) kick() { c.out.kick() }

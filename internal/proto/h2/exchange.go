@@ -93,9 +93,9 @@ func (x *exch) interim(h flow.ResponseHead) error { return x.sendHead(&h, false,
 func (x *exch) sendHead(h *flow.ResponseHead, end, flush bool) error {
 	c := &x.s.conn
 	c.mu.Lock()
-	if x.err != nil {
+	if err := x.readyLocked(); err != nil {
 		c.mu.Unlock()
-		return x.err
+		return err
 	}
 	block := c.responseBlockLocked(h)
 	c.out.end(appendBlock(c.out.begin(), x.id, block, end, nil, c.maxFrame))
@@ -204,9 +204,9 @@ func (s *stream) sendEnd(p []byte, trailer flow.Header) error {
 	}
 	c := s.c
 	c.mu.Lock()
-	if s.err != nil {
+	if err := s.readyLocked(); err != nil {
 		c.mu.Unlock()
-		return s.err
+		return err
 	}
 	block := c.trailerBlockLocked(trailer)
 	c.out.end(appendBlock(c.out.begin(), s.id, block, true, nil, c.maxFrame))

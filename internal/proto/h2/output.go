@@ -32,7 +32,7 @@ type output struct {
 }
 
 const (
-	// outputRoom is how much may wait before senders of DATA do.
+	// outputRoom is how much may wait before senders of DATA and fields do.
 	outputRoom = 64 << 10
 	// outputMax is how much may wait in all. What comes past outputRoom are
 	// answers to a peer that sends and does not read.
@@ -87,14 +87,25 @@ func (o *output) unhold(first []byte) {
 	o.mu.Unlock()
 }
 
-// waitRoom waits until little enough is waiting to append DATA.
+// waitRoom waits until little enough is waiting to append what streams say.
 func (o *output) waitRoom() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for len(o.pend) > outputRoom && o.err == nil && (o.writing || o.held) {
+	for o.fullLocked() {
 		o.room.Wait()
 	}
 	return o.err
+}
+
+// full reports whether so much is waiting that who has more is to wait, too.
+func (o *output) full() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.fullLocked()
+}
+
+func (o *output) fullLocked() bool {
+	return len(o.pend) > outputRoom && o.err == nil && (o.writing || o.held)
 }
 
 // flush writes what waits, unless somebody is at it already.

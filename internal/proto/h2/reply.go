@@ -110,6 +110,11 @@ func (r *reply) open(ctx context.Context, end bool) error {
 			return c.away
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
+		case len(c.streams) < c.max && c.opened && c.out.full():
+			if err := c.roomLocked(); err != nil {
+				return err
+			}
+			continue
 		case len(c.streams) < c.max && c.opened:
 			return r.sendHeadLocked(end)
 		}

@@ -201,6 +201,14 @@ func (s *stream) trailers() flow.Header {
 	return s.trailer
 }
 
+// readyLocked waits until fields can be sent.
+func (s *stream) readyLocked() error {
+	if err := s.c.roomLocked(); err != nil {
+		return err
+	}
+	return s.err
+}
+
 // write sends payload as the windows allow, and the end of our side behind it.
 func (s *stream) write(p []byte, end bool) error {
 	c := s.c
@@ -241,6 +249,12 @@ func (s *stream) awaitWindow(n int) (int, error) {
 			return 0, os.ErrDeadlineExceeded
 		case n == 0:
 			return 0, nil
+		case s.send > 0 && c.send > 0 && c.out.full():
+			if err := c.roomLocked(); err != nil {
+				c.mu.Unlock()
+				return 0, err
+			}
+			continue
 		case s.send > 0 && c.send > 0:
 			return int(min(int64(n), s.send, c.send, int64(c.maxFrame))), nil
 		}
