@@ -74,6 +74,16 @@ func (o *output) fail(err error) {
 	}
 }
 
+// abort is fail for who can't wait: it ends the Write under way, too.
+func (o *output) abort(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err == nil {
+		o.failLocked(err)
+	}
+	_ = o.conn.SetWriteDeadline(past) // the write fails if the conn is gone
+}
+
 func (o *output) failLocked(err error) {
 	o.err, o.pend = err, o.pend[:0]
 	o.room.Broadcast()
@@ -154,8 +164,8 @@ func (o *output) flushAll() error {
 // write writes b; only whoever has set writing calls it.
 func (o *output) write(b []byte) error {
 	now := time.Now()
-	if end := o.deadline(now); !end.IsZero() {
-		_ = o.conn.SetWriteDeadline(end) // the write fails if the conn is gone
+	if err := o.arm(now); err != nil {
+		return err
 	}
 	_, err := o.conn.Write(b)
 	o.mu.Lock()
@@ -171,17 +181,21 @@ func (o *output) failed() error {
 	return o.err
 }
 
-// deadline returns when a write that begins now is to end.
-func (o *output) deadline(now time.Time) (end time.Time) {
+// arm sets when a Write that begins now is to end, unless abort has.
+func (o *output) arm(now time.Time) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	var end time.Time
 	if o.idle > 0 {
 		end = now.Add(o.idle)
 	}
 	if !o.until.IsZero() && (end.IsZero() || o.until.Before(end)) {
 		end = o.until
 	}
-	return end
+	if o.err == nil && !end.IsZero() {
+		_ = o.conn.SetWriteDeadline(end) // the write fails if the conn is gone
+	}
+	return o.err
 }
 
 // finish writes what waits, if the peer takes it soon.

@@ -394,3 +394,75 @@ func TestIdleTimeout(t *testing.T) {
 		}
 	})
 }
+
+// TestClientEndsBehindItsResponse: the server has answered and takes no more of
+// the request, all of which we have. The client's end is then the upload's.
+func TestClientEndsBehindItsResponse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newJoin(t, nil)
+		defer w.finish()
+		w.server.settings(initialWindow(100))
+		w.client.preface()
+		w.settle()
+		open(1)(w.client)
+		w.settle()
+		w.client.data(1, false, strings.Repeat("x", 100))
+		w.settle()
+		w.client.data(1, true, strings.Repeat("x", 100))
+		w.settle()
+		w.server.head(1, true, ":status=200")
+		w.client.wantStream(1, ":status=200|END")
+		w.client.c.Close()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if !w.over {
+			t.Error("a minute after the client's end Serve goes on")
+		}
+	})
+}
+
+// TestEndsOfOneWhoDoesNotRead: handlers have more to say than is taken, or than
+// waits for a server that has not said its first word. The client's end, and
+// that of the context, are the end all the same.
+func TestEndsOfOneWhoDoesNotRead(t *testing.T) {
+	for _, how := range []string{"fin", "context"} {
+		for _, server := range []string{"silent", "none"} {
+			t.Run(how+"-server-"+server, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { rfcEndsUnread(t, how == "fin", server == "silent") })
+			})
+		}
+	}
+}
+
+func rfcEndsUnread(t *testing.T, fin, silent bool) {
+	o := h2.Options{}
+	if silent {
+		behind := newClient(t, h2.ClientOptions{Mirror: true})
+		defer behind.finish()
+		o.Upstream = behind.up
+	}
+	client, near := rfcPipe()
+	p := newPeer(t, client, false)
+	p.hold()
+	srv := h2.NewServer(near, nil, rfcSends(1<<20), o)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	over := false
+	go func() { _ = srv.Serve(ctx); over = true; near.Close() }()
+	p.preface(initialWindow(1 << 24))
+	p.window(0, 1<<24)
+	get(1)(p)
+	synctest.Wait()
+	if fin {
+		_ = client.CloseWrite()
+	} else {
+		cancel()
+	}
+	time.Sleep(time.Minute)
+	synctest.Wait()
+	if !over {
+		t.Error("a minute after the end Serve goes on")
+	}
+	client.Close()
+	p.stop()
+}

@@ -112,14 +112,19 @@ func (s *Server) Serve(outer context.Context) error {
 		err = context.Cause(outer)
 	}
 	s.die(err)
-	s.handlers.Wait()
+	cancel(err) // of handlers, too, whose streams are over
 	var client *ClientError
 	listens := outer.Err() == nil && !errors.As(err, &client)
+	if !listens {
+		s.out.abort(err) // handlers may wait for a client that does not read
+	}
+	s.handlers.Wait()
 	if listens {
 		_ = s.out.flushAll() // what is said before the end; the end is what counts
 	}
 	s.out.fail(err)
 	s.out.wait()
+	_ = s.nc.SetWriteDeadline(time.Time{}) // abort's is over
 	s.in.release()
 	var gone *GoneError
 	reset := errors.As(err, &gone) && !errors.Is(err, io.EOF) // the client is to see that, and nothing else
