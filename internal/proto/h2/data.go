@@ -95,6 +95,9 @@ func (c *conn) admit(fh http2.FrameHeader, payload int) (*stream, error) {
 	if extra := n - int64(payload); extra > 0 { // padding is nobody's to read
 		c.refundLocked(extra)
 		s.owed += extra
+		if !s.abandoned && !fh.Flags.Has(http2.FlagDataEndStream) {
+			s.repayLocked() // a reader who waits is not woken for it
+		}
 	}
 	return s, nil
 }

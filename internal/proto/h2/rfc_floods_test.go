@@ -328,3 +328,29 @@ func (d *dribble) Read(p []byte) (int, error) {
 	d.left--
 	return copy(p, strings.Repeat("x", d.piece)), nil
 }
+
+// TestStarvedStreamsAreForgotten: responses wait for a window that the client
+// never gives, and are reset. Nothing is left of them.
+func TestStarvedStreamsAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := greetServer(t, rfcSends(1<<20), h2.Options{}, initialWindow(1<<20))
+		defer w.finish()
+		large := strings.Repeat("~", 8<<10)
+		var before int64
+		for i := range uint32(200) {
+			if i == 20 {
+				before = heap()
+			}
+			w.client.head(1+2*i, true, with(rfcGet, "large="+large)...)
+			w.client.settle()
+			w.client.reset(1+2*i, http2.ErrCodeCancel)
+			time.Sleep(time.Second)
+			w.client.settle()
+			w.client.forget()
+		}
+		w.client.wantAlive()
+		if grown := heap() - before; grown > 1<<20 {
+			t.Errorf("180 streams later %d bytes more are in use", grown)
+		}
+	})
+}

@@ -255,3 +255,24 @@ func TestRFC9113WindowsAreGivenBack(t *testing.T) {
 		})
 	}
 }
+
+// TestRFC9113PaddingIsGivenBack: frames of nothing but padding cost the window
+// of the stream as well (section 6.1), and whoever reads it never hears of them.
+func TestRFC9113PaddingIsGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := greetServer(t, rfcOK, h2.Options{})
+		defer w.finish()
+		w.client.head(1, false, rfcPost...)
+		padding := "\xff" + strings.Repeat("\x00", 255)
+		for range 1500 {
+			w.client.settle()
+			if w.client.room(1) < len(padding) {
+				t.Fatalf("after %d bytes of padding the window is %d", w.client.spent[1], w.client.room(1))
+			}
+			w.client.raw(http2.FrameData, http2.FlagDataPadded, 1, padding)
+			w.client.sent(1, len(padding))
+		}
+		w.client.data(1, true, "at last")
+		w.client.wantStream(1, ":status=200|ok|END")
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"sync"
 
 	"transom/flow"
@@ -61,7 +62,20 @@ func (s *stream) endLocked(err error) {
 		s.cancel(err)
 	}
 	s.cond.Broadcast()
+	s.sateLocked()
 	s.leaveLocked()
+}
+
+// sateLocked takes the stream out of those that wait for the connection's
+// window: a peer that never opens it could fill memory with them.
+func (s *stream) sateLocked() {
+	if !s.starving {
+		return
+	}
+	s.starving = false
+	if i := slices.Index(s.c.starved, s); i >= 0 {
+		s.c.starved = slices.Delete(s.c.starved, i, i+1)
+	}
 }
 
 // resetLocked ends the stream and tells the peer.
@@ -159,7 +173,13 @@ func (s *stream) consumedLocked(n int) bool {
 		return false // it needs no window any more
 	}
 	s.owed += int64(n)
-	if s.owed < c.recvInit/4 || s.owed < 1024 && s.recv > 0 {
+	return s.repayLocked()
+}
+
+// repayLocked gives back what is owed if it is worth a frame, and reports
+// whether it was.
+func (s *stream) repayLocked() bool {
+	if s.owed < s.c.recvInit/4 || s.owed < 1024 && s.recv > 0 {
 		return false
 	}
 	back := s.owed
