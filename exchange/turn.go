@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -16,7 +17,9 @@ import (
 // gives its turn away (Pass); reading the body does so by itself.
 type Queue struct {
 	mu    sync.Mutex
-	ahead []*Turn // that have not passed, in order; the first may be waited for
+	ahead []*Turn     // that have not passed, in order; the first may be waited for
+	held  int         // of these are Do's
+	late  *time.Timer // ends their wait; set while there are any
 }
 
 // A Turn is one place in a Queue. A nil Turn has always come.
@@ -27,8 +30,13 @@ type Turn struct {
 	come   chan struct{} // closed when everything before has passed; nil if nobody waits
 }
 
-// patience is how long a turn is waited for before order is given up.
-const patience = 100 * time.Millisecond
+const (
+	// patience is how long a turn is waited for before order is given up.
+	patience = 100 * time.Millisecond
+	// maxHeld is how many of Do wait. They may hold much, and cost who sends
+	// them little.
+	maxHeld = 64
+)
 
 // Join takes the last place. Whoever joins passes, in the end.
 func (q *Queue) Join() *Turn {
@@ -39,16 +47,47 @@ func (q *Queue) Join() *Turn {
 	return t
 }
 
-// Do calls f when everything that joined before has passed: now, or later by
-// whoever passes. f must not block and must not use the Queue.
+// Do calls f when everything that joined before has passed, or has taken too
+// long: now, or later by whoever passes. What is given to Do stays in order. f
+// must not block and must not use the Queue.
 func (q *Queue) Do(f func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.ahead) == 0 {
-		f()
+	if q.held == maxHeld {
+		q.overtakeLocked()
+	} else if len(q.ahead) > 0 {
+		q.ahead = append(q.ahead, &Turn{q: q, do: f})
+		if q.held++; q.held == 1 {
+			q.late = time.AfterFunc(patience, q.overtake)
+		}
 		return
 	}
-	q.ahead = append(q.ahead, &Turn{q: q, do: f})
+	f()
+}
+
+// overtake does what has waited for too long.
+func (q *Queue) overtake() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.overtakeLocked()
+}
+
+func (q *Queue) overtakeLocked() {
+	q.ahead = slices.DeleteFunc(q.ahead, func(t *Turn) bool {
+		if t.do == nil {
+			return false
+		}
+		t.doLocked()
+		return true
+	})
+}
+
+// doLocked does what a turn of Do is for.
+func (t *Turn) doLocked() {
+	t.do()
+	if t.q.held--; t.q.held == 0 {
+		t.q.late.Stop()
+	}
 }
 
 // Wait waits until the turn has come, the predecessors have taken too long, or
@@ -99,7 +138,7 @@ func (t *Turn) Pass() {
 func (t *Turn) advance() bool {
 	switch {
 	case t.do != nil:
-		t.do()
+		t.doLocked()
 		return true
 	case t.passed:
 		return true

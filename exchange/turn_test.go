@@ -66,3 +66,31 @@ func TestTurnIsNotWaitedForForEver(t *testing.T) {
 		none.Pass()
 	})
 }
+
+func TestDoIsNotHeldForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var q exchange.Queue
+		var got []int
+		dawdles := q.Join()
+		for i := range 200 {
+			q.Do(func() { got = append(got, i) })
+		}
+		if len(got) < 100 || len(got) == 200 {
+			t.Errorf("%d of 200 were done behind one that dawdles", len(got))
+		}
+		next := q.Join()
+		q.Do(func() { got = append(got, 200) })
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if len(got) != 201 || !slices.IsSorted(got) {
+			t.Errorf("a second later %d of 201 were done: %v", len(got), got)
+		}
+		dawdles.Pass()
+		next.Wait(t.Context())
+		q.Do(func() { got = append(got, 201) })
+		next.Pass()
+		if len(got) != 202 {
+			t.Error("the last was not done when its turn came")
+		}
+	})
+}
