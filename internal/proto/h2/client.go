@@ -49,8 +49,9 @@ type Client struct {
 	pushes       bool      // the server may push
 	max          int       // streams that the server lets be open at once
 	slots        sync.Cond // that has changed, or one has ended
-	renamed      map[uint32]uint32
 	sent         []sentStream // of late, in order
+	forgotten    uint32       // the client's highest number before those
+	reordered    bool         // the numbers are not the same
 	adopted      *reply       // that nobody has asked for yet
 	away         error        // the server takes none above
 	awayLast     uint32
@@ -64,7 +65,7 @@ type Client struct {
 // A sentStream is a request by both its numbers.
 type sentStream struct{ theirs, here uint32 }
 
-// maxSent is how many are remembered, for a GOAWAY.
+// maxSent is how many are remembered, for frames that name one.
 const maxSent = 256
 
 // NewClient returns a client for nc, which Close closes. It reads from nc at

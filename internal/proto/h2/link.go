@@ -2,6 +2,7 @@ package h2
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"golang.org/x/net/http2"
 
@@ -115,7 +116,8 @@ func (c *Client) heardLocked() {
 // server's to know.
 func (s *Server) goAwayLocked(last uint32, code Code, debug []byte) {
 	if up := s.o.Upstream; up != nil {
-		up.send(http2.FrameGoAway, 0, 0, appendGoAway(nil, last, code, string(debug))[9:])
+		payload := appendGoAway(nil, last, code, string(debug))[9:]
+		s.order.Do(func() { up.send(http2.FrameGoAway, 0, 0, payload) })
 	}
 }
 
@@ -235,8 +237,24 @@ func renumber(payload []byte, to func(uint32) uint32) {
 // idHereLocked returns what a stream of the client's is called here: the same,
 // unless order could not be kept.
 func (c *Client) idHereLocked(id uint32) uint32 {
-	if here, ok := c.renamed[id]; ok {
-		return here
+	if c.reordered {
+		for _, p := range slices.Backward(c.sent) {
+			if p.theirs == id {
+				return p.here
+			}
+		}
+	}
+	return id
+}
+
+// idThereLocked returns what the client calls a stream.
+func (c *Client) idThereLocked(id uint32) uint32 {
+	if c.reordered {
+		for _, p := range slices.Backward(c.sent) {
+			if p.here == id {
+				return p.theirs
+			}
+		}
 	}
 	return id
 }
@@ -279,20 +297,14 @@ func (c *Client) relayLocked(kind http2.FrameType, flags http2.Flags, id uint32,
 		return
 	}
 	payload = append([]byte(nil), payload...)
-	if c.lastID > 0 && len(c.renamed) > 0 {
-		for theirs, here := range c.renamed {
-			if here == id {
-				id = theirs
-			}
-		}
-	}
+	id = c.idThereLocked(id)
 	c.tellLocked(func(s *Server) { s.pass(kind, flags, id, payload) })
 }
 
 // goAwayLocked implements side.
 func (c *Client) goAwayLocked(last uint32, code Code, debug []byte) {
 	c.away, c.awayLast = &GoAwayError{code}, last
-	seen := uint32(0)
+	seen := c.forgotten // those that it did not see are refused one by one
 	for id, s := range c.streams {
 		if id > last {
 			s.endLocked(c.away)

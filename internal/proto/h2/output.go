@@ -59,6 +59,9 @@ func (o *output) begin() []byte {
 // end takes back what begin gave and unlocks.
 func (o *output) end(pend []byte) {
 	o.pend = pend
+	if o.err != nil {
+		o.pend = pend[:0] // nobody writes it any more
+	}
 	if len(pend) > outputMax && o.err == nil {
 		o.failLocked(o.broken(errNotReading))
 	}

@@ -172,15 +172,13 @@ func (c *Client) openedLocked(h *flow.RequestHead) {
 
 func (c *Client) rememberLocked(theirs, here uint32) {
 	if len(c.sent) == maxSent {
+		for _, p := range c.sent[:maxSent/2] {
+			c.forgotten = max(c.forgotten, p.theirs)
+		}
 		c.sent = append(c.sent[:0], c.sent[maxSent/2:]...)
 	}
 	c.sent = append(c.sent, sentStream{theirs, here})
-	if theirs != here {
-		if c.renamed == nil {
-			c.renamed = map[uint32]uint32{}
-		}
-		c.renamed[theirs] = here
-	}
+	c.reordered = c.reordered || theirs != here
 }
 
 // send is the goroutine that sends the request's body.
