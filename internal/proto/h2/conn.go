@@ -121,6 +121,7 @@ func (c *conn) init(nc net.Conn, prefix []byte, idle time.Duration, l Limits, s 
 	c.in = input{conn: nc, data: prefix, idle: idle, moved: c.out.lastMoved, quiet: c.quiet}
 	c.fr = http2.NewFramer(nil, &c.in)
 	c.fr.SetMaxReadFrameSize(1<<24 - 1) // frame knows better
+	c.fr.AllowIllegalReads = true       // of the order, too: the Framer knows no PUSH_PROMISE in pieces
 	c.readMax.Store(defaultMaxFrame)
 	c.dec, c.enc = hpack.NewDecoder(defaultTable), hpack.NewEncoder()
 	c.streams = map[uint32]*stream{}

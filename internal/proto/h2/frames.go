@@ -19,6 +19,9 @@ func (c *conn) frame(fh http2.FrameHeader) error {
 			return violation(ProtocolError, "first frame is %v and not SETTINGS", fh.Type)
 		}
 	}
+	if err := c.order(fh); err != nil {
+		return err
+	}
 	if fh.Type == http2.FrameData {
 		return c.data(fh)
 	}
@@ -65,6 +68,18 @@ func (c *conn) frame(fh http2.FrameHeader) error {
 		c.side.relayLocked(fh.Type, fh.Flags, fh.StreamID, f.Payload())
 	default: // extensions that the Framer knows are relayed as they are
 		return c.extensionLocked(fh, f)
+	}
+	return nil
+}
+
+// order checks that nothing stands within a field block but the rest of it (RFC
+// 9113, section 4.3).
+func (c *conn) order(fh http2.FrameHeader) error {
+	switch rest := fh.Type == http2.FrameContinuation; {
+	case c.inBlock && (!rest || fh.StreamID != c.pending.id):
+		return violation(ProtocolError, "%v frame for stream %d within a field block for stream %d", fh.Type, fh.StreamID, c.pending.id)
+	case rest && !c.inBlock:
+		return violation(ProtocolError, "CONTINUATION frame for stream %d outside of a field block", fh.StreamID)
 	}
 	return nil
 }

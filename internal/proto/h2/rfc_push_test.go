@@ -102,3 +102,39 @@ func TestPushThatIsWrong(t *testing.T) {
 		})
 	}
 }
+
+// TestPushInPieces is section 6.10: a promise's block goes on in CONTINUATION
+// frames as well, with nothing between.
+func TestPushInPieces(t *testing.T) {
+	for name, between := range map[string]func(p *rfcPeer){
+		"nothing":      nil,
+		"ping":         func(p *rfcPeer) { p.ping("between!") },
+		"data":         func(p *rfcPeer) { p.data(1, false, "x") },
+		"other-stream": raw(http2.FrameContinuation, endHeaders, 3, ""),
+		"other-block":  func(p *rfcPeer) { p.head(1, false, ":status=200") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := greetJoin(t)
+				defer w.finish()
+				get(1)(w.client)
+				w.settle()
+				block := string(w.server.encode(with(rfcGet, "pushed=field")...))
+				w.server.raw(http2.FramePushPromise, 0, 1, "\x00\x00\x00\x02"+block[:4])
+				if between != nil {
+					between(w.server)
+					w.server.wantGoAway(protocol)
+					return
+				}
+				w.server.raw(http2.FrameContinuation, 0, 1, block[4:9])
+				w.server.raw(http2.FrameContinuation, endHeaders, 1, block[9:])
+				w.server.head(1, true, ":status=200", "pushed=field")
+				w.settle()
+				w.client.wantStream(1, ":status=200 pushed=field|END")
+				if s := w.server.stream(2); s != "RST CANCEL" {
+					t.Errorf("of the pushed stream the server received %q", s)
+				}
+			})
+		})
+	}
+}
