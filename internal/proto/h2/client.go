@@ -99,8 +99,8 @@ func (c *Client) read() {
 	down := c.down
 	c.slots.Broadcast()
 	c.mu.Unlock()
-	c.die(&GoneError{err})
-	c.out.fail(&GoneError{err})
+	c.die(ofServer(err))
+	c.out.fail(ofServer(err))
 	if down != nil {
 		down.serverGone(err)
 	}

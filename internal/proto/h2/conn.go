@@ -134,12 +134,12 @@ func (c *conn) init(nc net.Conn, prefix []byte, idle time.Duration, l Limits, s 
 func (c *conn) broken(err error) error {
 	if c.server {
 		c.in.stop()
-		return &ClientError{err}
+		return ofClient(err)
 	}
 	if err == errNotReading || isTimeout(err) {
 		c.in.stop() // else what it has sent before it left is still to be read
 	}
-	return &GoneError{err}
+	return ofServer(err)
 }
 
 // quiet reports whether no stream is open.

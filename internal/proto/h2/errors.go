@@ -96,6 +96,22 @@ func (e *ClientError) Error() string { return "client: " + e.Err.Error() }
 // Unwrap returns the cause.
 func (e *ClientError) Unwrap() error { return e.Err }
 
+// ofClient says that err is of the client's side, once.
+func ofClient(err error) error {
+	if _, said := err.(*ClientError); said {
+		return err
+	}
+	return &ClientError{err}
+}
+
+// ofServer says that err is of the connection to the server, once.
+func ofServer(err error) *GoneError {
+	if gone, said := err.(*GoneError); said {
+		return gone
+	}
+	return &GoneError{err}
+}
+
 // errStreamDone is what is got from a stream that was given up by its user.
 var errStreamDone = fmt.Errorf("stream is closed: %w", net.ErrClosed)
 

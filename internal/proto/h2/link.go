@@ -162,7 +162,7 @@ func (s *Server) pass(kind http2.FrameType, flags http2.Flags, id uint32, payloa
 func (s *Server) serverGone(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.finishLocked(&GoneError{err})
+	s.finishLocked(ofServer(err))
 }
 
 // open begins the connection as the client began its own.

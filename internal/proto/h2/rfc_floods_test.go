@@ -354,3 +354,32 @@ func TestStarvedStreamsAreForgotten(t *testing.T) {
 		}
 	})
 }
+
+// TestSettingsThatNobodyFollows: settings that are passed on are remembered until
+// they are acknowledged. Who never does is not waited for, however well the
+// sender pays for them with payload.
+func TestSettingsThatNobodyFollows(t *testing.T) {
+	for _, deaf := range []string{"server", "client"} {
+		t.Run(deaf, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := greetJoin(t)
+				defer w.finish()
+				from, to := w.client, w.server
+				if deaf == "client" {
+					from, to = to, from
+				}
+				to.mute = true
+				for i := 0; i < 1000 && !w.over; i++ {
+					from.settings(http2.Setting{ID: 0x7777, Val: uint32(i)})
+					if i%16 == 0 {
+						w.settle()
+					}
+				}
+				w.settle()
+				if !w.over || w.err == nil || !strings.Contains(w.err.Error(), "SETTINGS") {
+					t.Errorf("1000 unanswered SETTINGS later: over %v, %v", w.over, w.err)
+				}
+			})
+		})
+	}
+}

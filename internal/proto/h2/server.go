@@ -190,14 +190,14 @@ func (s *Server) run() error {
 		return bad
 	case isTimeout(err) && !away:
 		s.goAway(last, NoError, "")
-		return &ClientError{err}
+		return ofClient(err)
 	case s.leftInOrder(err) && quiet:
 		s.finished = true
 		return errDrained
 	case s.leftInOrder(err):
 		s.letGo()
 	}
-	return &ClientError{err}
+	return ofClient(err)
 }
 
 // Finished reports, after Serve has returned nil, whether the client had ended

@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"errors"
 	"strconv"
 
 	"golang.org/x/net/http2"
@@ -158,6 +159,10 @@ func appendPriorityText(b, p []byte) []byte {
 // sent. It may do so from now on; what it must not do any more it may until it
 // acknowledges.
 func (c *conn) announceLocked(list []Setting) {
+	if len(c.announced) == maxAnnounced {
+		c.out.fail(c.broken(errUnsettled))
+		return
+	}
 	c.announced = append(c.announced, list)
 	for _, p := range list {
 		switch {
@@ -168,6 +173,12 @@ func (c *conn) announceLocked(list []Setting) {
 		}
 	}
 }
+
+// maxAnnounced is how many SETTINGS a peer may owe an acknowledgement. One side
+// sends as many as it likes, and the other may never answer.
+const maxAnnounced = 100
+
+var errUnsettled = errors.New("peer acknowledges no SETTINGS")
 
 // settledLocked notes that the peer has acknowledged our oldest settings.
 func (c *conn) settledLocked() {
