@@ -324,8 +324,8 @@ func (c *Client) goAwayLocked(last uint32, code Code, debug []byte) {
 }
 
 // tellLocked tells the Server, now or when it has joined. The lock is not held
-// while it is told, but nothing else is told meanwhile: only the read loop and
-// join tell.
+// while it is told, but nothing else is told meanwhile: only the read loop tells,
+// and join what came before, until it has told all.
 func (c *Client) tellLocked(f func(*Server)) {
 	if c.down == nil {
 		if c.o.Mirror && len(c.untold) < maxUntold {
@@ -345,8 +345,6 @@ const maxUntold = 64
 // join makes s the one who is told, nil nobody.
 func (c *Client) join(s *Server) {
 	c.mu.Lock()
-	c.down = s
-	gone := c.gone
 	for s != nil && len(c.untold) > 0 {
 		f := c.untold[0]
 		c.untold = c.untold[1:]
@@ -354,6 +352,8 @@ func (c *Client) join(s *Server) {
 		f(s)
 		c.mu.Lock()
 	}
+	c.down = s
+	gone := c.gone
 	c.mu.Unlock()
 	if s != nil && gone != nil {
 		s.serverGone(gone)
