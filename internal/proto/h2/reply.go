@@ -392,10 +392,12 @@ func (r *reply) headLocked(h *fieldBlock) error {
 		return nil
 	}
 	r.received, r.headed, r.bare, r.length = head, true, h.end, length
-	if r.req.Method != "HEAD" && !bodyless(head.Status) {
-		r.declared = length
-	} else if r.req.Method != "CONNECT" {
+	switch {
+	case r.req.Method == "CONNECT" && head.Status < 300: // a length means nothing (RFC 9110, section 9.3.6)
+	case r.req.Method == "HEAD", bodyless(head.Status):
 		r.declared = 0
+	default:
+		r.declared = length
 	}
 	if h.end {
 		if r.declared > 0 {

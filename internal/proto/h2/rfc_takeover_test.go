@@ -61,6 +61,22 @@ func TestTunnelsRelayBytes(t *testing.T) {
 	}
 }
 
+// TestTunnelHasNoLength: who opens one may say a content-length, which means
+// nothing (RFC 9110, section 9.3.6).
+func TestTunnelHasNoLength(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := greetJoin(t)
+		defer w.finish()
+		w.client.head(1, false, rfcConnect...)
+		w.settle()
+		w.server.head(1, false, ":status=200", "content-length=0")
+		w.server.data(1, false, "hello")
+		w.settle()
+		w.client.wantStream(1, ":status=200 content-length=0|hello")
+		w.wantJoined()
+	})
+}
+
 // TestTunnelsAreReset with the code, by either side.
 func TestTunnelsAreReset(t *testing.T) {
 	for _, code := range []http2.ErrCode{cancelled, http2.ErrCodeConnect, http2.ErrCodeInternal} {
