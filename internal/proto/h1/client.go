@@ -108,6 +108,9 @@ func (c *Client) Exchange(ctx context.Context, req *exchange.Request) (*exchange
 		}
 		return nil, fmt.Errorf("the connection to the server carries no further request: %w", io.EOF)
 	}
+	if err := translatable(&req.RequestHead); err != nil {
+		return nil, err
+	}
 	c.hook(ctx)
 	r := &reply{c: c, req: req}
 	c.under = r

@@ -1,6 +1,7 @@
 package h1
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -46,6 +47,21 @@ func toHTTP11(h *flow.RequestHead) {
 	if trailer {
 		h.Header.Del("Content-Length")
 	}
+}
+
+// translatable refuses what came by a later version and has no words in
+// HTTP/1.1: said in those that look alike it would be another request, of which
+// policy knows nothing.
+func translatable(h *flow.RequestHead) error {
+	switch {
+	case h.Proto <= flow.HTTP11:
+		return nil
+	case h.Protocol != "":
+		return fmt.Errorf("the server speaks HTTP/1.1, which has no CONNECT for %q (RFC 8441)", h.Protocol)
+	case h.Method != "CONNECT" && h.Target != "*" && !strings.HasPrefix(h.Target, "/"):
+		return fmt.Errorf("the server speaks HTTP/1.1, which has no target %q of the scheme %q", h.Target, h.Scheme)
+	}
+	return nil
 }
 
 // reasoned gives a response that came without a reason phrase, since it is our
