@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -217,6 +218,28 @@ func TestTunnelIsAConn(t *testing.T) {
 			w.client.data(1, false, "later")
 			time.Sleep(time.Minute)
 			w.client.wantAlive()
+		})
+	})
+	t.Run("writes-at-once", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := takeover(t, func(c net.Conn) {
+				var wg sync.WaitGroup
+				for _, b := range []string{"a", "b"} {
+					wg.Go(func() { _, _ = c.Write([]byte(strings.Repeat(b, 100000))) })
+				}
+				wg.Wait()
+			})
+			defer w.finish()
+			for range 300 {
+				w.client.settle()
+				w.client.window(1, 1000)
+				w.client.window(0, 1000)
+			}
+			w.client.settle()
+			_, got, _ := strings.Cut(w.client.stream(1), "|")
+			if n := strings.Count(got, "ab") + strings.Count(got, "ba"); n != 1 || w.client.got(1) != 200000 {
+				t.Errorf("of %d bytes in two writes the one goes on %d times after the other", w.client.got(1), n)
+			}
 		})
 	})
 	t.Run("close-write", func(t *testing.T) {

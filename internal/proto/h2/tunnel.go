@@ -18,6 +18,8 @@ import (
 type tunnel struct {
 	s *stream
 
+	turn chan struct{} // capacity 1: full during a Write, which no other is to cut
+
 	mu     sync.Mutex
 	linger bool // Close is a reset
 	read   alarm
@@ -31,7 +33,7 @@ type alarm struct {
 }
 
 func newTunnel(s *stream) *tunnel {
-	t := &tunnel{s: s}
+	t := &tunnel{s: s, turn: make(chan struct{}, 1)}
 	s.c.mu.Lock()
 	s.tunnel = t
 	s.c.mu.Unlock()
@@ -46,6 +48,8 @@ func (t *tunnel) Write(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	t.turn <- struct{}{}
+	defer func() { <-t.turn }()
 	if err := t.s.write(p, false); err != nil {
 		return 0, err
 	}
