@@ -46,9 +46,9 @@ type Client struct {
 	granted      bool
 	lastID       uint32
 	lastPromised uint32
-	pushes       bool      // the server may push
-	max          int       // streams that the server lets be open at once
-	slots        sync.Cond // that has changed, or one has ended
+	pushes       bool         // the server may push
+	max          int          // streams that the server lets be open at once
+	slots        sync.Cond    // that has changed, or one has ended
 	sent         []sentStream // of late, in order
 	forgotten    uint32       // the client's highest number before those
 	reordered    bool         // the numbers are not the same

@@ -3,6 +3,7 @@ package h2
 import (
 	"errors"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -118,6 +119,7 @@ type conn struct {
 func (c *conn) init(nc net.Conn, prefix []byte, idle time.Duration, l Limits, s side) {
 	c.nc, c.side, c.limits = nc, s, l.block()
 	c.out.init(nc, idle, c.broken)
+	c.out.lost = c.rouse
 	c.in = input{conn: nc, data: prefix, idle: idle, moved: c.out.lastMoved, quiet: c.quiet}
 	c.fr = http2.NewFramer(nil, &c.in)
 	c.fr.SetMaxReadFrameSize(1<<24 - 1) // frame knows better
@@ -176,14 +178,48 @@ func (c *conn) readLoop() error {
 	}
 }
 
-// ease waits while too much has been received that nobody reads.
+// ease waits while too much has been received that nobody reads. That ends as
+// waiting for the peer does: when writing to it fails, and when nothing has moved
+// for too long.
 func (c *conn) ease() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.buffered > maxBuffered && c.err == nil {
+	if c.buffered <= maxBuffered {
+		return c.err
+	}
+	if c.in.idle > 0 {
+		alarm := time.AfterFunc(c.in.idle, c.rouse)
+		defer alarm.Stop()
+		defer func() { c.in.armed = time.Time{} }() // reading has all its time again
+		for since := time.Now(); c.fullLocked(); c.eased.Wait() {
+			moved := c.out.lastMoved()
+			if moved.Before(since) {
+				moved = since
+			}
+			left := c.in.idle - time.Since(moved)
+			if left <= 0 {
+				return os.ErrDeadlineExceeded
+			}
+			alarm.Reset(left)
+		}
+		return c.err
+	}
+	for c.fullLocked() {
 		c.eased.Wait()
 	}
 	return c.err
+}
+
+// fullLocked reports whether ease has to wait.
+func (c *conn) fullLocked() bool {
+	return c.buffered > maxBuffered && c.err == nil && c.out.failed() == nil
+}
+
+// rouse has ease look again.
+func (c *conn) rouse() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.eased.Broadcast()
 }
 
 // refuse resets the stream that a violation is about.

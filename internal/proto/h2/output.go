@@ -18,6 +18,7 @@ type output struct {
 	conn   net.Conn
 	idle   time.Duration     // how long a peer may take nothing; 0 is for ever
 	broken func(error) error // says whose a failed write is; called with the lock held
+	lost   func()            // is told that nothing is written any more; called without
 
 	mu      sync.Mutex
 	room    sync.Cond // something was written, or err is set
@@ -124,10 +125,18 @@ func (o *output) fullLocked() bool {
 // flush writes what waits, unless somebody is at it already.
 func (o *output) flush() error {
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.writing || o.held {
-		return o.err
+	if !o.writing && !o.held {
+		o.flushLocked()
 	}
+	err := o.err
+	o.mu.Unlock()
+	if err != nil {
+		o.lost()
+	}
+	return err
+}
+
+func (o *output) flushLocked() {
 	o.writing = true
 	for len(o.pend) > 0 && o.err == nil {
 		b := o.pend
@@ -148,7 +157,6 @@ func (o *output) flush() error {
 	if cap(o.pend) > outputKeep && len(o.pend) == 0 {
 		o.pend = nil
 	}
-	return o.err
 }
 
 // flushAll is flush that waits, if somebody is at it already, until he has

@@ -466,3 +466,29 @@ func rfcEndsUnread(t *testing.T, fin, silent bool) {
 	client.Close()
 	p.stop()
 }
+
+// TestIdleTimeoutOfTheFull: so much has been received that nobody reads that we
+// read no more, and nothing moves. That is as idle as silence.
+func TestIdleTimeoutOfTheFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := greetServer(t, rfcWaits, h2.Options{IdleTimeout: time.Minute})
+		defer w.finish()
+		full := false
+		for i := range uint32(100) {
+			open(1 + 2*i)(w.client)
+			w.client.fill(1+2*i, 256<<10)
+			w.client.settle()
+			if full = w.near.Buffered() > 0 || w.over; full {
+				break
+			}
+		}
+		if !full {
+			t.Fatal("all is read")
+		}
+		time.Sleep(3 * time.Minute)
+		synctest.Wait()
+		if !w.over {
+			t.Error("three minutes without a move later Serve goes on")
+		}
+	})
+}
