@@ -126,7 +126,7 @@ func TestServerEnds(t *testing.T) {
 						t.Error("the client is usable")
 					}
 					if want := how == "rst"; errors.Is(w.err, syscall.ECONNRESET) != want && w.err != nil {
-						t.Logf("Serve: %v", w.err)
+						t.Errorf("Serve: %v", w.err)
 					}
 				})
 			})
