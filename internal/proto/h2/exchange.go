@@ -60,10 +60,7 @@ func (x *exch) done() {
 		s.calm.pay(payStream)
 		x.resetLocked(NoError, errStreamDone) // if the client still sends: it is answered
 	}
-	s.running--
-	if s.ending != nil {
-		s.finishLocked(s.ending)
-	}
+	s.ranLocked()
 	s.mu.Unlock()
 	x.cancel(nil)
 	s.kick()

@@ -276,29 +276,9 @@ func (s *Server) fields(st *stream, h *fieldBlock) error {
 	if st != nil {
 		return s.trailerSection(st, h)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case h.id%2 == 0:
-		return violation(ProtocolError, "HEADERS frame for stream %d, which is no client's", h.id)
-	case h.id <= s.last && s.resetLatelyLocked(h.id):
-		return s.calm.cost(costFrame, "HEADERS for a stream that was reset")
-	case h.id <= s.last:
-		return violation(StreamClosed, "HEADERS frame for stream %d, which is closed", h.id)
+	if wanted, err := s.admitRequest(h); !wanted {
+		return err
 	}
-	s.last = h.id
-	switch {
-	case s.away && h.id > s.awayLast:
-		return nil // it has been told that nobody will look
-	case len(s.streams) >= s.max:
-		return &badStream{h.id, &StreamError{Code: RefusedStream, What: "more streams than SETTINGS_MAX_CONCURRENT_STREAMS"}}
-	case s.running >= 2*s.max+16:
-		return violation(EnhanceYourCalm, "streams are reset faster than they can end")
-	}
-	return s.requestLocked(h)
-}
-
-func (s *Server) requestLocked(h *fieldBlock) error {
 	x := &exch{s: s}
 	length, err := h.request(&x.received)
 	if err == nil && h.end && length > 0 {
@@ -308,24 +288,63 @@ func (s *Server) requestLocked(h *fieldBlock) error {
 		if s.o.Refused != nil {
 			s.o.Refused(&x.received, err)
 		}
+		s.mu.Lock()
+		s.ranLocked()
+		s.mu.Unlock()
 		return &badStream{h.id, &StreamError{Code: ProtocolError, What: err.Error()}}
 	}
 	if !s.opened {
-		s.openedLocked(&x.received)
+		s.tellOpened(&x.received)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	x.openLocked(&s.conn, h.id)
 	x.declared = length
 	if h.end {
 		x.in = io.EOF
 	}
 	x.prepare(length, h.end)
-	s.running++
 	s.handlers.Go(x.run)
 	return nil
 }
 
-// openedLocked tells how the client began, now that its first request is known.
-func (s *Server) openedLocked(r *flow.RequestHead) {
+// ranLocked notes that a request is over.
+func (s *Server) ranLocked() {
+	s.running--
+	if s.ending != nil {
+		s.finishLocked(s.ending)
+	}
+}
+
+// admitRequest takes a new stream's number, and reports whether the request is
+// to be looked at. It counts as running from then on: what the client is told of
+// last is not to be forgotten meanwhile.
+func (s *Server) admitRequest(h *fieldBlock) (wanted bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case h.id%2 == 0:
+		return false, violation(ProtocolError, "HEADERS frame for stream %d, which is no client's", h.id)
+	case h.id <= s.last && s.resetLatelyLocked(h.id):
+		return false, s.calm.cost(costFrame, "HEADERS for a stream that was reset")
+	case h.id <= s.last:
+		return false, violation(StreamClosed, "HEADERS frame for stream %d, which is closed", h.id)
+	}
+	s.last = h.id
+	switch {
+	case s.away && h.id > s.awayLast:
+		return false, nil // it has been told that nobody will look
+	case len(s.streams) >= s.max:
+		return false, &badStream{h.id, &StreamError{Code: RefusedStream, What: "more streams than SETTINGS_MAX_CONCURRENT_STREAMS"}}
+	case s.running >= 2*s.max+16:
+		return false, violation(EnhanceYourCalm, "streams are reset faster than they can end")
+	}
+	s.running++
+	return true, nil
+}
+
+// tellOpened tells how the client began, now that its first request is known.
+func (s *Server) tellOpened(r *flow.RequestHead) {
 	s.opened = true
 	s.opening.Pseudo = pseudoOrder(r.H2.Pseudo)
 	if s.o.Opened != nil {
