@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -138,7 +139,7 @@ func (c *conn) broken(err error) error {
 		c.in.stop()
 		return ofClient(err)
 	}
-	if err == errNotReading || isTimeout(err) {
+	if !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
 		c.in.stop() // else what it has sent before it left is still to be read
 	}
 	return ofServer(err)
