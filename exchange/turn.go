@@ -40,11 +40,17 @@ const (
 
 // Join takes the last place. Whoever joins passes, in the end.
 func (q *Queue) Join() *Turn {
-	t := &Turn{q: q}
+	t := new(Turn)
+	q.JoinAs(t)
+	return t
+}
+
+// JoinAs is Join for a Turn that is part of something larger. It must be zero.
+func (q *Queue) JoinAs(t *Turn) {
+	t.q = q
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.ahead = append(q.ahead, t)
-	return t
 }
 
 // Do calls f when everything that joined before has passed, or has taken too
@@ -127,10 +133,11 @@ func (t *Turn) Pass() {
 		return
 	}
 	t.passed = true
-	for len(q.ahead) > 0 && q.ahead[0].advance() {
-		q.ahead[0] = nil
-		q.ahead = q.ahead[1:]
+	n := 0
+	for n < len(q.ahead) && q.ahead[n].advance() {
+		n++
 	}
+	q.ahead = slices.Delete(q.ahead, 0, n) // in place, as the array would be used up otherwise
 }
 
 // advance tells the first in the queue that it is, and reports whether it has

@@ -13,12 +13,17 @@ type buffer struct {
 	chunks []*[chunkSize]byte
 	r, w   int // read offset in the first, write offset in the last
 	n      int // bytes
+
+	few [2]*[chunkSize]byte // chunks has room for these before it is anywhere else
 }
 
 // add copies p to the end.
 func (b *buffer) add(p []byte) {
 	b.n += len(p)
 	for len(p) > 0 {
+		if b.chunks == nil {
+			b.chunks = b.few[:0]
+		}
 		if len(b.chunks) == 0 || b.w == chunkSize {
 			b.chunks, b.w = append(b.chunks, chunks.Get().(*[chunkSize]byte)), 0
 		}

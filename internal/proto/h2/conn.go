@@ -87,8 +87,8 @@ type conn struct {
 
 	// The read loop's own.
 	dec     *hpack.Decoder
-	pending fieldBlock // being put together
-	block   []byte
+	pending fieldBlock // being put together; fields and promise take it for their call
+	block   []byte     // its fragments, as far as they have come
 	parts   int
 	inBlock bool // more of it is to come
 	greeted bool // the peer's first frame has come
@@ -168,15 +168,23 @@ func (c *conn) readLoop() error {
 		if failed := c.out.failed(); err != nil && c.in.isStopped() && failed != nil {
 			return failed
 		}
-		var bad *badStream
-		if errors.As(err, &bad) {
-			err = c.refuse(bad)
+		if err != nil {
+			err = c.survive(err)
 		}
 		if err != nil {
 			return err
 		}
 		c.kick()
 	}
+}
+
+// survive resets the stream that err is about, if it is about no more.
+func (c *conn) survive(err error) error {
+	var bad *badStream
+	if errors.As(err, &bad) {
+		return c.refuse(bad)
+	}
+	return err
 }
 
 // ease waits while too much has been received that nobody reads. That ends as

@@ -2,6 +2,8 @@ package h2
 
 import (
 	"encoding/binary"
+	"io"
+	"slices"
 
 	"golang.org/x/net/http2"
 
@@ -28,13 +30,14 @@ func (c *conn) frame(fh http2.FrameHeader) error {
 	if fh.Length > maxBlock { // the peer may send long frames, but it has no reason to
 		return violation(FrameSizeError, "%v frame of %d bytes", fh.Type, fh.Length)
 	}
+	if fh.Type == http2.FrameHeaders {
+		return c.headers(fh)
+	}
 	f, err := c.fr.ReadFrameForHeader(fh)
 	if err != nil {
 		return c.brokenFrame(fh.Type, err)
 	}
 	switch f := f.(type) {
-	case *http2.HeadersFrame:
-		return c.headers(f)
 	case *http2.ContinuationFrame:
 		return c.fragment(f.HeaderBlockFragment(), f.HeadersEnded())
 	case *http2.PushPromiseFrame:
@@ -84,15 +87,41 @@ func (c *conn) order(fh http2.FrameHeader) error {
 	return nil
 }
 
-// headers begins a field block.
-func (c *conn) headers(f *http2.HeadersFrame) error {
-	c.pending = fieldBlock{id: f.StreamID, end: f.StreamEnded()}
-	if f.HasPriority() {
-		p := f.Priority
-		c.pending.priority = &flow.H2Priority{Parent: p.StreamDep, Exclusive: p.Exclusive, Weight: p.Weight}
+// headers takes a HEADERS frame (RFC 9113, section 6.2), which begins a field
+// block. The Framer would allocate for each.
+func (c *conn) headers(fh http2.FrameHeader) error {
+	p := slices.Grow(c.block[:0], int(fh.Length))[:fh.Length]
+	c.block, c.parts = p[:0], 0
+	if _, err := io.ReadFull(&c.in, p); err != nil {
+		return c.brokenFrame(fh.Type, err)
 	}
-	c.block, c.parts = c.block[:0], 0
-	return c.fragment(f.HeaderBlockFragment(), f.HeadersEnded())
+	if fh.StreamID == 0 {
+		return violation(ProtocolError, "HEADERS frame for the connection")
+	}
+	c.pending = fieldBlock{id: fh.StreamID, end: fh.Flags.Has(http2.FlagHeadersEndStream)}
+	pad := 0
+	if fh.Flags.Has(http2.FlagHeadersPadded) {
+		if len(p) < 1 {
+			return violation(FrameSizeError, "padded HEADERS frame without a pad length")
+		}
+		pad, p = int(p[0]), p[1:]
+	}
+	if fh.Flags.Has(http2.FlagHeadersPriority) {
+		if len(p) < 5 {
+			return violation(FrameSizeError, "HEADERS frame is shorter than the priority it has")
+		}
+		c.pending.priority, p = parsePriority(p), p[5:]
+	}
+	if pad > len(p) {
+		return violation(ProtocolError, "HEADERS frame has more padding than payload")
+	}
+	return c.fragment(p[:len(p)-pad], fh.Flags.Has(http2.FlagHeadersEndHeaders))
+}
+
+// parsePriority reads what appendPriority appends.
+func parsePriority(p []byte) *flow.H2Priority {
+	parent := binary.BigEndian.Uint32(p)
+	return &flow.H2Priority{Parent: parent & 0x7fffffff, Exclusive: parent>>31 == 1, Weight: p[4]}
 }
 
 // fragment takes a part of a field block, and the block when it is whole.
@@ -112,7 +141,7 @@ func (c *conn) fragment(p []byte, last bool) error {
 	if !last {
 		return nil
 	}
-	h := c.pending
+	h := &c.pending
 	var err error
 	if h.Block, err = c.dec.Decode(whole, c.limits); err != nil {
 		return violation(CompressionError, "field block: %v", err)
@@ -124,12 +153,12 @@ func (c *conn) fragment(p []byte, last bool) error {
 	s := c.streams[h.id]
 	c.mu.Unlock()
 	if h.push {
-		return c.side.promise(&h)
+		return c.side.promise(h)
 	}
 	if h.priority != nil && h.priority.Parent == h.id {
 		return &badStream{h.id, &StreamError{Code: ProtocolError, What: "stream depends on itself"}}
 	}
-	return c.side.fields(s, &h)
+	return c.side.fields(s, h)
 }
 
 func (c *conn) priorityLocked(f *http2.PriorityFrame) error {
