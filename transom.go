@@ -25,6 +25,7 @@ import (
 	"transom/internal/engine/bus"
 	"transom/internal/engine/record"
 	"transom/internal/proto/h1"
+	"transom/internal/proto/h2"
 	"transom/internal/proto/tlsterm"
 	"transom/message"
 	"transom/platform"
@@ -97,6 +98,10 @@ type Limits struct {
 	Head   int   // bytes of an HTTP head: 64 KiB
 	Fields int   // fields of an HTTP head: 256
 	Bodies int64 // bytes of all bodies and messages held in memory at once: 64 MiB
+	// Streams is how many bytes HTTP/2 streams may have brought that have not
+	// been passed on, of all connections at once: 64 MiB. Each connection may
+	// have 256 KiB in any case, and none more than 16 MiB.
+	Streams int64
 
 	// Message is how long a WebSocket message may be for middleware to see it: 16
 	// MiB. A longer one passes by, and the record says so.
@@ -225,6 +230,7 @@ func (p *Proxy) setup() {
 			Limits:   h1.Limits{Head: orDefault(p.Limits.Head, 64<<10), Fields: orDefault(p.Limits.Fields, 256)},
 			Pipes:    splice.NewPool(0),
 			Budget:   exchange.NewBudget(orDefault(p.Limits.Bodies, 64<<20)),
+			Memory:   h2.NewMemory(orDefault(p.Limits.Streams, 64<<20)),
 			Sessions: tlsterm.NewSessions(tlsterm.SessionsOptions{}),
 			Message:  p.Limits.Message,
 		}

@@ -21,6 +21,7 @@ import (
 	"transom/internal/engine/record"
 	"transom/internal/engine/relay"
 	"transom/internal/proto/h1"
+	"transom/internal/proto/h2"
 	"transom/internal/proto/tlsterm"
 	"transom/message"
 	"transom/platform/splice"
@@ -74,6 +75,7 @@ type Engine struct {
 	Timeouts Timeouts
 	Limits   h1.Limits
 	Budget   *exchange.Budget  // for all bodies and messages held in memory
+	Memory   *h2.Memory        // for all that is on its way by HTTP/2
 	Pipes    *splice.Pool      // for what is passed in the kernel; nil for none
 	Sessions *tlsterm.Sessions // for resuming TLS; nil for full handshakes only
 	Message  int64             // how long a message may be for middleware to see it; 0 is the protocol's default

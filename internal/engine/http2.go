@@ -71,7 +71,7 @@ func (s *session) options2() h2.Options {
 		scheme = "https"
 	}
 	return h2.Options{
-		Limits: s.e.limits2(), Scheme: scheme, Info: s.info, Budget: s.e.Budget, IdleTimeout: s.e.Timeouts.Idle,
+		Limits: s.e.limits2(), Scheme: scheme, Info: s.info, Budget: s.e.Budget, Memory: s.e.Memory, IdleTimeout: s.e.Timeouts.Idle,
 		Refused: s.rec.RefusedHead, Opened: s.began2,
 	}
 }

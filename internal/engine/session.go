@@ -149,7 +149,7 @@ func (s *session) upstreamConfig() *upstream.Config {
 		KeyLog:   s.p.KeyLog,
 		Timeout:  s.e.Timeouts.Handshake,
 		HTTP2: h2.ClientOptions{
-			Limits: s.e.limits2(), Budget: s.e.Budget, IdleTimeout: s.e.Timeouts.Idle, Mirror: true, Takeover: s.takeover,
+			Limits: s.e.limits2(), Budget: s.e.Budget, Memory: s.e.Memory, IdleTimeout: s.e.Timeouts.Idle, Mirror: true, Takeover: s.takeover,
 		},
 		HTTP: h1.ClientOptions{Limits: s.e.Limits, Budget: s.e.Budget, IdleTimeout: s.e.Timeouts.Idle, Takeover: s.takeover},
 	}

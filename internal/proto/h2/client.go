@@ -15,6 +15,7 @@ import (
 type ClientOptions struct {
 	Limits      Limits
 	Budget      *exchange.Budget // for bodies held in memory
+	Memory      *Memory          // for what is on its way; nil is no bound but each connection's
 	IdleTimeout time.Duration    // with nothing moving during an exchange; 0 is none
 
 	// Mirror says that a Server will name this Client as its Upstream: the
@@ -75,6 +76,7 @@ func NewClient(nc net.Conn, prefix []byte, o ClientOptions) *Client {
 	c.init(nc, prefix, o.IdleTimeout, o.Limits, c)
 	c.slots.L = &c.mu
 	c.in.still = true
+	c.memory = o.Memory
 	c.out.held = true
 	if o.Upgrade != nil {
 		c.adopt(o.Upgrade)

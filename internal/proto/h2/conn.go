@@ -113,6 +113,7 @@ type conn struct {
 	recvMax   int64 // what that is when everything is given back
 	owed      int64 // what was received and not given back
 	buffered  int64
+	memory    *Memory   // that others share
 	eased     sync.Cond // buffered has fallen
 	fed       bool      // DATA was sent since the last PING came
 }
@@ -193,7 +194,7 @@ func (c *conn) survive(err error) error {
 func (c *conn) ease() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.buffered <= maxBuffered {
+	if !c.crowdedLocked() {
 		return c.err
 	}
 	if c.in.idle > 0 {
@@ -221,7 +222,7 @@ func (c *conn) ease() error {
 
 // fullLocked reports whether ease has to wait.
 func (c *conn) fullLocked() bool {
-	return c.buffered > maxBuffered && c.err == nil && c.out.failed() == nil
+	return c.crowdedLocked() && c.err == nil && c.out.failed() == nil
 }
 
 // rouse has ease look again.

@@ -138,7 +138,7 @@ func (s *stream) deliver(p []byte) {
 		return
 	}
 	s.buf.add(p)
-	c.buffered += int64(len(p))
+	c.holdLocked(int64(len(p)))
 	c.refundLocked(int64(len(p)))
 	s.cond.Broadcast()
 }

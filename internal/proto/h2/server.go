@@ -31,6 +31,7 @@ type Options struct {
 	Scheme      string           // of the connection; what requests say is theirs
 	Info        *flow.Conn       // what requests say they came by
 	Budget      *exchange.Budget // for bodies held in memory
+	Memory      *Memory          // for what is on its way; nil is no bound but each connection's
 	IdleTimeout time.Duration    // with nothing moving; 0 is none
 
 	// Upstream, if set, is the connection that the handler sends requests on.
@@ -84,6 +85,7 @@ func NewServer(c net.Conn, prefix []byte, h exchange.Handler, o Options) *Server
 	s := &Server{h: h, o: o, max: maxStreams}
 	s.init(c, prefix, o.IdleTimeout, o.Limits, s)
 	s.server = true
+	s.memory = o.Memory
 	s.out.held = true
 	return s
 }

@@ -165,10 +165,7 @@ func (s *stream) consumedLocked(n int) bool {
 	if n == 0 {
 		return false
 	}
-	c.buffered -= int64(n)
-	if c.buffered <= maxBuffered {
-		c.eased.Signal()
-	}
+	c.holdLocked(-int64(n))
 	if s.in != nil {
 		return false // it needs no window any more
 	}
@@ -209,8 +206,7 @@ func (s *stream) abandon() {
 		return
 	}
 	s.abandoned = true
-	c.buffered -= int64(s.buf.clear())
-	c.eased.Signal()
+	c.holdLocked(-int64(s.buf.clear()))
 	s.cond.Broadcast()
 }
 
