@@ -99,7 +99,7 @@ type Limits struct {
 	Fields int   // fields of an HTTP head: 256
 	Bodies int64 // bytes of all bodies and messages held in memory at once: 64 MiB
 	// Streams is how many bytes HTTP/2 streams may have brought that have not
-	// been passed on, of all connections at once: 64 MiB. Each connection may
+	// been passed on, of all connections at once: 32 MiB. Each connection may
 	// have 256 KiB in any case, and none more than 16 MiB.
 	Streams int64
 
@@ -230,7 +230,7 @@ func (p *Proxy) setup() {
 			Limits:   h1.Limits{Head: orDefault(p.Limits.Head, 64<<10), Fields: orDefault(p.Limits.Fields, 256)},
 			Pipes:    splice.NewPool(0),
 			Budget:   exchange.NewBudget(orDefault(p.Limits.Bodies, 64<<20)),
-			Memory:   h2.NewMemory(orDefault(p.Limits.Streams, 64<<20)),
+			Memory:   h2.NewMemory(orDefault(p.Limits.Streams, 32<<20)),
 			Sessions: tlsterm.NewSessions(tlsterm.SessionsOptions{}),
 			Message:  p.Limits.Message,
 		}
