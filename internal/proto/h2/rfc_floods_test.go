@@ -110,10 +110,13 @@ func TestFloodsEnd(t *testing.T) {
 
 // rfcPour does the steps of a flood until the connection ends or is stuck.
 func rfcPour(w *rfcServer, f rfcFlood) (i uint32) {
-	for ; i < 100000 && !w.over; i++ {
+	for ; i < 100000; i++ {
 		f.step(w.client, i)
 		if i%16 == 0 {
 			synctest.Wait()
+			if w.over {
+				return i
+			}
 		}
 		if f.deaf && w.near.Buffered() > 60<<10 {
 			return i // it has stopped to read us
@@ -369,8 +372,8 @@ func TestSettingsThatNobodyFollows(t *testing.T) {
 					from, to = to, from
 				}
 				to.mute = true
-				for i := 0; i < 1000 && !w.over; i++ {
-					from.settings(http2.Setting{ID: 0x7777, Val: uint32(i)})
+				for i := range uint32(1000) {
+					from.settings(http2.Setting{ID: 0x7777, Val: i})
 					if i%16 == 0 {
 						w.settle()
 					}
