@@ -298,11 +298,11 @@ func (c *conn) resetLocked(f *http2.RSTStreamFrame) error {
 		return c.calm.cost(costFrame, "RST_STREAM")
 	}
 	err := &StreamError{Code: Code(f.ErrCode), Remote: true}
+	s.endLocked(err)                          // first, so that nothing answers it with a reset
 	if far := s.far; far != nil && c.server { // at once: the client may leave behind it
 		c.mu.Unlock()
 		far.reset(err.Code, err)
 		c.mu.Lock()
 	}
-	s.endLocked(err)
 	return c.calm.cost(costReset, "RST_STREAM")
 }
