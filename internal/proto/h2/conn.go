@@ -102,7 +102,7 @@ type conn struct {
 	resets   [64]uint32 // streams that we have reset lately
 	nextSlot int
 
-	announced [][]Setting   // that the peer has not acknowledged
+	announced []promised    // that the peer has not acknowledged
 	readMax   atomic.Uint32 // longest frame that it may send
 	window    int64         // that new streams have to send
 	maxFrame  int

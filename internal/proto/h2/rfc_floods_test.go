@@ -371,16 +371,25 @@ func TestSettingsThatNobodyFollows(t *testing.T) {
 				if deaf == "client" {
 					from, to = to, from
 				}
+				open(1)(w.client)
+				w.settle()
+				open(1)(w.server)
+				w.settle()
 				to.mute = true
-				for i := range uint32(1000) {
+				for i := range uint32(6000) {
 					from.settings(http2.Setting{ID: 0x7777, Val: i})
+					from.data(1, false, "x")
 					if i%16 == 0 {
 						w.settle()
+					}
+					if i%64 == 0 {
+						from.forget()
+						to.forget()
 					}
 				}
 				w.settle()
 				if !w.over || w.err == nil || !strings.Contains(w.err.Error(), "SETTINGS") {
-					t.Errorf("1000 unanswered SETTINGS later: over %v, %v", w.over, w.err)
+					t.Errorf("6000 unanswered SETTINGS later: over %v, %v", w.over, w.err)
 				}
 			})
 		})

@@ -163,7 +163,7 @@ func (c *conn) announceLocked(list []Setting) {
 		c.out.fail(c.broken(errUnsettled))
 		return
 	}
-	c.announced = append(c.announced, list)
+	c.announced = append(c.announced, promisedIn(list))
 	for _, p := range list {
 		switch {
 		case p.ID == settingWindow && int64(p.Value) > c.recvInit:
@@ -175,36 +175,49 @@ func (c *conn) announceLocked(list []Setting) {
 }
 
 // maxAnnounced is how many SETTINGS a peer may owe an acknowledgement. One side
-// sends as many as it likes, and the other may never answer.
-const maxAnnounced = 100
+// sends as many as it likes, if it pays for them, and the other may never answer.
+// It is more than calm lets a flood have on its way.
+const maxAnnounced = 2 * calmMax
 
 var errUnsettled = errors.New("peer acknowledges no SETTINGS")
+
+// A promised is what counts of SETTINGS once the peer has acknowledged them; -1
+// is nothing.
+type promised struct{ lowTable, table, window int64 }
+
+func promisedIn(list []Setting) promised {
+	w := promised{-1, -1, -1}
+	for _, p := range list {
+		v := int64(p.Value)
+		switch p.ID {
+		case settingTableSize:
+			if w.table = v; w.lowTable < 0 || v < w.lowTable {
+				w.lowTable = v
+			}
+		case settingWindow:
+			w.window = v
+		}
+	}
+	return w
+}
 
 // settledLocked notes that the peer has acknowledged our oldest settings.
 func (c *conn) settledLocked() {
 	if len(c.announced) == 0 {
 		return
 	}
-	window := int64(-1)
-	for _, p := range c.announced[0] {
-		switch p.ID {
-		case settingTableSize:
-			c.dec.SetMax(p.Value)
-		case settingWindow:
-			window = int64(p.Value)
-		}
-	}
+	w := c.announced[0]
 	c.announced = c.announced[1:]
-	if window < 0 {
+	if w.table >= 0 {
+		c.dec.SetMax(uint32(w.lowTable))
+		c.dec.SetMax(uint32(w.table))
+	}
+	if w.window < 0 {
 		return
 	}
-	// It may follow what we have said since, too.
-	for _, list := range c.announced {
-		for _, p := range list {
-			if p.ID == settingWindow {
-				window = max(window, int64(p.Value))
-			}
-		}
+	window := w.window // it may follow what we have said since, too
+	for _, later := range c.announced {
+		window = max(window, later.window)
 	}
 	if window < c.recvInit {
 		c.resizeLocked(window)
