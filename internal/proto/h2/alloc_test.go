@@ -17,8 +17,8 @@ func TestExchangeAllocates(t *testing.T) {
 	}
 	l := newLoop(t, 0)
 	l.fly(1)
-	if n := testing.AllocsPerRun(2000, l.one); n > 31 {
-		t.Errorf("%v allocations an exchange, want at most 31", n)
+	if n := testing.AllocsPerRun(2000, l.one); n > 11 {
+		t.Errorf("%v allocations an exchange, want at most 11", n)
 	}
 }
 

@@ -14,15 +14,27 @@ type exch struct {
 	stream
 	s        *Server
 	ctx      context.Context
+	cancel   context.CancelCauseFunc
 	req      exchange.Request
 	received flow.RequestHead
 	body     exchange.Body
+	turn     exchange.Turn
+	handed   exchContext
+	bound    *reply // that is given up with it; guarded by the connection's lock
+}
+
+// An exchContext is the context that a handler gets. It is its exch's, and no
+// more than a way for a Client to find out whose it is.
+type exchContext struct {
+	context.Context
+	x *exch
 }
 
 // prepare fills in the request.
 func (x *exch) prepare(length int64, end bool) {
 	s := x.s
 	x.ctx, x.cancel = context.WithCancelCause(s.ctx)
+	x.handed, x.stream.exch = exchContext{x.ctx, x}, x
 	switch {
 	case end:
 		x.body.Reset(nil, 0, s.o.Budget)
@@ -31,16 +43,25 @@ func (x *exch) prepare(length int64, end bool) {
 	default: // DATA or trailers may still come, even if it says 0
 		x.body.Reset((*requestBody)(x), -1, s.o.Budget)
 	}
+	s.order.JoinAs(&x.turn)
 	x.req = exchange.Request{
 		RequestHead: x.received, Received: &x.received, Conn: s.o.Info, Body: &x.body,
-		Interim: x.interim, Turn: s.order.Join(),
+		Interim: x.interim, Turn: &x.turn,
 	}
+}
+
+// startLocked has the exchange performed.
+func (x *exch) startLocked() {
+	x.s.live[x] = struct{}{}
+	x.s.handlers.Add(1)
+	go x.run()
 }
 
 // run performs the exchange.
 func (x *exch) run() {
+	defer x.s.handlers.Done()
 	defer x.done()
-	resp, err := x.s.h.Exchange(x.ctx, &x.req)
+	resp, err := x.s.h.Exchange(&x.handed, &x.req)
 	x.req.Turn.Pass()
 	if err == nil {
 		err = x.respond(resp)
@@ -60,10 +81,42 @@ func (x *exch) done() {
 		s.calm.pay(payStream)
 		x.resetLocked(NoError, errStreamDone) // if the client still sends: it is answered
 	}
+	delete(s.live, x)
 	s.ranLocked()
+	x.cancelLocked(nil)
 	s.mu.Unlock()
-	x.cancel(nil)
 	s.kick()
+}
+
+// bind has r be cancelled when x is, as context.AfterFunc would with half a
+// dozen allocations. It reports false if it can't.
+func (x *exch) bind(r *reply) bool {
+	x.s.mu.Lock()
+	defer x.s.mu.Unlock()
+	if x.bound != nil || x.ctx.Err() != nil {
+		return false
+	}
+	x.bound = r
+	return true
+}
+
+func (x *exch) unbind(r *reply) {
+	x.s.mu.Lock()
+	defer x.s.mu.Unlock()
+	if x.bound == r {
+		x.bound = nil
+	}
+}
+
+// cancelLocked cancels the context of an exchange that runs, and what is bound
+// to it. That has a lock of its own, which is not waited for with ours held.
+func (x *exch) cancelLocked(err error) {
+	x.cancel(err)
+	if r := x.bound; r != nil {
+		x.bound = nil
+		cause := context.Cause(x.ctx)
+		x.s.handlers.Go(func() { r.cancelled(cause) })
+	}
 }
 
 // failed ends a stream that has no response, or not all of it.

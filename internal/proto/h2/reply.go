@@ -18,9 +18,10 @@ type reply struct {
 	resp     exchange.Response
 	received flow.ResponseHead
 	body     exchange.Body
-	upload   chan struct{} // closed when the request's body has gone; nil without one
-	unhook   func() bool
+	upload   chan struct{}   // closed when the request's body has gone; nil without one
 	ctx      context.Context // whose end gives the exchange up; nil before it began
+	bound    *exch           // with which it is cancelled; nil if stop is set
+	stop     func() bool     // has it no longer be cancelled with its context
 
 	// Guarded by the connection's lock.
 	interim  []flow.ResponseHead
@@ -38,7 +39,7 @@ func (c *Client) Exchange(ctx context.Context, req *exchange.Request) (*exchange
 	r.ctx = ctx
 	var err error
 	if begun {
-		r.unhook = context.AfterFunc(ctx, func() { r.cancelled(context.Cause(ctx)) })
+		r.follow(ctx)
 	} else {
 		req.Turn.Wait(ctx)
 		err = r.begin(ctx)
@@ -71,7 +72,7 @@ func (r *reply) begin(ctx context.Context) error {
 	if err := r.open(ctx, end); err != nil {
 		return err
 	}
-	r.unhook = context.AfterFunc(ctx, func() { r.cancelled(context.Cause(ctx)) })
+	r.follow(ctx)
 	if tunnel || end || req.Body.Buffered() == 0 {
 		_ = c.out.flush() // if it fails, the reader knows why, and what had come before
 	}
@@ -84,6 +85,24 @@ func (r *reply) begin(ctx context.Context) error {
 	return nil
 }
 
+// follow has the exchange be given up when ctx is done.
+func (r *reply) follow(ctx context.Context) {
+	if h, ok := ctx.(*exchContext); ok && h.x.bind(r) {
+		r.bound = h.x
+		return
+	}
+	r.stop = context.AfterFunc(ctx, func() { r.cancelled(context.Cause(ctx)) })
+}
+
+// unfollow ends follow, if it began.
+func (r *reply) unfollow() {
+	if r.bound != nil {
+		r.bound.unbind(r)
+	} else if r.stop != nil {
+		r.stop()
+	}
+}
+
 // fromH1 takes out of an HTTP/1 request what has no place here.
 func fromH1(h *flow.RequestHead, body *exchange.Body, end bool) {
 	if h.Proto < flow.HTTP2 && !end && body.Size() < 0 {
@@ -94,15 +113,9 @@ func fromH1(h *flow.RequestHead, body *exchange.Body, end bool) {
 // open sends the head as soon as the server lets another stream be open.
 func (r *reply) open(ctx context.Context, end bool) error {
 	c := r.cl
-	stop := context.AfterFunc(ctx, func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.slots.Broadcast()
-	})
-	defer stop()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for {
+	for waits := false; ; {
 		switch {
 		case c.err != nil:
 			return c.err
@@ -117,6 +130,15 @@ func (r *reply) open(ctx context.Context, end bool) error {
 			continue
 		case len(c.streams) < c.max && c.opened:
 			return r.sendHeadLocked(end)
+		}
+		if !waits {
+			waits = true
+			defer context.AfterFunc(ctx, func() {
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				c.slots.Broadcast()
+			})()
+			continue
 		}
 		c.slots.Wait()
 	}
@@ -289,7 +311,7 @@ func (r *reply) settle() error {
 		}
 		<-r.upload
 	}
-	r.unhook()
+	r.unfollow()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if reset, ok := r.err.(*StreamError); ok && reset.Remote {
@@ -312,7 +334,7 @@ func (r *reply) finish(code Code, err error) {
 		r.req.Body.Close()
 		<-r.upload
 	}
-	r.unhook()
+	r.unfollow()
 }
 
 // A responseBody is a reply as the source of its response's body.

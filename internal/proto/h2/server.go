@@ -67,13 +67,14 @@ type Server struct {
 	ctx      context.Context // of all exchanges
 
 	// Guarded by the connection's lock.
-	last     uint32 // highest stream that the client has opened
-	max      int    // streams that may be open at once
-	running  int    // handlers, those of reset streams too
-	begun    bool   // our settings have been sent
-	granted  bool   // and its first WINDOW_UPDATE
-	away     bool   // GOAWAY was sent, for
-	awayLast uint32 // streams above this
+	last     uint32             // highest stream that the client has opened
+	max      int                // streams that may be open at once
+	running  int                // handlers, those of reset streams too
+	live     map[*exch]struct{} // those that have been started
+	begun    bool               // our settings have been sent
+	granted  bool               // and its first WINDOW_UPDATE
+	away     bool               // GOAWAY was sent, for
+	awayLast uint32             // streams above this
 	leaves   []*leave
 	ending   error // Serve ends with it when nothing runs any more
 	poked    error // Serve ends with it now
@@ -82,7 +83,7 @@ type Server struct {
 // NewServer returns a server for c, of which prefix has been read already. The
 // caller closes c, after Serve.
 func NewServer(c net.Conn, prefix []byte, h exchange.Handler, o Options) *Server {
-	s := &Server{h: h, o: o, max: maxStreams}
+	s := &Server{h: h, o: o, max: maxStreams, live: map[*exch]struct{}{}}
 	s.init(c, prefix, o.IdleTimeout, o.Limits, s)
 	s.server = true
 	s.memory = o.Memory
@@ -115,6 +116,9 @@ func (s *Server) Serve(outer context.Context) error {
 	}
 	s.die(err)
 	cancel(err) // of handlers, too, whose streams are over
+	s.mu.Lock()
+	s.cancelLocked(err)
+	s.mu.Unlock()
 	var client *ClientError
 	listens := outer.Err() == nil && !errors.As(err, &client)
 	if !listens {
@@ -270,7 +274,15 @@ func (s *Server) poke(err error) {
 	if s.err == nil {
 		s.err = err
 	}
+	s.cancelLocked(err)
 	s.eased.Broadcast()
+}
+
+// cancelLocked cancels what runs, streams that have left the table included.
+func (s *Server) cancelLocked(err error) {
+	for x := range s.live {
+		x.cancelLocked(err)
+	}
 }
 
 // fields implements side: a request, or its trailer section.
@@ -306,7 +318,7 @@ func (s *Server) fields(st *stream, h *fieldBlock) error {
 		x.in = io.EOF
 	}
 	x.prepare(length, h.end)
-	s.handlers.Go(x.run)
+	x.startLocked()
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package h2
 
 import (
-	"context"
 	"errors"
 	"io"
 	"os"
@@ -36,9 +35,9 @@ type stream struct {
 
 	far *stream // it goes on as, on the other connection; nil if that is not known
 
-	cancel context.CancelCauseFunc // of who works for the stream; may be nil
-	reply  *reply                  // that it belongs to, on a Client
-	tunnel *tunnel                 // that it has become; nil otherwise
+	exch   *exch   // that it belongs to, on a Server
+	reply  *reply  // that it belongs to, on a Client
+	tunnel *tunnel // that it has become; nil otherwise
 }
 
 // openLocked puts a new stream into the table.
@@ -58,8 +57,8 @@ func (s *stream) endLocked(err error) {
 	if s.in == nil {
 		s.in = err
 	}
-	if s.cancel != nil {
-		s.cancel(err)
+	if s.exch != nil {
+		s.exch.cancelLocked(err)
 	}
 	s.cond.Broadcast()
 	s.sateLocked()

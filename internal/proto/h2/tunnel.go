@@ -153,7 +153,7 @@ func (x *exch) takeover(resp *exchange.Response) error {
 
 // takeover carries a tunnel on until both sides have ended.
 func (r *reply) takeover(ctx context.Context, client net.Conn) error {
-	defer r.unhook()
+	defer r.unfollow()
 	server := newTunnel(&r.stream)
 	if r.cl.o.Takeover != nil {
 		return r.cl.o.Takeover(ctx, &r.req.RequestHead, client, server)

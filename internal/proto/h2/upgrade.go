@@ -47,7 +47,7 @@ func (s *Server) upgraded(u *Upgrade) error {
 	x.in = io.EOF
 	x.prepare(-1, true)
 	s.running++
-	s.handlers.Go(x.run)
+	x.startLocked()
 	return nil
 }
 
@@ -74,5 +74,5 @@ func (c *Client) replyTo(req *exchange.Request) (r *reply, begun bool) {
 			return r, true
 		}
 	}
-	return &reply{cl: c, req: req, unhook: func() bool { return true }}, false
+	return &reply{cl: c, req: req}, false
 }
