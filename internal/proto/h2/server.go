@@ -184,7 +184,7 @@ func (s *Server) run() error {
 		err = s.readLoop()
 	}
 	s.mu.Lock()
-	poked, last, quiet, away := s.poked, s.last, s.running == 0, s.away
+	poked, last, quiet, away := s.poked, s.last, len(s.streams) == 0, s.away
 	s.mu.Unlock()
 	var bad *ConnError
 	switch {
