@@ -247,7 +247,7 @@ func (c *conn) refuse(bad *badStream) error {
 
 // appendLocked appends frames to the output.
 func (c *conn) appendLocked(f func([]byte) []byte) {
-	c.out.end(f(c.out.begin()))
+	c.out.end(f(c.out.begin(0)))
 }
 
 // roomLocked waits until streams may say more. The lock is let go meanwhile, so

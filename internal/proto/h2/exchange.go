@@ -148,7 +148,7 @@ func (x *exch) sendHead(h *flow.ResponseHead, end, flush bool) error {
 		return err
 	}
 	block := c.responseBlockLocked(h)
-	c.out.end(appendBlock(c.out.begin(), x.id, block, end, nil, c.maxFrame))
+	c.out.end(appendBlock(c.out.begin(len(block)), x.id, block, end, nil, c.maxFrame))
 	if end {
 		x.sentLocked()
 	}
@@ -259,7 +259,7 @@ func (s *stream) sendEnd(p []byte, trailer flow.Header) error {
 		return err
 	}
 	block := c.trailerBlockLocked(trailer)
-	c.out.end(appendBlock(c.out.begin(), s.id, block, true, nil, c.maxFrame))
+	c.out.end(appendBlock(c.out.begin(len(block)), s.id, block, true, nil, c.maxFrame))
 	s.sentLocked()
 	c.mu.Unlock()
 	return c.out.flush()

@@ -42,7 +42,14 @@ const (
 	finishTime = time.Second
 	// outputKeep is the largest buffer that an output keeps while it is quiet.
 	outputKeep = 4 << 10
+	// outputSize is that of those it borrows when more waits: outputRoom, and
+	// what may come on top.
+	outputSize = outputRoom + copySize + 4<<10
 )
+
+// outputs holds buffers of outputSize. BenchmarkExchange wanted it: without, it
+// allocates more than what it moves.
+var outputs = sync.Pool{New: func() any { return new([outputSize]byte) }}
 
 var errNotReading = errors.New("peer does not read what it asks for")
 
@@ -51,10 +58,26 @@ func (o *output) init(conn net.Conn, idle time.Duration, broken func(error) erro
 	o.room.L = &o.mu
 }
 
-// begin locks the output and returns what frames are to be appended to.
-func (o *output) begin() []byte {
+// begin locks the output and returns what frames are to be appended to, of some
+// n bytes.
+func (o *output) begin(n int) []byte {
 	o.mu.Lock()
+	if n += len(o.pend); n > cap(o.pend) && n > outputKeep && n <= outputSize {
+		lent := outputs.Get().(*[outputSize]byte)
+		o.pend = append(lent[:0], o.pend...)
+	}
 	return o.pend
+}
+
+// outgrown takes a buffer that is too large to be kept.
+func outgrown(b []byte) []byte {
+	if cap(b) <= outputKeep {
+		return b[:0]
+	}
+	if cap(b) == outputSize {
+		outputs.Put((*[outputSize]byte)(b[:outputSize]))
+	}
+	return nil
 }
 
 // end takes back what begin gave and unlocks.
@@ -151,11 +174,9 @@ func (o *output) flushLocked() {
 		o.room.Broadcast()
 	}
 	o.writing = false
-	if cap(o.spare) > outputKeep {
-		o.spare = nil
-	}
-	if cap(o.pend) > outputKeep && len(o.pend) == 0 {
-		o.pend = nil
+	o.spare = outgrown(o.spare)
+	if len(o.pend) == 0 {
+		o.pend = outgrown(o.pend)
 	}
 }
 

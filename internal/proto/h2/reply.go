@@ -170,7 +170,7 @@ func (r *reply) sendHeadLocked(end bool) error {
 	r.openLocked(&c.conn, id)
 	r.stream.reply = r
 	block := c.requestBlockLocked(h)
-	c.out.end(appendBlock(c.out.begin(), id, block, end, prio, c.maxFrame))
+	c.out.end(appendBlock(c.out.begin(len(block)), id, block, end, prio, c.maxFrame))
 	if end {
 		r.sentLocked()
 	}

@@ -287,7 +287,7 @@ func (c *conn) appendDataLocked(s *stream, p []byte, end bool) {
 	c.send -= int64(len(p))
 	c.fed = true
 	c.calm.pay(payData + len(p)/payBytes)
-	c.out.end(appendDataFrame(c.out.begin(), s.id, p, end))
+	c.out.end(appendDataFrame(c.out.begin(len(p)), s.id, p, end))
 	if end {
 		s.sentLocked()
 	}
