@@ -35,7 +35,7 @@ bench: build ## run the benchmarks (BENCH=regexp, BENCHTIME=1s, COUNT=1), then a
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -count $(COUNT) -benchmem -p 1 ./...
 	$(GO) run ./internal/bench -transom bin/transom $(LOAD)
 
-load: build ## the load alone: transom beside plain forwarding and HAProxy
+load: build ## the load alone: transom beside plain forwarding, HAProxy and net/http
 	$(GO) run ./internal/bench -transom bin/transom $(LOAD)
 
 lint: vet staticcheck gofumpt cross ## go vet, staticcheck, gofumpt, and go vet for the other systems

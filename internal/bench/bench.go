@@ -49,7 +49,7 @@ func (b *bench) measure(ctx context.Context, m measure) (r result, err error) {
 	r.measure = m
 	proxies := make([]*proxy, len(b.peers))
 	for i, p := range b.peers {
-		if proxies[i], err = b.start(ctx, p, m.pass); err != nil {
+		if proxies[i], err = b.start(ctx, p, m); err != nil {
 			return r, err
 		}
 		defer func() { err = errors.Join(err, proxies[i].stop()) }()

@@ -15,9 +15,10 @@ import (
 	"transom/internal/testnet/labtest"
 )
 
-// TestMain is the origin server or a client when the test runs itself again.
+// TestMain is the origin server, a client or the reverse proxy when the test
+// runs itself again.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && (os.Args[1] == originRole || os.Args[1] == clientRole) {
+	if roleOf(os.Args[1:]) != nil {
 		os.Exit(start(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	labtest.Main(m)
@@ -47,6 +48,20 @@ func TestController(t *testing.T) {
 	}
 	if diff := cmp.Diff(measureNames(), got); diff != "" {
 		t.Errorf("measures (-want +got):\n%s", diff)
+	}
+}
+
+// TestReverse measures the one proxy that is always there.
+func TestReverse(t *testing.T) {
+	labtest.New(t) // whether there can be one
+	const names = "http,https,h2,h2-100,ws,ws-deflate,connect-new"
+	var out, progress bytes.Buffer
+	err := controller(t.Context(), []string{"-peers", "net/http", "-measures", names, "-rounds", "1", "-round", "50ms", "-json"}, nil, &out, &progress)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, &progress)
+	}
+	if n, want := strings.Count(out.String(), `"CPU, µs":`), 1+strings.Count(names, ","); n != want {
+		t.Errorf("%d measures with figures, want %d:\n%s", n, want, &out)
 	}
 }
 

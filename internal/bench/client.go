@@ -75,13 +75,13 @@ func (j job) prepare(ctx context.Context) (run func() (outcome, error), done fun
 		case atRate:
 			return j.atRate(ctx, conns)
 		case download:
-			return j.download(conns[0])
+			return j.download(conns[0].(*wire))
 		}
 		return outcome{}, fmt.Errorf("there is no kind of job %q", j.Kind)
 	}, done, nil
 }
 
-func (j job) keepAlive(conns []*wire) (outcome, error) {
+func (j job) keepAlive(conns []visit) (outcome, error) {
 	return j.untilOver(func(i int) error { return conns[i].get() })
 }
 
@@ -128,7 +128,7 @@ const timerSlack = 1200 * time.Microsecond
 // atRate makes request number i at the time i/Rate, on a connection that has
 // its turn. Latency counts from then, even if the connection was busy; only a
 // delay that is within what our own timer makes is not counted.
-func (j job) atRate(ctx context.Context, conns []*wire) (outcome, error) {
+func (j job) atRate(ctx context.Context, conns []visit) (outcome, error) {
 	every := time.Second / time.Duration(j.Rate)
 	took, errs := make([][]time.Duration, len(conns)), make([]error, len(conns))
 	began := time.Now()

@@ -14,23 +14,32 @@ import (
 
 // A job is what a client process is to do.
 type job struct {
-	Kind  string
-	TLS   bool
-	Own   bool          // TLS: whether the certificate must be the origin server's own
-	Names bool          // connect: ask for a new name each time
-	Conns int           // at a time
-	Round time.Duration // keepAlive, atRate, connect
-	Rate  int           // atRate: requests a second in all
-	Bytes int64         // download
+	Kind    string
+	Proto   string // keepAlive: what is spoken; HTTP/1.1 if empty
+	Flight  int    // h2, ws: streams, or messages, at a time on each connection
+	Deflate bool   // ws: messages are compressed
+	TLS     bool
+	Own     bool          // TLS: whether the certificate must be the origin server's own
+	Names   bool          // connect: ask for a new name each time
+	Conns   int           // at a time
+	Round   time.Duration // keepAlive, atRate, connect
+	Rate    int           // atRate: requests a second in all
+	Bytes   int64         // download
 }
 
 // Kinds of jobs.
 const (
-	keepAlive = "keep-alive" // one request after the other on each connection
+	keepAlive = "keep-alive" // one request after the other on each connection, or Flight of them at a time
 	atRate    = "at-rate"    // requests at fixed times, whatever becomes of them
 	connect   = "connect"    // a connection for each request
 	download  = "download"   // one long answer
 	idle      = "idle"       // a request on each connection, and no start
+)
+
+// Protocols of jobs beside HTTP/1.1.
+const (
+	h2 = "h2"
+	ws = "ws"
 )
 
 // An outcome is what the job did.

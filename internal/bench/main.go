@@ -1,9 +1,9 @@
 // Command bench puts a load on transom in a network of namespaces, and on what
-// there is to compare it with: plain forwarding, and HAProxy if it is installed.
-// It prints what they took for it. It judges nothing: it fails if something does
+// there is to compare it with: plain forwarding, HAProxy if it is installed, and
+// a reverse proxy of net/http. It prints what they took for it. It judges nothing: it fails if something does
 // not work, and never because something is slow.
 //
-// The origin server and the clients are this program too, run again inside the
+// The origin server, the clients and the reverse proxy are this program too, run again inside the
 // namespaces, so that the processor time of a proxy's process is the proxy's
 // alone.
 package main
@@ -32,9 +32,9 @@ func main() {
 func start(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	run, again := controller, len(args) > 0 && (args[0] == originRole || args[0] == clientRole)
-	if again {
-		run, args = map[string]role{originRole: origin, clientRole: client}[args[0]], args[1:]
+	run := role(controller)
+	if other := roleOf(args); other != nil {
+		run, args = other, args[1:]
 	} else if done, code, err := lab.Reexec(); done {
 		return code
 	} else if err != nil {
@@ -53,13 +53,31 @@ func start(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 }
 
 // A role is what the process does: by its first argument it is the origin
-// server or a client, and without such it is in charge of the others.
+// server, a client or the reverse proxy, and without such it is in charge of the
+// others.
 type role func(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error
 
 const (
-	originRole = "origin"
-	clientRole = "client"
+	originRole  = "origin"
+	clientRole  = "client"
+	reverseRole = "reverse"
 )
+
+// roleOf returns the role that the first argument names, nil if it is none.
+func roleOf(args []string) role {
+	if len(args) == 0 {
+		return nil
+	}
+	switch args[0] {
+	case originRole:
+		return origin
+	case clientRole:
+		return client
+	case reverseRole:
+		return reverse
+	}
+	return nil
+}
 
 // options are the command line.
 type options struct {
@@ -79,10 +97,10 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	fl.SetOutput(stderr)
 	fl.StringVar(&o.transom, "transom", "bin/transom", "the program to measure")
 	names := fl.String("measures", "all", "which, separated by commas: "+strings.Join(measureNames(), ", "))
-	peers := fl.String("peers", "direct,transom,haproxy", "whom to measure, in this order")
+	peers := fl.String("peers", strings.Join(peerNames(), ","), "whom to measure, in this order")
 	fl.IntVar(&o.rounds, "rounds", 3, "how often each of them is measured, in turn")
 	fl.DurationVar(&o.round, "round", 1500*time.Millisecond, "how long each time")
-	fl.DurationVar(&o.limit, "limit", 3*time.Minute, "begin nothing more after so long")
+	fl.DurationVar(&o.limit, "limit", 6*time.Minute, "begin nothing more after so long")
 	megabytes := fl.Int64("size", 1000, "megabytes of a download")
 	fl.IntVar(&o.idle, "idle", 1000, "idle connections")
 	fl.BoolVar(&o.json, "json", false, "print a JSON object for each round, and no table")

@@ -23,6 +23,14 @@ type row struct {
 	of   func(s sample) float64 // 0 if there is none
 }
 
+// value is of, for samples of nothing too.
+func (r row) value(s sample) float64 {
+	if s.Ops == 0 {
+		return 0
+	}
+	return r.of(s)
+}
+
 // A sample is what one round of one measure gave for one peer.
 type sample struct {
 	outcome
@@ -44,6 +52,9 @@ func measures() []measure {
 		cpu,
 		{"a second", func(s sample) float64 { return float64(s.Ops) / s.Elapsed.Seconds() }},
 	}
+	multiplexed := func(conns, streams int) job {
+		return job{Kind: keepAlive, Proto: h2, TLS: true, Conns: conns, Flight: streams}
+	}
 	latency := []row{
 		cpu,
 		{"p50, ms", func(s sample) float64 { return s.P50.Seconds() * 1e3 }},
@@ -57,6 +68,12 @@ func measures() []measure {
 	return []measure{
 		{name: "http", title: "HTTP/1.1 request, keep-alive", job: job{Kind: keepAlive, Conns: conns}, rows: perOp},
 		{name: "https", title: "HTTPS request, keep-alive", job: job{Kind: keepAlive, TLS: true, Conns: conns}, rows: perOp},
+		{name: "h2", title: "HTTP/2 request, alone on its connection", job: multiplexed(conns, 1), rows: perOp},
+		{name: "h2-32", title: "HTTP/2 request, 32 streams at a time", job: multiplexed(conns/4, 32), rows: perOp},
+		{name: "h2-100", title: "HTTP/2 request, 100 streams at a time", job: multiplexed(conns/8, 100), rows: perOp},
+		{name: "ws", title: "WebSocket message there and back", job: job{Kind: keepAlive, Proto: ws, TLS: true, Conns: conns, Flight: 1}, rows: perOp},
+		{name: "ws-16", title: "the same, 16 at a time", job: job{Kind: keepAlive, Proto: ws, TLS: true, Conns: conns / 4, Flight: 16}, rows: perOp},
+		{name: "ws-deflate", title: "the same, compressed", job: job{Kind: keepAlive, Proto: ws, Deflate: true, TLS: true, Conns: conns / 4, Flight: 16}, rows: perOp},
 		{name: "http-rate", title: "HTTP/1.1, 500 requests a second", job: job{Kind: atRate, Rate: rate, Conns: conns}, rows: latency},
 		{name: "https-rate", title: "HTTPS, 500 requests a second", job: job{Kind: atRate, TLS: true, Rate: rate, Conns: conns}, rows: latency},
 		{name: "connect", title: "new TLS connection", job: job{Kind: connect, TLS: true, Conns: conns / 2}, rows: perOp},
@@ -81,6 +98,9 @@ const settle = 3 * time.Second
 
 // sample does the measure once with a proxy.
 func (b *bench) sample(ctx context.Context, m measure, x *proxy) (s sample, err error) {
+	if x.command != nil && x.cmd == nil {
+		return s, nil // it can't
+	}
 	if err := b.redirect(x.ports); err != nil {
 		return s, err
 	}

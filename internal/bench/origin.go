@@ -21,7 +21,9 @@ const smallAnswer = "HTTP/1.1 200 OK\r\n" +
 	"Cache-Control: no-store\r\n" +
 	"Content-Length: 27\r\n" +
 	"\r\n" +
-	`{"answer":42,"items":[1,2]}`
+	smallBody
+
+const smallBody = `{"answer":42,"items":[1,2]}`
 
 // bytesPath is followed by the length of the body that is wanted.
 const bytesPath = "/bytes/"
@@ -71,7 +73,7 @@ func originTLS(dir string) (*tls.Config, error) {
 	}
 	var known sync.Map
 	return &tls.Config{
-		NextProtos:                  []string{"http/1.1"},
+		NextProtos:                  []string{h2, "http/1.1"},
 		CurvePreferences:            []tls.CurveID{tls.X25519},
 		SessionTicketsDisabled:      true,
 		DynamicRecordSizingDisabled: true,
@@ -94,13 +96,26 @@ func serve(l net.Listener) error {
 		if err != nil {
 			return err
 		}
-		go answerAll(c)
+		go answerConn(c)
 	}
+}
+
+func answerConn(c net.Conn) {
+	defer c.Close()
+	if t, ok := c.(*tls.Conn); ok {
+		if t.Handshake() != nil {
+			return
+		}
+		if t.ConnectionState().NegotiatedProtocol == h2 {
+			answerStreams(c)
+			return
+		}
+	}
+	answerAll(c)
 }
 
 // answerAll answers the requests on a connection, which have no bodies.
 func answerAll(c net.Conn) {
-	defer c.Close()
 	small := []byte(smallAnswer)
 	buf := make([]byte, 4096)
 	for n := 0; ; {
@@ -112,6 +127,10 @@ func answerAll(c net.Conn) {
 			}
 			n += m
 			continue
+		}
+		if bytes.HasPrefix(buf, []byte("GET "+socketPath)) {
+			echo(c, buf[:end], buf[end+4:n])
+			return
 		}
 		if err := answer(c, buf[:end], small); err != nil {
 			return

@@ -26,9 +26,10 @@ type peer struct {
 	version []string
 
 	// command returns the arguments to start it with on the gateway, and which
-	// of its ports gets the connections to which of the server's. If pass is
-	// set it must pass bytes through as they are.
-	command func(w *world, pass bool) (args []string, ports map[uint16]uint16, err error)
+	// of its ports gets the connections to which of the server's. If the
+	// measure says so it must pass bytes through as they are.
+	command func(w *world, m measure) (args []string, ports map[uint16]uint16, err error)
+	lacks   func(m measure) bool // whether it can't be measured so; may be nil
 }
 
 // Names of peers.
@@ -36,9 +37,15 @@ const (
 	direct  = "direct"
 	transom = "transom"
 	haproxy = "haproxy"
+	nethttp = "net/http"
 )
 
-func peerNames() []string { return []string{direct, transom, haproxy} }
+func peerNames() []string { return []string{direct, transom, haproxy, nethttp} }
+
+// without reports whether there is no process for a measure.
+func (p peer) without(m measure) bool {
+	return p.command == nil || p.lacks != nil && p.lacks(m)
+}
 
 // find returns the peers of these names. What is not installed is left out, and
 // said.
@@ -67,15 +74,22 @@ func find(names []string, program string, stderr io.Writer) ([]peer, error) {
 				continue
 			}
 			peers = append(peers, peer{name: haproxy, program: path, version: []string{"-v"}, command: haproxyCommand})
+		case nethttp:
+			path, err := os.Executable()
+			if err != nil {
+				return nil, err
+			}
+			lacks := func(m measure) bool { return m.pass }
+			peers = append(peers, peer{name: nethttp, program: path, command: reverseCommand, lacks: lacks})
 		}
 	}
 	return peers, nil
 }
 
 // transomCommand records flows, and prints them to nobody.
-func transomCommand(w *world, pass bool) ([]string, map[uint16]uint16, error) {
+func transomCommand(w *world, m measure) ([]string, map[uint16]uint16, error) {
 	args := []string{"listen", "--mode", "transparent@8080", "--ca-dir", w.path("ca"), "--upstream-ca", w.path(rootFile)}
-	if pass {
+	if m.pass {
 		args = append(args, "--ignore-hosts", ".")
 	}
 	return args, map[uint16]uint16{httpPort: 8080, httpsPort: 8080}, nil
@@ -84,7 +98,8 @@ func transomCommand(w *world, pass bool) ([]string, map[uint16]uint16, error) {
 // haproxyConfig is for HTTP: TLS is ended, and begun anew, with one certificate
 // for all names. Each connection of a client has one to the server, as an
 // interceptor's must, and the parts of the handshakes are those of the origin
-// server and its clients.
+// server and its clients. With HTTP/2 it would have a connection for each
+// request, and is let share them, which is less to do than an interceptor has.
 const haproxyConfig = `global
 	maxconn 4000
 	ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256
@@ -94,13 +109,13 @@ defaults
 	timeout connect 10s
 	timeout client 600s
 	timeout server 600s
-	http-reuse never
+	http-reuse REUSE
 listen plain
 	bind :7080
 	server origin ORIGIN:80
 listen secure
-	bind :7443 ssl crt CERTIFICATE alpn http/1.1 curves X25519
-	server origin ORIGIN:443 ssl verify required ca-file ROOT sni ssl_fc_sni alpn http/1.1 no-ssl-reuse
+	bind :7443 ssl crt CERTIFICATE alpn ALPN curves X25519
+	server origin ORIGIN:443 ssl verify required ca-file ROOT sni ssl_fc_sni alpn ALPN no-ssl-reuse
 `
 
 // haproxyPassConfig is for bytes.
@@ -120,12 +135,17 @@ listen secure
 	server origin ORIGIN:443
 `
 
-func haproxyCommand(w *world, pass bool) ([]string, map[uint16]uint16, error) {
+func haproxyCommand(w *world, m measure) ([]string, map[uint16]uint16, error) {
 	config := haproxyConfig
-	if pass {
+	if m.pass {
 		config = haproxyPassConfig
 	}
+	alpn, reuse := "http/1.1", "never"
+	if m.job.Proto == h2 {
+		alpn, reuse = h2, "always"
+	}
 	config = strings.NewReplacer(
+		"ALPN", alpn, "REUSE", reuse,
 		"ORIGIN", lab.ServerAddr4, "CERTIFICATE", w.path(fixedFile), "ROOT", w.path(rootFile),
 	).Replace(config)
 	file := w.path("haproxy.cfg")
@@ -147,12 +167,12 @@ type proxy struct {
 const startWithin = 20 * time.Second
 
 // start starts a peer on the gateway and waits until it accepts connections.
-func (w *world) start(ctx context.Context, p peer, pass bool) (*proxy, error) {
+func (w *world) start(ctx context.Context, p peer, m measure) (*proxy, error) {
 	x := &proxy{peer: p}
-	if p.command == nil {
+	if p.without(m) {
 		return x, nil
 	}
-	args, ports, err := p.command(w, pass)
+	args, ports, err := p.command(w, m)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", p.name, err)
 	}

@@ -73,17 +73,17 @@ func aligned(table [][]string) string {
 func (r result) line(title string, row row, peers, us int) []string {
 	cells := []string{title, row.what}
 	for i := range peers {
-		cells = append(cells, figure(median(r.each(func(s []sample) float64 { return row.of(s[i]) }))))
+		cells = append(cells, figure(median(r.each(func(s []sample) float64 { return row.value(s[i]) }))))
 	}
 	for i := range peers {
 		if us < 0 || i == us {
 			continue
 		}
 		ratios := r.each(func(s []sample) float64 {
-			if row.of(s[i]) == 0 {
+			if row.value(s[i]) == 0 {
 				return 0
 			}
-			return row.of(s[us]) / row.of(s[i])
+			return row.value(s[us]) / row.value(s[i])
 		})
 		cells = append(cells, ratio(ratios))
 	}
@@ -140,7 +140,7 @@ func ratio(all []float64) string {
 func about(ctx context.Context, peers []peer) []string {
 	lines := []string{fmt.Sprintf("%s, %d processors, %s, %s, %s", time.Now().Format(time.DateOnly), runtime.NumCPU(), processor(), kernel(), runtime.Version())}
 	for _, p := range peers {
-		if p.program == "" {
+		if len(p.version) == 0 {
 			continue
 		}
 		out, err := exec.CommandContext(ctx, p.program, p.version...).Output()
@@ -182,7 +182,7 @@ func jsonLines(w io.Writer) func(m measure, peer string, round int, s sample) er
 	return func(m measure, peer string, round int, s sample) error {
 		figures := map[string]float64{}
 		for _, row := range m.rows {
-			if x := row.of(s); x != 0 {
+			if x := row.value(s); x != 0 {
 				figures[row.what] = x
 			}
 		}

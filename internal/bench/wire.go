@@ -47,8 +47,14 @@ func newDialer(j job) *dialer {
 	return &dialer{job: j, to: server(port), stem: rand.Text()[:8]}
 }
 
+// A visit is a connection on which one thing is done after the other.
+type visit interface {
+	get() error // does it once
+	Close() error
+}
+
 // dial opens a connection and makes a first request.
-func (d *dialer) dial(ctx context.Context) (*wire, error) {
+func (d *dialer) dial(ctx context.Context) (visit, error) {
 	name := hostName
 	if d.job.Names {
 		name = fmt.Sprintf("%s-%d.%s", d.stem, d.count.Add(1), domain)
@@ -66,24 +72,45 @@ func (d *dialer) dial(ctx context.Context) (*wire, error) {
 		}
 		c = t
 	}
-	w := &wire{Conn: c, request: request("/", name), buf: make([]byte, 2048)}
-	if err := w.get(); err != nil {
+	v, err := d.visit(c, name)
+	if err == nil {
+		err = v.get()
+	}
+	if err != nil {
 		c.Close()
 		return nil, err
 	}
-	return w, nil
+	return v, nil
+}
+
+// visit begins on a new connection.
+func (d *dialer) visit(c net.Conn, name string) (visit, error) {
+	switch d.job.Proto {
+	case h2:
+		return newStreams(c, name, d.job.Flight), nil
+	case ws:
+		return newSocket(c, name, d.job)
+	}
+	return &wire{Conn: c, request: request("/", name), buf: make([]byte, 2048)}, nil
 }
 
 // config offers what the origin server takes. The client does not verify, as
 // that would only take from the others; it looks who signed, so that nobody is
 // measured who was not there.
 func (d *dialer) config(name string) *tls.Config {
+	offer := "http/1.1"
+	if d.job.Proto == h2 {
+		offer = h2
+	}
 	return &tls.Config{
 		ServerName:         name,
-		NextProtos:         []string{"http/1.1"},
+		NextProtos:         []string{offer},
 		CurvePreferences:   []tls.CurveID{tls.X25519},
 		InsecureSkipVerify: true,
 		VerifyConnection: func(s tls.ConnectionState) error {
+			if s.NegotiatedProtocol != offer {
+				return fmt.Errorf("the protocol is %q, not %s", s.NegotiatedProtocol, offer)
+			}
 			by := s.PeerCertificates[0].Issuer.CommonName
 			if (by == rootName) != d.job.Own {
 				return fmt.Errorf("the certificate is by %q: the connection did not take the way it should", by)
@@ -95,8 +122,8 @@ func (d *dialer) config(name string) *tls.Config {
 
 // dialAll opens n connections, a few at a time. What it could open is returned
 // with the error.
-func (d *dialer) dialAll(ctx context.Context, n int) ([]*wire, error) {
-	conns, errs := make([]*wire, n), make([]error, n)
+func (d *dialer) dialAll(ctx context.Context, n int) ([]visit, error) {
+	conns, errs := make([]visit, n), make([]error, n)
 	turns := make(chan int, n)
 	for i := range n {
 		turns <- i
@@ -113,7 +140,7 @@ func (d *dialer) dialAll(ctx context.Context, n int) ([]*wire, error) {
 		})
 	}
 	wg.Wait()
-	var open []*wire
+	var open []visit
 	for _, c := range conns {
 		if c != nil {
 			open = append(open, c)
