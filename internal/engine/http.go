@@ -239,13 +239,16 @@ type chained struct {
 // malformedResponse returns what is wrong with a response, nil if that is not
 // why err is.
 func malformedResponse(err error) error {
+	if err == nil {
+		return nil // before the variables below, which are on the heap
+	}
 	var (
 		bad1 *h1.MalformedError
 		its  *h1.RequestBodyError
 		bad2 *h2.MalformedError
 	)
 	switch {
-	case err == nil, errors.As(err, &its):
+	case errors.As(err, &its):
 		return nil
 	case errors.As(err, &bad1):
 		return bad1
