@@ -30,6 +30,26 @@ type exchContext struct {
 	x *exch
 }
 
+type exchKey struct{}
+
+// Value implements context.Context.
+func (c *exchContext) Value(key any) any {
+	if key == (exchKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+// exchOf returns the exchange that ctx is done with, nil if it is done by
+// anything else.
+func exchOf(ctx context.Context) *exch {
+	c, _ := ctx.Value(exchKey{}).(*exchContext)
+	if c == nil || ctx != context.Context(c) && ctx.Done() != c.Done() {
+		return nil
+	}
+	return c.x
+}
+
 // prepare fills in the request.
 func (x *exch) prepare(length int64, end bool) {
 	s := x.s

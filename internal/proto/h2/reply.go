@@ -87,8 +87,8 @@ func (r *reply) begin(ctx context.Context) error {
 
 // follow has the exchange be given up when ctx is done.
 func (r *reply) follow(ctx context.Context) {
-	if h, ok := ctx.(*exchContext); ok && h.x.bind(r) {
-		r.bound = h.x
+	if x := exchOf(ctx); x != nil && x.bind(r) {
+		r.bound = x
 		return
 	}
 	r.stop = context.AfterFunc(ctx, func() { r.cancelled(context.Cause(ctx)) })
