@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -19,6 +21,8 @@ type output struct {
 	idle   time.Duration     // how long a peer may take nothing; 0 is for ever
 	broken func(error) error // says whose a failed write is; called with the lock held
 	lost   func()            // is told that nothing is written any more; called without
+
+	streams atomic.Int32 // that are open
 
 	mu      sync.Mutex
 	room    sync.Cond // something was written, or err is set
@@ -161,6 +165,7 @@ func (o *output) flush() error {
 
 func (o *output) flushLocked() {
 	o.writing = true
+	o.gatherLocked()
 	for len(o.pend) > 0 && o.err == nil {
 		b := o.pend
 		o.pend, o.spare = o.spare[:0], nil
@@ -191,6 +196,33 @@ func (o *output) flushAll() error {
 		err = o.err
 	}
 	return err
+}
+
+// gatherMax is how often others are let run before a write, and gatherEnough
+// how much makes a write worth while: what fits into one record of TLS.
+const (
+	gatherMax    = 8
+	gatherEnough = 16 << 10
+)
+
+// gatherLocked lets those run who have something to be written too, as long as
+// it becomes more by that. A write of its own for each is what would cost most.
+func (o *output) gatherLocked() {
+	if o.streams.Load() < 2 {
+		return
+	}
+	for range gatherMax {
+		n := len(o.pend)
+		if n == 0 || n >= gatherEnough {
+			return
+		}
+		o.mu.Unlock()
+		runtime.Gosched()
+		o.mu.Lock()
+		if len(o.pend) == n {
+			return
+		}
+	}
 }
 
 // write writes b; only whoever has set writing calls it.

@@ -72,6 +72,7 @@ func (r *reply) begin(ctx context.Context) error {
 	if err := r.open(ctx, end); err != nil {
 		return err
 	}
+	req.Turn.Pass() // before flush, so that the next one goes into the same write
 	r.follow(ctx)
 	if tunnel || end || req.Body.Buffered() == 0 {
 		_ = c.out.flush() // if it fails, the reader knows why, and what had come before

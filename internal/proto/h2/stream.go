@@ -45,6 +45,7 @@ func (s *stream) openLocked(c *conn, id uint32) {
 	s.c, s.id, s.cond.L = c, id, &c.mu
 	s.recv, s.send, s.declared = c.recvInit, c.window, -1
 	c.streams[id] = s
+	c.out.streams.Store(int32(len(c.streams)))
 }
 
 // endLocked ends the stream without telling the peer: it has told us, or there
@@ -107,6 +108,7 @@ func (s *stream) settleLocked() {
 func (s *stream) leaveLocked() {
 	if s.c.streams[s.id] == s {
 		delete(s.c.streams, s.id)
+		s.c.out.streams.Store(int32(len(s.c.streams)))
 		s.c.side.closedLocked(s)
 	}
 }
