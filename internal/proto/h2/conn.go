@@ -90,8 +90,9 @@ type conn struct {
 	pending fieldBlock // being put together; fields and promise take it for their call
 	block   []byte     // its fragments, as far as they have come
 	parts   int
-	inBlock bool // more of it is to come
-	greeted bool // the peer's first frame has come
+	inBlock bool      // more of it is to come
+	greeted bool      // the peer's first frame has come
+	late    []*stream // that are to be woken when what has been read is used up
 
 	mu       sync.Mutex
 	enc      *hpack.Encoder
@@ -122,7 +123,7 @@ func (c *conn) init(nc net.Conn, prefix []byte, idle time.Duration, l Limits, s 
 	c.nc, c.side, c.limits = nc, s, l.block()
 	c.out.init(nc, idle, c.broken)
 	c.out.lost = c.rouse
-	c.in = input{conn: nc, data: prefix, idle: idle, moved: c.out.lastMoved, quiet: c.quiet}
+	c.in = input{conn: nc, data: prefix, idle: idle, moved: c.out.lastMoved, quiet: c.quiet, before: c.wakeNow}
 	c.fr = http2.NewFramer(nil, &c.in)
 	c.fr.SetMaxReadFrameSize(1<<24 - 1) // frame knows better
 	c.fr.AllowIllegalReads = true       // of the order, too: the Framer knows no PUSH_PROMISE in pieces
@@ -156,6 +157,7 @@ func (c *conn) quiet() bool {
 // readLoop takes frames until something ends the connection. A *ConnError is
 // the peer's violation; any other error is the stream's.
 func (c *conn) readLoop() error {
+	defer c.wakeNow()
 	for {
 		if err := c.ease(); err != nil {
 			return err
@@ -179,6 +181,25 @@ func (c *conn) readLoop() error {
 	}
 }
 
+// wakeLate wakes who waits for s: after the next frame, if that has come already.
+// A head and the payload behind it then go on together.
+func (c *conn) wakeLate(s *stream) {
+	if len(c.in.data) < frameHeaderLen {
+		s.cond.Broadcast()
+		return
+	}
+	c.late = append(c.late, s)
+}
+
+// wakeNow wakes all that were to be woken late.
+func (c *conn) wakeNow() {
+	for i, s := range c.late {
+		s.cond.Broadcast()
+		c.late[i] = nil
+	}
+	c.late = c.late[:0]
+}
+
 // survive resets the stream that err is about, if it is about no more.
 func (c *conn) survive(err error) error {
 	var bad *badStream
@@ -197,6 +218,7 @@ func (c *conn) ease() error {
 	if !c.crowdedLocked() {
 		return c.err
 	}
+	c.wakeNow()
 	if c.in.idle > 0 {
 		alarm := time.AfterFunc(c.in.idle, c.rouse)
 		defer alarm.Stop()

@@ -35,13 +35,14 @@ func (c *conn) data(fh http2.FrameHeader) error {
 	} else if refused != nil {
 		return refused
 	}
-	if err := c.payload(s, rest, pad); err != nil {
+	end := fh.Flags.Has(http2.FlagDataEndStream)
+	if err := c.payload(s, rest, pad, end); err != nil {
 		return err
 	}
 	if bad != nil {
 		return bad
 	}
-	if s != nil && fh.Flags.Has(http2.FlagDataEndStream) {
+	if s != nil && end {
 		return c.ended(s)
 	}
 	return nil
@@ -102,8 +103,9 @@ func (c *conn) admit(fh http2.FrameHeader, payload int) (*stream, error) {
 	return s, nil
 }
 
-// payload reads what a frame carries and gives it to s, if there is one.
-func (c *conn) payload(s *stream, n, pad int) error {
+// payload reads what a frame carries and gives it to s, if there is one. Nobody
+// is woken for what the end follows at once.
+func (c *conn) payload(s *stream, n, pad int, end bool) error {
 	for n > 0 {
 		p, err := c.in.bytes()
 		if err != nil {
@@ -115,6 +117,9 @@ func (c *conn) payload(s *stream, n, pad int) error {
 		}
 		c.in.use(len(p))
 		n -= len(p)
+		if s != nil && !(end && n+pad == 0) {
+			c.wakeLate(s)
+		}
 	}
 	for pad > 0 {
 		p, err := c.in.bytes()
@@ -128,7 +133,7 @@ func (c *conn) payload(s *stream, n, pad int) error {
 	return nil
 }
 
-// deliver gives received payload to whoever reads the stream.
+// deliver gives received payload to whoever reads the stream, and is to be woken.
 func (s *stream) deliver(p []byte) {
 	c := s.c
 	c.mu.Lock()
@@ -140,7 +145,6 @@ func (s *stream) deliver(p []byte) {
 	s.buf.add(p)
 	c.holdLocked(int64(len(p)))
 	c.refundLocked(int64(len(p)))
-	s.cond.Broadcast()
 }
 
 // ended takes END_STREAM on a DATA frame.

@@ -10,6 +10,9 @@ import (
 	"transom/flow"
 )
 
+// frameHeaderLen is the length of a frame's header (RFC 9113, section 4.1).
+const frameHeaderLen = 9
+
 // frame takes one frame.
 func (c *conn) frame(fh http2.FrameHeader) error {
 	if limit := c.readMax.Load(); fh.Length > limit {

@@ -16,11 +16,12 @@ var inputs = sync.Pool{New: func() any { return new([inputSize]byte) }}
 // An input is the reading side of a connection. While it is quiet — no stream
 // is open — it waits without a buffer. One goroutine uses it.
 type input struct {
-	conn  net.Conn
-	idle  time.Duration // with nothing moving either way; 0 is for ever
-	moved func() time.Time
-	quiet func() bool
-	still bool // while it is quiet, it may be so for ever
+	conn   net.Conn
+	idle   time.Duration // with nothing moving either way; 0 is for ever
+	moved  func() time.Time
+	quiet  func() bool
+	before func() // is called before anything is waited for
+	still  bool   // while it is quiet, it may be so for ever
 
 	data  []byte           // what is buffered: of buf, or what was read before
 	buf   *[inputSize]byte // nil while nothing is buffered
@@ -85,6 +86,7 @@ func (in *input) release() {
 // wait reads from the connection. It times out only if nothing has moved the
 // other way either.
 func (in *input) wait(p []byte) (int, error) {
+	in.before()
 	for {
 		in.arm()
 		n, err := in.conn.Read(p)

@@ -430,6 +430,6 @@ func (r *reply) headLocked(h *fieldBlock) error {
 		}
 		return r.receivedAllLocked()
 	}
-	r.cond.Broadcast()
+	r.c.wakeLate(&r.stream)
 	return nil
 }
