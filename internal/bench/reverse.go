@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -47,12 +47,12 @@ func reverse(ctx context.Context, args []string, _ io.Reader, _, _ io.Writer) er
 				}
 			},
 			Transport: transports,
-			ErrorLog:  log.New(io.Discard, "", 0),
+			ErrorLog:  slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 		},
 		TLSConfig: &tls.Config{
 			Certificates: []tls.Certificate{cert}, CurvePreferences: []tls.CurveID{tls.X25519}, SessionTicketsDisabled: true,
 		},
-		ErrorLog: log.New(io.Discard, "", 0),
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 	}
 	plain, err := listen(ctx, reversePort)
 	if err != nil {
