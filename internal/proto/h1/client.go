@@ -67,6 +67,7 @@ type reply struct {
 	end      end
 	req      *exchange.Request
 	up       *upload // nil if the request went out whole
+	asked    bool    // a 100 (Continue) was passed on
 }
 
 // Usable reports whether the connection can carry another exchange now.
@@ -218,6 +219,7 @@ func (r *reply) await(ctx context.Context) (framing, error) {
 			if err := r.req.Interim(r.received); err != nil {
 				return f, err
 			}
+			r.asked = r.asked || r.received.Status == 100
 		}
 	}
 }

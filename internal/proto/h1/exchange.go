@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"transom/exchange"
@@ -19,6 +20,7 @@ type exch struct {
 	body     exchange.Body
 	src      payload
 	f        framing
+	asked    atomic.Bool // the client was sent a 100 (Continue), ours or the server's
 }
 
 // perform carries one exchange out. again reports whether the connection can
@@ -75,7 +77,10 @@ func (x *exch) prepare() {
 	x.src.reset(s.in, m, n, s.o.Limits)
 	x.src.ended = s.watch.start
 	if f.expect && !f.v10 && m != modeNone {
-		x.src.expect = func() error { return write(s.out, []byte("HTTP/1.1 100 Continue\r\n\r\n")) }
+		x.src.expect = func() error {
+			x.asked.Store(true)
+			return write(s.out, []byte("HTTP/1.1 100 Continue\r\n\r\n"))
+		}
 	}
 	x.body.Reset(&x.src, n, s.o.Budget)
 	x.req = exchange.Request{
@@ -92,6 +97,9 @@ func (x *exch) interim(h flow.ResponseHead) error {
 	if head == nil {
 		reasoned(&h)
 		head = appendResponse(nil, &h)
+	}
+	if h.Status == 100 {
+		x.asked.Store(true)
 	}
 	return x.clientError(write(x.s.out, head))
 }
@@ -169,7 +177,7 @@ func (x *exch) finishRequest(again bool) bool {
 	if x.src.done() {
 		return again
 	}
-	if x.f.expect && !x.src.got {
+	if x.f.expect && !x.asked.Load() && !x.src.got && x.src.Buffered() == 0 {
 		return false // it was never asked for, and may not come
 	}
 	if x.src.closed.Swap(false) && x.src.err == io.ErrClosedPipe {

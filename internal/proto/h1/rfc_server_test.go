@@ -181,6 +181,36 @@ func TestRFC9112EarlyResponse(t *testing.T) {
 	}
 }
 
+// TestRFC9110EarlyResponseAfterContinue has a client that was asked for its body
+// and then answered without it: it sends on, as one does that expected nothing.
+func TestRFC9110EarlyResponseAfterContinue(t *testing.T) {
+	for _, begun := range []int{0, 1 << 10} {
+		for _, size := range []int{10 << 10, 1 << 20} {
+			t.Run(rfcItoa(begun)+"-of-"+rfcItoa(size), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					r := newRFCRelay(t, rfcSetup{})
+					defer r.finish()
+					const proceed = "HTTP/1.1 100 Continue\r\n\r\n"
+					head, body := "PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: "+rfcItoa(size)+"\r\n\r\n", strings.Repeat("x", size)
+					r.ask(head)
+					r.wantOrigin(head)
+					r.answer(proceed)
+					r.wantClient(proceed)
+					r.ask(body[:begun])
+					r.wantOrigin(head + body[:begun])
+					r.answer(rfcOK)
+					r.wantClient(proceed + rfcOK)
+					go r.ask(body[begun:] + rfcGet)
+					r.wantOrigin(head + body + rfcGet)
+					r.answer(rfcOK)
+					r.wantClient(proceed + rfcOK + rfcOK)
+					r.wantServing()
+				})
+			})
+		}
+	}
+}
+
 // TestRFC9112HandlerLeavesTheBody is the same with a handler that answers by
 // itself.
 func TestRFC9112HandlerLeavesTheBody(t *testing.T) {

@@ -204,9 +204,10 @@ func (r *reply) settleUpload(whole bool) {
 }
 
 // unbegun reports whether the client waits to be asked for a body that the
-// server has answered without.
+// server has answered without. One that was asked, or has not waited, is sending.
 func (r *reply) unbegun() bool {
-	return r.req.Header.HasToken("Expect", "100-continue") && r.req.Body.Buffered() == 0
+	return r.req.Header.HasToken("Expect", "100-continue") && !r.asked &&
+		r.up.moved.Load() == 0 && r.req.Body.Buffered() == 0
 }
 
 func (e *end) Trailer() flow.Header {
