@@ -111,10 +111,8 @@ func LikeGo(ctx context.Context, c net.Conn, hello *sniff.Hello, o *ConnectOptio
 			return &tls.Certificate{}, nil // none: the client's key is the client's
 		},
 	}
-	cache := o.Lineage.cache(hello, o)
-	if cache != nil {
+	if cache := o.Lineage.cache(hello, o); cache != nil {
 		cfg.ClientSessionCache = cache
-		defer cache.settled.Store(true)
 	}
 	t := tls.Client(c, cfg)
 	if err := t.HandshakeContext(ctx); err != nil {

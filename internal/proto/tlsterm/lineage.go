@@ -86,9 +86,8 @@ func markIn(state *tls.SessionState) (m mark, ok bool) {
 
 // A serverCache is the tls.ClientSessionCache of one connection to a server.
 type serverCache struct {
-	l       *Lineage
-	key     sessionKey
-	settled atomic.Bool // the handshake is over
+	l   *Lineage
+	key sessionKey
 }
 
 // cache returns what crypto/tls keeps its session with the server in, nil if
@@ -112,16 +111,17 @@ func (c *serverCache) Get(string) (*tls.ClientSessionState, bool) {
 	return state, state != nil
 }
 
-// Put implements tls.ClientSessionCache. A session that comes after the
-// handshake is one of TLS 1.3, whose tickets are to be used once (RFC 8446,
-// appendix C.4); before that, servers often give no second one.
+// Put implements tls.ClientSessionCache. A new session takes the place of the
+// one before, so that in TLS 1.3 a ticket is used once if the server gives
+// another each time (RFC 8446, appendix C.4). Many do not when they resume:
+// OpenSSL's clients then use the one they have again, and so do we.
 func (c *serverCache) Put(_ string, state *tls.ClientSessionState) {
 	if state == nil {
 		c.l.sessions.remove(c.key)
 		return
 	}
 	c.l.held.Store(true)
-	c.l.sessions.put(&serverSession{key: c.key, state: state, once: c.settled.Load()})
+	c.l.sessions.put(&serverSession{key: c.key, state: state})
 }
 
 // forget drops the session that the server did not like, and keeps the

@@ -59,6 +59,29 @@ func TestResume(t *testing.T) {
 	})
 }
 
+// TestServerGivesTicketsOnce has one that gives no new ticket when it resumes,
+// as OpenSSL's may: what the client could use again is used again.
+func TestServerGivesTicketsOnce(t *testing.T) {
+	bothVersions(t, func(t *testing.T, version uint16) {
+		w := resuming(t, version)
+		given := w.server
+		given.SetSessionTicketKeys([][32]byte{{1}})
+		w.server = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			cfg := given.Clone()
+			cfg.UnwrapSession = func(ticket []byte, cs tls.ConnectionState) (*tls.SessionState, error) {
+				state, err := given.DecryptTicket(ticket, cs)
+				cfg.SessionTicketsDisabled = state != nil // from here on: asked before a ticket is made
+				return state, err
+			}
+			return cfg, nil
+		}}
+		w.resumed(t, false, false)
+		for range 4 {
+			w.resumed(t, true, true)
+		}
+	})
+}
+
 // TestResumeVerifiesAgain has a server that is not trusted any more.
 func TestResumeVerifiesAgain(t *testing.T) {
 	w := resuming(t, tls.VersionTLS13)

@@ -65,7 +65,6 @@ type sessionKey struct {
 type serverSession struct {
 	key   sessionKey
 	state *tls.ClientSessionState
-	once  bool // to be used once
 	cost  int
 }
 
@@ -93,7 +92,8 @@ func (s *Sessions) put(n *serverSession) {
 	}
 }
 
-// get returns the session of key, nil if there is none.
+// get returns the session of key, nil if there is none. It stays until the
+// server gives another.
 func (s *Sessions) get(key sessionKey) *tls.ClientSessionState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,13 +101,8 @@ func (s *Sessions) get(key sessionKey) *tls.ClientSessionState {
 	if e == nil {
 		return nil
 	}
-	n := e.Value.(*serverSession)
-	if n.once {
-		s.removeLocked(e)
-	} else {
-		s.recent.MoveToFront(e)
-	}
-	return n.state
+	s.recent.MoveToFront(e)
+	return e.Value.(*serverSession).state
 }
 
 // remove forgets the session of key.
