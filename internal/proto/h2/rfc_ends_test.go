@@ -78,6 +78,37 @@ func TestClientEnds(t *testing.T) {
 	}
 }
 
+// TestClientEndsBehindTheResponse before the handler of it has returned: to the
+// client nothing is under way.
+func TestClientEndsBehindTheResponse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := greetServer(t, func(context.Context, *exchange.Request) (*exchange.Response, error) {
+			resp := rfcAnswer("")
+			resp.Body = exchange.NewBody(&slowToClose{rfcSource{Reader: strings.NewReader("ok")}}, -1, nil)
+			return resp, nil
+		}, h2.Options{})
+		defer w.finish()
+		get(1)(w.client)
+		w.client.settle()
+		if s := w.client.stream(1); s != ":status=200|ok|END" {
+			t.Fatalf("received %q", s)
+		}
+		_ = w.client.c.CloseWrite()
+		time.Sleep(time.Minute)
+		w.client.settle()
+		if !w.over || w.err != nil || !w.srv.Finished() {
+			t.Errorf("Serve: over %v, error %v, finished %v", w.over, w.err, w.srv.Finished())
+		}
+	})
+}
+
+type slowToClose struct{ rfcSource }
+
+func (*slowToClose) Close() error {
+	time.Sleep(time.Second)
+	return nil
+}
+
 // TestServerEnds by FIN, RST and GOAWAY with streams open: the client receives
 // what had come, and its connection ends alike.
 func TestServerEnds(t *testing.T) {

@@ -184,6 +184,7 @@ func (s *Server) run() error {
 		err = s.readLoop()
 	}
 	s.mu.Lock()
+	// Streams and not handlers: one may be about to end.
 	poked, last, quiet, away := s.poked, s.last, len(s.streams) == 0, s.away
 	s.mu.Unlock()
 	var bad *ConnError
