@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/net/http2"
+
 	"transom"
 	"transom/flow"
 	"transom/internal/proto/sniff"
@@ -138,4 +140,47 @@ func (p *pushedBack) Read(b []byte) (int, error) {
 		return n, nil
 	}
 	return p.Conn.Read(b)
+}
+
+// TestUnknownProtocol has client and server agree by ALPN on a name that we
+// don't know. What it is shows in what is said.
+func TestUnknownProtocol(t *testing.T) {
+	servers := newPKI(t)
+	for name, c := range map[string]struct{ asked, answered, found, reason string }{
+		"http/2":   {http2.ClientPreface + "\x00\x00\x00\x04\x00\x00\x00\x00\x00", "\x00\x00\x00\x04\x00\x00\x00\x00\x00", "h2", ""},
+		"http/1.1": {"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n", noContent, "http/1.1", ""},
+		"other":    {"\x00\x01hello", "\x00\x02world", "", "the protocol grpc-exp is not parsed"},
+		"silent":   {"", "welcome", "", "the protocol grpc-exp is not parsed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(p *transom.Proxy) { p.UpstreamRoots = servers.roots }, func(w *world) {
+				done := make(chan []string, 1)
+				w.net.Handle(secureAddr, func(c2 *testnet.Conn) {
+					var offered []string
+					s := tls.Server(c2, &tls.Config{
+						Certificates: []tls.Certificate{servers.leaf(t, "shop.test")}, NextProtos: []string{"grpc-exp"},
+						GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+							offered = h.SupportedProtos
+							return nil, nil
+						},
+					})
+					w.hear(s, c.asked)
+					w.say(s, c.answered)
+					io.Copy(io.Discard, s)
+					done <- offered
+				})
+				client := tls.Client(w.dial(secureAddr), &tls.Config{ServerName: "shop.test", RootCAs: w.roots, NextProtos: []string{"grpc-exp", "h2"}})
+				w.say(client, c.asked)
+				w.hear(client, c.answered)
+				client.Close()
+				if offered := <-done; !slices.Equal(offered, []string{"grpc-exp", "h2"}) {
+					t.Errorf("the server was offered %q", offered)
+				}
+				f := w.only("conn")
+				if got, d := f.Conn.Last().Proto, f.Detail.(*flow.Connection); got != c.found || d.Reason != c.reason {
+					t.Errorf("found %q, recorded %q", got, d.Reason)
+				}
+			})
+		})
+	}
 }

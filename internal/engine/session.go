@@ -111,10 +111,12 @@ func (s *session) layers(ctx context.Context, v policy.Verdict) error {
 			return s.blocked(v)
 		case v.Action == policy.Pass:
 			return s.pass(ctx, v.Reason)
+		case layer.Proto == "":
+			return s.messages(ctx, s.unparsed(v))
 		case layer.Proto != "tls":
 			return s.messages(ctx, v)
 		}
-		if done, err := s.terminate(ctx, v); done || err != nil {
+		if done, err := s.terminate(ctx); done || err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"slices"
 	"time"
 
 	"transom/exchange"
@@ -17,8 +18,9 @@ import (
 
 // terminate takes TLS off: with the server first, as the client's hello asks,
 // then with the client, as the server chose. done says that the connection has
-// been seen to its end.
-func (s *session) terminate(ctx context.Context, v policy.Verdict) (done bool, err error) {
+// been seen to its end. What the two have agreed to speak is a name: one that we
+// don't know may be HTTP all the same, so it is what is said that counts.
+func (s *session) terminate(ctx context.Context) (done bool, err error) {
 	if err := tlsterm.Answerable(s.prefix, s.hello); err != nil {
 		return true, s.pass(ctx, "can't be decrypted: "+err.Error())
 	}
@@ -45,12 +47,6 @@ func (s *session) terminate(ctx context.Context, v policy.Verdict) (done bool, e
 	if err := s.accept(ctx, o); err != nil {
 		return false, err
 	}
-	if p := server.Protocol; p != "" && !speaks(p) {
-		if v.Reason == "" {
-			v.Reason = "the protocol " + p + " is not parsed"
-		}
-		return true, s.messages(ctx, v)
-	}
 	return false, nil
 }
 
@@ -70,14 +66,14 @@ func (s *session) handshake(ctx context.Context, line *tlsterm.Lineage) (*flow.T
 	return s.up.Handshake(ctx, s.hello, line)
 }
 
-// speaks reports whether what ALPN calls p can be parsed.
-func speaks(p string) bool {
-	for _, known := range upstream.Speaks {
-		if p == known {
-			return true
-		}
+// unparsed is v with why a stream that is none we know is relayed, if it is a
+// name that we don't know either that was agreed on for it.
+func (s *session) unparsed(v policy.Verdict) policy.Verdict {
+	t := s.info.TLS()
+	if v.Reason == "" && s.end.Reason == "" && t != nil && t.Protocol != "" && !slices.Contains(upstream.Speaks, t.Protocol) {
+		v.Reason = "the protocol " + t.Protocol + " is not parsed"
 	}
-	return false
+	return v
 }
 
 // accept answers the client's hello and goes one layer further in.
