@@ -19,6 +19,7 @@ import (
 	"transom/exchange"
 	"transom/flow"
 	"transom/internal/testnet"
+	"transom/policy"
 )
 
 // TestBudgetIsGivenBack: what one request held in memory is there for the next.
@@ -350,6 +351,31 @@ func TestSilentClientDoesNotHoldADrain(t *testing.T) {
 			t.Errorf("it took %v", took)
 		}
 		c.Close()
+	})
+}
+
+// TestDrainLeavesRelaysAlone: a client has ended its side of what is passed, and
+// its server is silent because it is at work.
+func TestDrainLeavesRelaysAlone(t *testing.T) {
+	everything, err := policy.CompilePattern(`.`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pass := func(p *transom.Proxy) { p.Policy = &policy.Hosts{Ignore: []*policy.Pattern{everything}} }
+	inWorld(t, pass, func(w *world) {
+		w.serve(serverAddr, func(c *testnet.Conn, r *bufio.Reader) {
+			io.Copy(io.Discard, r)
+			time.Sleep(5 * time.Second) // fake time
+			w.say(c, "answer")
+		})
+		c := w.dial(serverAddr)
+		w.say(c, "question")
+		c.CloseWrite()
+		synctest.Wait()
+		w.stop()
+		if got, err := w.hearEnd(c); got != "answer" || err != nil {
+			t.Errorf("read %q, %v", got, err)
+		}
 	})
 }
 

@@ -104,7 +104,8 @@ func (e *Engine) Serve(ctx context.Context, cc *capture.Conn) {
 }
 
 // Drain lets every connection finish the exchange it is in and end then;
-// connections that carry something else go on. It returns at once.
+// connections that carry something else go on, silent or not: a server that says
+// nothing behind a client's FIN may be at work. It returns at once.
 func (e *Engine) Drain() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
