@@ -351,7 +351,7 @@ func serverError(err error) error {
 		return err
 	}
 	how := leg.Ended(err)
-	reason := leg.Words("server", how)
+	reason := words("server", how, err)
 	if reason == "" {
 		reason = fmt.Sprintf("connection to the server failed: %v", err)
 	}
@@ -372,7 +372,7 @@ func clientError(err error) error {
 	if how == flow.Timeout {
 		return &endError{reason: "client was silent for too long", how: flow.FIN, client: how, err: err}
 	}
-	reason := leg.Words("client", how)
+	reason := words("client", how, err)
 	if reason == "" {
 		reason = fmt.Sprintf("connection to the client failed: %v", err)
 	}

@@ -59,7 +59,7 @@ func (s *session) webSocket(ctx context.Context, h *record.Handshake, client, se
 		s.e.converses(m.ID(), c)
 		return c
 	})
-	m.End(r.Client, r.Server)
+	conversationEnded(ctx, m, r)
 	s.streamRelayed(r)
 }
 

@@ -174,6 +174,9 @@ func (m *Messages) End(client, server flow.Close) {
 	m.end(why)
 }
 
+// Fail is End for a conversation of which is known why it was cut.
+func (m *Messages) Fail(why string) { m.end(why) }
+
 // abrupt reports whether a side ended otherwise than its protocol says.
 func abrupt(c flow.Close) bool {
 	switch c {

@@ -39,6 +39,8 @@ type Result struct {
 	Bytes          [2]int64 // written to the server, to the client
 	Silent         bool     // nobody said anything
 	Client, Server flow.Close
+
+	ClientErr, ServerErr error // that told so; nil for a FIN and a timeout
 }
 
 // Copy relays both ways until both sides have ended, ctx is done, or nothing
@@ -101,10 +103,23 @@ type pump struct {
 	way
 	pipes   *splice.Pool
 	act     *activity
-	heard   bool       // src said something
-	srcEnd  flow.Close // how src ended
-	dstEnd  flow.Close // how dst failed, if it did
+	heard   bool   // src said something
+	srcEnd  ending // how src ended
+	dstEnd  ending // how dst failed, if it did
 	timeout bool
+}
+
+// An ending is how a side ended, and the error that told so, if one did.
+type ending struct {
+	how flow.Close
+	err error
+}
+
+func endingOf(err error) ending {
+	if err == io.EOF {
+		return ending{how: flow.FIN}
+	}
+	return ending{leg.Ended(err), err}
 }
 
 // A way is how a relay moves bytes.
@@ -147,16 +162,17 @@ func (r *Relay) run(ctx context.Context, client, server Side, w way) Result {
 		Client: flow.Timeout, Server: flow.Timeout,
 	}
 	if !up.timeout && !down.timeout {
-		result.Client = first(up.srcEnd, down.dstEnd)
-		result.Server = first(down.srcEnd, up.dstEnd)
+		client, server := first(up.srcEnd, down.dstEnd), first(down.srcEnd, up.dstEnd)
+		result.Client, result.ClientErr = client.how, client.err
+		result.Server, result.ServerErr = server.how, server.err
 	}
 	return result
 }
 
 // first returns how a side ended: what it said itself, unless that was only
 // our own doing.
-func first(own, seen flow.Close) flow.Close {
-	if own == flow.NotClosed || own == flow.ClosedByUs && seen != flow.NotClosed {
+func first(own, seen ending) ending {
+	if own.how == flow.NotClosed || own.how == flow.ClosedByUs && seen.how != flow.NotClosed {
 		return seen
 	}
 	return own
@@ -177,19 +193,19 @@ func (p *pump) run() {
 		p.src.Conn.Close()
 		p.dst.Close()
 	case writeErr != nil:
-		p.dstEnd = leg.Ended(writeErr)
+		p.dstEnd = endingOf(writeErr)
 		leg.Reset(p.src.Conn)
 		leg.Reset(p.dst)
 	case readErr == io.EOF:
-		p.srcEnd = flow.FIN
+		p.srcEnd = endingOf(readErr)
 		if err := leg.CloseWrite(p.dst); err != nil && !errors.Is(err, net.ErrClosed) {
-			p.dstEnd = leg.Ended(err)
+			p.dstEnd = endingOf(err)
 		}
 	default:
-		p.srcEnd = leg.Ended(readErr)
-		if p.srcEnd == flow.FIN { // cut short, as TLS without close_notify is
+		p.srcEnd = endingOf(readErr)
+		if p.srcEnd.how == flow.FIN { // cut short, as TLS without close_notify is
 			if err := leg.Truncate(p.dst); err != nil && !errors.Is(err, net.ErrClosed) {
-				p.dstEnd = leg.Ended(err)
+				p.dstEnd = endingOf(err)
 			}
 			return
 		}

@@ -306,7 +306,12 @@ func TestThrough(t *testing.T) {
 		if _, err := client.Read(make([]byte, 10)); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("the client read %v", err)
 		}
-		if got, want := <-result, (relay.Result{Bytes: [2]int64{5, 0}, Client: flow.FIN, Server: flow.RST}); got != want {
+		got := <-result
+		if !errors.Is(got.ServerErr, syscall.ECONNRESET) {
+			t.Errorf("the server ended with %v", got.ServerErr)
+		}
+		got.ServerErr = nil
+		if want := (relay.Result{Bytes: [2]int64{5, 0}, Client: flow.FIN, Server: flow.RST}); got != want {
 			t.Errorf("result %+v, want %+v", got, want)
 		}
 	})

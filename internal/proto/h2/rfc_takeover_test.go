@@ -80,7 +80,7 @@ func TestTunnelHasNoLength(t *testing.T) {
 
 // TestTunnelsAreReset with the code, by either side.
 func TestTunnelsAreReset(t *testing.T) {
-	for _, code := range []http2.ErrCode{cancelled, http2.ErrCodeConnect, http2.ErrCodeInternal} {
+	for _, code := range []http2.ErrCode{http2.ErrCodeNo, cancelled, http2.ErrCodeConnect, http2.ErrCodeInternal} {
 		for _, who := range []string{"client", "server"} {
 			t.Run(fmt.Sprint(who, "-", code), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
