@@ -3,9 +3,11 @@ package transom_test
 import (
 	"io"
 	"testing"
+	"time"
 
 	"golang.org/x/net/http2"
 
+	"transom"
 	"transom/flow"
 	"transom/internal/testnet"
 )
@@ -71,4 +73,30 @@ func (w *world) cut(why string) {
 	if f := w.only("websocket"); f.State != flow.Failed || f.Err != why {
 		w.t.Errorf("%v: %q, want %q", f.State, f.Err, why)
 	}
+}
+
+// TestWebSocketIsCut by the end of the grace period, and its record says so.
+func TestWebSocketIsCut(t *testing.T) {
+	short := func(p *transom.Proxy) { p.Timeouts.Grace = 3 * time.Second }
+	t.Run("http1", func(t *testing.T) {
+		inWorld(t, short, func(w *world) {
+			_, _, hangUp := w.chat()
+			defer hangUp()
+			w.stop()
+			<-w.ended
+			w.ended <- nil
+			w.cut("transom is stopping")
+		})
+	})
+	t.Run("http2", func(t *testing.T) {
+		inWorld(t, short, func(w *world) {
+			_, hangUp := w.chat2(func(*peer2) {})
+			defer hangUp()
+			w.flows("websocket")
+			w.stop()
+			<-w.ended
+			w.ended <- nil
+			w.cut("transom is stopping")
+		})
+	})
 }

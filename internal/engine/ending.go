@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"net"
 
 	"transom/flow"
 	"transom/internal/engine/leg"
@@ -29,7 +30,8 @@ func resetOf(err error) *h2.StreamError {
 	return nil
 }
 
-// conversationEnded ends the record of a conversation by how its sides ended.
+// conversationEnded ends the record of a conversation: by how its sides ended,
+// or by why we have cut it.
 func conversationEnded(ctx context.Context, m *record.Messages, r relay.Result) {
 	why := ""
 	switch err := cause(ctx); {
@@ -39,6 +41,9 @@ func conversationEnded(ctx context.Context, m *record.Messages, r relay.Result) 
 		why = words("client", r.Client, r.ClientErr)
 	case r.Server == flow.RST:
 		why = words("server", r.Server, r.ServerErr)
+	case r.Client != flow.ClosedByUs && r.Server != flow.ClosedByUs: // nobody had to cut it
+	case err != nil && !errors.Is(err, net.ErrClosed): // which is what a closed stream's exchange ends with
+		why = err.Error()
 	}
 	if why != "" {
 		m.Fail(why)
