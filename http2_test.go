@@ -196,8 +196,13 @@ func TestHTTP2OfOurOwn(t *testing.T) {
 					t.Errorf("got %s %s %q", resp.Proto, resp.Status, p)
 				}
 			}
-			if n := len(w.flows("http")); n != 2 {
-				t.Errorf("%d requests recorded, want 2", n)
+			fs := w.flows("http")
+			if len(fs) != 2 {
+				t.Fatalf("%d requests recorded, want 2", len(fs))
+			}
+			sent := fs[0].Detail.(*flow.HTTP).Response
+			if _, ok := sent.Header.Lookup("connection"); ok || sent.Proto != flow.HTTP2 || sent.Reason != "" || sent.Header[0].Name != "content-type" {
+				t.Errorf("recorded %+v, which was not sent", sent)
 			}
 		})
 	})

@@ -48,7 +48,7 @@ func (x *live) fail(err error) {
 	var told *Answered
 	if errors.As(err, &told) {
 		x.mu.Lock()
-		x.kept.resp = told.head()
+		x.kept.resp = ours(told.head(), x.kept.req.Proto)
 		x.kept.http.Response = &x.kept.resp
 		x.mu.Unlock()
 	}

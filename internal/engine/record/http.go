@@ -207,6 +207,9 @@ func (x *live) receive(req *exchange.Request, resp *exchange.Response) {
 func (x *live) respond(resp *exchange.Response) {
 	x.mu.Lock()
 	x.kept.resp = resp.ResponseHead
+	if resp.Received == nil {
+		x.kept.resp = ours(resp.ResponseHead, x.kept.req.Proto)
+	}
 	x.kept.http.Response = &x.kept.resp
 	if x.firstByte.IsZero() {
 		x.firstByte = time.Now()
