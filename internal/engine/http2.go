@@ -192,7 +192,7 @@ func (h *chooser) Exchange(ctx context.Context, req *exchange.Request) (*exchang
 	case policy.Pass:
 		return h.up.Exchange(ctx, req)
 	}
-	h.s.rec.RefusedHead(&req.RequestHead, errors.New("blocked: "+v.Reason))
+	h.s.rec.RefusedHead(&req.RequestHead, 0, errors.New("blocked: "+v.Reason))
 	return nil, &h2.StreamError{Code: h2.Cancel, What: "blocked: " + v.Reason}
 }
 

@@ -147,11 +147,15 @@ func (c *Conn) Refused(raw []byte, status int, err error) {
 }
 
 // RefusedHead is Refused for a request without bytes of its own, of HTTP/2: head
-// is as much of it as could be read.
-func (c *Conn) RefusedHead(head *flow.RequestHead, err error) {
-	h := *head
-	h.Proto = flow.HTTP2
-	c.refused(&flow.HTTP{Request: &h}, err)
+// is as much of it as could be read, status 0 for a reset.
+func (c *Conn) RefusedHead(head *flow.RequestHead, status int, err error) {
+	req := *head
+	req.Proto = flow.HTTP2
+	h := &flow.HTTP{Request: &req}
+	if status != 0 {
+		h.Response = &flow.ResponseHead{Status: status, Proto: flow.HTTP2}
+	}
+	c.refused(h, err)
 }
 
 func (c *Conn) refused(h *flow.HTTP, err error) {

@@ -551,6 +551,21 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+func TestRefusedHead(t *testing.T) {
+	r, s := newRecorder(t)
+	c := r.Conn(newInfo())
+	c.RefusedHead(&flow.RequestHead{Method: "GET"}, 431, errors.New("too large"))
+	c.RefusedHead(&flow.RequestHead{Method: "GET"}, 0, errors.New("malformed"))
+	fs := s.take()
+	answered, reset := fs[0].Detail.(*flow.HTTP), fs[1].Detail.(*flow.HTTP)
+	if fs[0].State != flow.Failed || fs[0].Err != "too large" || answered.Response.Status != 431 || answered.Response.Proto != flow.HTTP2 {
+		t.Errorf("%+v %+v", fs[0], answered)
+	}
+	if reset.Response != nil || reset.Request.Proto != flow.HTTP2 {
+		t.Errorf("%+v", reset)
+	}
+}
+
 func TestStoreTrouble(t *testing.T) {
 	r, s := newRecorder(t)
 	var log bytes.Buffer

@@ -69,9 +69,10 @@ type side interface {
 type fieldBlock struct {
 	hpack.Block
 	id       uint32
-	end      bool   // END_STREAM
-	push     bool   // it is a PUSH_PROMISE frame
-	promised uint32 // and the stream that is about
+	limit    hpack.Limit // it was decoded with
+	end      bool        // END_STREAM
+	push     bool        // it is a PUSH_PROMISE frame
+	promised uint32      // and the stream that is about
 	priority *flow.H2Priority
 }
 

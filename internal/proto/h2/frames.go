@@ -145,6 +145,7 @@ func (c *conn) fragment(p []byte, last bool) error {
 		return nil
 	}
 	h := &c.pending
+	h.limit = c.limits
 	var err error
 	if h.Block, err = c.dec.Decode(whole, c.limits); err != nil {
 		return violation(CompressionError, "field block: %v", err)

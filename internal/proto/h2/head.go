@@ -165,7 +165,7 @@ func (h *fieldBlock) trailer() (flow.Header, error) {
 // those.
 func (h *fieldBlock) split(into *flow.Header) (pseudo int, err error) {
 	if h.TooLarge {
-		return 0, &MalformedError{"field section", fmt.Sprintf("is larger than the limit: it has %d bytes", h.Size)}
+		return 0, h.excess()
 	}
 	for pseudo < len(h.Fields) && strings.HasPrefix(h.Fields[pseudo].Name, ":") {
 		pseudo++

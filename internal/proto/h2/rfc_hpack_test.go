@@ -131,6 +131,9 @@ func TestRFC9113FieldsBeyondLimits(t *testing.T) {
 	for range 300 {
 		many = with(many, "a=b")
 	}
+	want := map[string]string{
+		"size": ":status=431|END", "number": ":status=431|END", "trailers": "RST PROTOCOL_ERROR",
+	}
 	for name, fields := range map[string][]string{
 		"size":     with(rfcGet, "a="+strings.Repeat("x", 40000), "b="+strings.Repeat("x", 40000)),
 		"number":   many,
@@ -147,12 +150,44 @@ func TestRFC9113FieldsBeyondLimits(t *testing.T) {
 					w.client.pieces(1, string(w.client.encode(many[4:]...)), 1<<14)
 				}
 				w.client.settle()
-				if s := w.client.stream(1); !strings.HasPrefix(s, "RST ") && !strings.HasPrefix(s, ":status=431") {
-					t.Errorf("received %q", s)
+				if s := w.client.stream(1); s != want[name] {
+					t.Errorf("received %q, want %q", s, want[name])
 				}
 				w.client.head(3, true, with(rfcGet, "a=b")...)
 				w.client.wantStream(3, ":status=200|ok|END")
 				w.client.wantAlive()
+			})
+		})
+	}
+}
+
+// TestLargeHeadIsRecorded with what came before the limit, which is named; what
+// of the request comes behind the answer is dropped.
+func TestLargeHeadIsRecorded(t *testing.T) {
+	for want, fields := range map[string][]string{
+		"field section: has more than the limit of 6 fields":   with(rfcGet, "a=1", "b=2", "c=3"),
+		"field section: has 1242 bytes, and the limit is 1000": with(rfcGet, "a="+strings.Repeat("x", 1000), "b=2"),
+	} {
+		t.Run(want[len("field section: has "):], func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var head flow.RequestHead
+				var status int
+				var why error
+				w := greetServer(t, rfcOK, h2.Options{
+					Limits:  h2.Limits{Fields: 6, Head: 1000},
+					Refused: func(h *flow.RequestHead, n int, err error) { head, status, why = *h, n, err },
+				})
+				defer w.finish()
+				w.client.head(1, false, fields...)
+				w.client.data(1, true, "hello")
+				w.client.wantStream(1, ":status=431|END|RST NO_ERROR")
+				w.client.wantAlive()
+				if why == nil || why.Error() != want || status != 431 {
+					t.Errorf("told of %v, %d; want %s", why, status, want)
+				}
+				if head.Method != "GET" || head.Authority != "shop.test" || head.Target != "/" {
+					t.Errorf("told of %+v", head)
+				}
 			})
 		})
 	}

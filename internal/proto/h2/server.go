@@ -47,8 +47,9 @@ type Options struct {
 	// by.
 	Opened func(*Opening) *flow.Conn
 	// Refused, if set, is told of each request that was answered with a reset
-	// because it is malformed: what of its head could be read, and why.
-	Refused func(head *flow.RequestHead, err error)
+	// because it is malformed, or with a status, which is 0 otherwise: what of
+	// its head could be read, and why.
+	Refused func(head *flow.RequestHead, status int, err error)
 }
 
 // A Server serves one client connection.
@@ -294,6 +295,9 @@ func (s *Server) fields(st *stream, h *fieldBlock) error {
 	if wanted, err := s.admitRequest(h); !wanted {
 		return err
 	}
+	if h.TooLarge {
+		return s.refuseLarge(h)
+	}
 	x := &exch{s: s}
 	length, err := h.request(&x.received)
 	if err == nil && h.end && length > 0 {
@@ -301,7 +305,7 @@ func (s *Server) fields(st *stream, h *fieldBlock) error {
 	}
 	if err != nil {
 		if s.o.Refused != nil {
-			s.o.Refused(&x.received, err)
+			s.o.Refused(&x.received, 0, err)
 		}
 		s.mu.Lock()
 		s.ranLocked()

@@ -39,7 +39,7 @@ type rfcServer struct {
 func newServer(t rfcT, h exchange.HandlerFunc, o h2.Options) *rfcServer {
 	w := &rfcServer{t: t}
 	if o.Refused == nil {
-		o.Refused = func(_ *flow.RequestHead, err error) { w.refused = append(w.refused, err) }
+		o.Refused = func(_ *flow.RequestHead, _ int, err error) { w.refused = append(w.refused, err) }
 	}
 	if o.Scheme == "" {
 		o.Scheme = "https"
