@@ -95,6 +95,9 @@ func (x *exch) interim(h flow.ResponseHead) error {
 	}
 	head := h.Raw
 	if head == nil {
+		if err := translatableResponse(&h); err != nil {
+			return err
+		}
 		reasoned(&h)
 		head = appendResponse(nil, &h)
 	}
@@ -107,6 +110,9 @@ func (x *exch) interim(h flow.ResponseHead) error {
 // respond sends the response and sees to the rest of the request.
 func (x *exch) respond(ctx context.Context, resp *exchange.Response) (again bool, err error) {
 	defer resp.Body.Close()
+	if err := translatableResponse(&resp.ResponseHead); err != nil {
+		return false, err
+	}
 	if resp.Takeover != nil {
 		return false, x.takeover(ctx, resp)
 	}

@@ -61,7 +61,32 @@ func translatable(h *flow.RequestHead) error {
 	case h.Method != "CONNECT" && h.Target != "*" && !strings.HasPrefix(h.Target, "/"):
 		return fmt.Errorf("the server speaks HTTP/1.1, which has no target %q of the scheme %q", h.Target, h.Scheme)
 	}
+	return sayable(h.Header)
+}
+
+// sayable refuses values that HTTP/1.1 can't have. Two sides of HTTP/2 may have
+// agreed to them, as those of gRPC do; here they would be lines of their own.
+func sayable(h flow.Header) error {
+	for i := range h {
+		f := &h[i]
+		for j := range len(f.Value) {
+			if b := f.Value[j]; b == 0 || b == '\r' || b == '\n' {
+				return fmt.Errorf("HTTP/1.1 has no words for the value of %s, which has the byte %#02x", f.Name, b)
+			}
+		}
+		if strings.HasSuffix(f.Name, "-bin") && trim(f.Value) != f.Value {
+			return fmt.Errorf("HTTP/1.1 has no words for the value of %s, which has white space around it", f.Name)
+		}
+	}
 	return nil
+}
+
+// translatableResponse is translatable for a response.
+func translatableResponse(h *flow.ResponseHead) error {
+	if h.Proto <= flow.HTTP11 {
+		return nil
+	}
+	return sayable(h.Header)
 }
 
 // reasoned gives a response that came without a reason phrase, since it is our

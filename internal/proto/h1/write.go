@@ -270,6 +270,9 @@ func (s *sender) chunk(payload []byte, last bool) error {
 	if !last {
 		return nil
 	}
+	if err := sayable(s.body.Trailer()); err != nil {
+		return err
+	}
 	end := appendFields(append(s.buf[s.n:s.n], "0\r\n"...), s.body.Trailer())
 	if len(end) <= len(s.buf)-s.n { // then it stands there already
 		s.n += len(end)
