@@ -71,6 +71,7 @@ type fieldBlock struct {
 	id       uint32
 	limit    hpack.Limit // it was decoded with
 	end      bool        // END_STREAM
+	binary   bool        // values of -bin fields may have any bytes
 	push     bool        // it is a PUSH_PROMISE frame
 	promised uint32      // and the stream that is about
 	priority *flow.H2Priority
@@ -108,7 +109,8 @@ type conn struct {
 	readMax   atomic.Uint32 // longest frame that it may send
 	window    int64         // that new streams have to send
 	maxFrame  int
-	send      int64 // the connection's window to send
+	binary    [2]bool // we, and the peer, have said settingBinary
+	send      int64   // the connection's window to send
 	starved   []*stream
 	recvInit  int64 // window that new streams have to receive
 	recv      int64 // the connection's window to receive

@@ -155,6 +155,7 @@ func (c *conn) fragment(p []byte, last bool) error {
 	}
 	c.mu.Lock()
 	s := c.streams[h.id]
+	h.binary = c.binary[0] && c.binary[1]
 	c.mu.Unlock()
 	if h.push {
 		return c.side.promise(h)
@@ -237,6 +238,8 @@ func (c *conn) applyLocked(s Setting) error {
 	switch s.ID {
 	case settingTableSize:
 		c.enc.SetMax(min(s.Value, maxTable))
+	case settingBinary:
+		c.binary[1] = s.Value == 1
 	case settingMaxFrame:
 		c.maxFrame = int(min(s.Value, 64<<10))
 	case settingWindow:

@@ -49,7 +49,7 @@ func (h *fieldBlock) request(r *flow.RequestHead) (length int64, err error) {
 	if r.Method == "CONNECT" && r.Protocol == "" {
 		r.Target = r.Authority
 	}
-	return fields(r.Header)
+	return h.check(r.Header)
 }
 
 func checkPseudo(r *flow.RequestHead, seen int) error {
@@ -144,7 +144,7 @@ func (h *fieldBlock) response(r *flow.ResponseHead) (length int64, err error) {
 		return -1, &MalformedError{":status", "101 has no meaning in HTTP/2 (RFC 9113, section 8.6)"}
 	}
 	r.Proto, r.H2 = flow.HTTP2, h.raw(n)
-	return fields(r.Header)
+	return h.check(r.Header)
 }
 
 // trailer checks the fields of a trailer section.
@@ -157,7 +157,7 @@ func (h *fieldBlock) trailer() (flow.Header, error) {
 	if n > 0 {
 		return nil, &MalformedError{h.Fields[0].Name, "stands in a trailer section"}
 	}
-	_, err = fields(t)
+	_, err = h.check(t)
 	return t, err
 }
 
@@ -183,21 +183,19 @@ func (h *fieldBlock) raw(pseudo int) *flow.H2Head {
 
 func isSpace(b byte) bool { return b == ' ' || b == '\t' }
 
-// fields checks what is not pseudo-header (RFC 9113, section 8.2).
-func fields(h flow.Header) (length int64, err error) {
+// check looks at what is not pseudo-header (RFC 9113, section 8.2).
+func (h *fieldBlock) check(fields flow.Header) (length int64, err error) {
 	length = -1
-	for i := range h {
-		f := &h[i]
+	for i := range fields {
+		f := &fields[i]
 		if err := checkName(f.Name); err != nil {
 			return -1, err
 		}
-		if v := f.Value; v != "" && (isSpace(v[0]) || isSpace(v[len(v)-1])) {
-			return -1, &MalformedError{f.Name, "has white space around it"}
+		if h.binary && strings.HasSuffix(f.Name, "-bin") {
+			continue // both sides have agreed to more than HTTP has
 		}
-		for j := range len(f.Value) {
-			if b := f.Value[j]; b == 0 || b == '\r' || b == '\n' {
-				return -1, &MalformedError{f.Name, fmt.Sprintf("has the byte %#02x", b)}
-			}
+		if err := checkValue(f); err != nil {
+			return -1, err
 		}
 		switch f.Name {
 		case "connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade":
@@ -215,6 +213,18 @@ func fields(h flow.Header) (length int64, err error) {
 		}
 	}
 	return length, nil
+}
+
+func checkValue(f *flow.Field) error {
+	if v := f.Value; v != "" && (isSpace(v[0]) || isSpace(v[len(v)-1])) {
+		return &MalformedError{f.Name, "has white space around it"}
+	}
+	for i := range len(f.Value) {
+		if b := f.Value[i]; b == 0 || b == '\r' || b == '\n' {
+			return &MalformedError{f.Name, fmt.Sprintf("has the byte %#02x", b)}
+		}
+	}
+	return nil
 }
 
 func checkName(name string) error {

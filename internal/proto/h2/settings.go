@@ -20,7 +20,8 @@ const (
 	settingWindow       = 0x4
 	settingMaxFrame     = 0x5
 	settingHeadMax      = 0x6
-	settingConnect      = 0x8 // RFC 8441
+	settingConnect      = 0x8    // RFC 8441
+	settingBinary       = 0xfe03 // gRPC's: fields whose name ends in -bin may have any bytes
 	defaultWindow       = 65535
 	defaultMaxFrame     = 16384
 	defaultTable        = 4096
@@ -168,6 +169,8 @@ func (c *conn) announceLocked(list []Setting) {
 		switch {
 		case p.ID == settingWindow && int64(p.Value) > c.recvInit:
 			c.resizeLocked(int64(p.Value))
+		case p.ID == settingBinary:
+			c.binary[0] = p.Value == 1
 		case p.ID == settingMaxFrame:
 			c.readMax.Store(max(c.readMax.Load(), p.Value))
 		}
