@@ -127,6 +127,51 @@ func TestHTTP2Policy(t *testing.T) {
 	})
 }
 
+// TestHTTP2PassedWhole: of requests that all are left alone the connection's
+// record says so, and by which rule.
+func TestHTTP2PassedWhole(t *testing.T) {
+	ignored, err := policy.CompilePattern(`^shop\.test:80$`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := &policy.Hosts{Ignore: []*policy.Pattern{ignored}}
+	for name, hosts := range map[string][]string{"all": {"shop.test", "shop.test"}, "some": {"shop.test", "b.test"}} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(p *transom.Proxy) { p.Policy = rules }, func(w *world) {
+				srv := &http.Server{Handler: http.HandlerFunc(echo), Protocols: new(http.Protocols)}
+				srv.Protocols.SetUnencryptedHTTP2(true)
+				done := make(chan error, 1)
+				go func() { done <- srv.Serve(w.net.Listen(serverAddr)) }()
+				tr := &http.Transport{Protocols: new(http.Protocols), DialContext: func(context.Context, string, string) (net.Conn, error) {
+					return w.dial(serverAddr), nil
+				}}
+				tr.Protocols.SetUnencryptedHTTP2(true)
+				for _, host := range hosts {
+					r, err := http.NewRequest("GET", "http://shop.test/", nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					r.Host = host
+					resp, err := (&http.Client{Transport: tr}).Do(r)
+					if err != nil {
+						t.Fatal(err)
+					}
+					io.Copy(io.Discard, resp.Body)
+					resp.Body.Close()
+				}
+				tr.CloseIdleConnections()
+				d := w.only("conn").Detail.(*flow.Connection)
+				why := rules.Decide(&flow.Conn{Host: "shop.test", Dst: serverAddr}).Reason
+				if passed := d.Action == "pass" && d.Reason == why && why != ""; passed != (name == "all") {
+					t.Errorf("recorded %+v, and the rule's reason is %q", d, why)
+				}
+				srv.Close()
+				<-done
+			})
+		})
+	}
+}
+
 // TestHTTP2Drain: what is under way is finished, and nothing more is begun.
 func TestHTTP2Drain(t *testing.T) {
 	var began, goOn chan struct{}

@@ -59,6 +59,9 @@ func (s *session) exchange2(ctx context.Context, upgrade *h2.Upgrade) error {
 	srv := h2.NewServer(s.c, s.prefix, h, o)
 	err := s.run2(ctx, srv)
 	s.info = k.latest()
+	if why := h.passedAll(); why != "" {
+		s.end.Action, s.end.Reason = policy.Pass.String(), why
+	}
 	if end := srv.End(); leg.Ended(end) == flow.FIN {
 		s.up.EndLike(end)
 	}
@@ -179,6 +182,8 @@ type chooser struct {
 	asked   bool
 	last    string
 	verdict policy.Verdict
+	passed  string // why one was passed
+	others  bool   // one was not
 }
 
 // Exchange implements exchange.Handler.
@@ -205,5 +210,21 @@ func (h *chooser) decide(authority string) policy.Verdict {
 		h.asked, h.last = true, authority
 		h.verdict = h.s.p.Policy.Decide(h.base.With(flow.Layer{Proto: "h2", Host: authority}))
 	}
+	if h.verdict.Action == policy.Pass {
+		h.passed = h.verdict.Reason
+	} else {
+		h.others = true
+	}
 	return h.verdict
+}
+
+// passedAll returns why policy had all requests passed, "" if it had not: then
+// the connection's record is all that is known of them.
+func (h *chooser) passedAll() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.others {
+		return ""
+	}
+	return h.passed
 }
