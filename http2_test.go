@@ -34,7 +34,8 @@ func withHTTP2(t *testing.T, change func(*transom.Proxy), handler http.HandlerFu
 		}}
 		srv.Protocols.SetHTTP2(true)
 		done := make(chan error, 1)
-		go func() { done <- srv.ServeTLS(w.net.Listen(secureAddr), "", "") }()
+		l := w.net.Listen(secureAddr)
+		go func() { done <- srv.ServeTLS(l, "", "") }()
 		tr := &http.Transport{
 			Protocols: new(http.Protocols), TLSClientConfig: &tls.Config{RootCAs: w.roots, ServerName: "shop.test"},
 			DialContext: func(context.Context, string, string) (net.Conn, error) { return w.dial(secureAddr), nil },
@@ -141,7 +142,8 @@ func TestHTTP2PassedWhole(t *testing.T) {
 				srv := &http.Server{Handler: http.HandlerFunc(echo), Protocols: new(http.Protocols)}
 				srv.Protocols.SetUnencryptedHTTP2(true)
 				done := make(chan error, 1)
-				go func() { done <- srv.Serve(w.net.Listen(serverAddr)) }()
+				l := w.net.Listen(serverAddr)
+				go func() { done <- srv.Serve(l) }()
 				tr := &http.Transport{Protocols: new(http.Protocols), DialContext: func(context.Context, string, string) (net.Conn, error) {
 					return w.dial(serverAddr), nil
 				}}
