@@ -282,7 +282,7 @@ func (x *explicit) connect(ctx context.Context, req *exchange.Request) (*exchang
 		ResponseHead: flow.ResponseHead{Status: 200, Reason: "Connection established", Proto: flow.HTTP11},
 		Body:         exchange.NoBody(),
 		Takeover: func(ctx context.Context, client net.Conn) error {
-			inner := &session{e: x.s.e, p: x.s.p, raw: x.s.raw, cancel: x.s.cancel, c: client, info: &info, up: x.s.up, locals: x.s.locals}
+			inner := &session{e: x.s.e, p: x.s.p, raw: x.s.raw, ctx: x.s.ctx, cancel: x.s.cancel, c: client, info: &info, up: x.s.up, locals: x.s.locals}
 			x.s.up, x.s.locals = nil, nil
 			inner.carry(ctx)
 			return cause(ctx)

@@ -32,9 +32,13 @@ func resetOf(err error) *h2.StreamError {
 
 // conversationEnded ends the record of a conversation: by how its sides ended,
 // or by why we have cut it.
-func conversationEnded(ctx context.Context, m *record.Messages, r relay.Result) {
+func (s *session) conversationEnded(ctx context.Context, m *record.Messages, r relay.Result) {
 	why := ""
-	switch err := cause(ctx); {
+	err := cause(s.ctx) // which is done before the streams are cut, and ctx perhaps after
+	if err == nil {
+		err = cause(ctx)
+	}
+	switch {
 	case resetOf(err) != nil: // the client's stream, with which the exchange ends
 		why = words("client", flow.RST, err)
 	case r.Client == flow.RST:

@@ -93,7 +93,7 @@ func (e *Engine) Serve(ctx context.Context, cc *capture.Conn) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s := &session{e: e, p: e.Program.Load(), raw: cc.Conn, c: cc.Conn, info: cc.Info}
-	s.cancel = cancel
+	s.ctx, s.cancel = ctx, cancel
 	s.rec = e.Recorder.Conn(cc.Info)
 	e.enter(s)
 	defer e.leave(s)

@@ -54,7 +54,7 @@ func (s *session) converse(ctx context.Context, m *record.Messages, info *flow.C
 		s.e.converses(m.ID(), &bytesConversation{m: m, to: next, info: info})
 		return tap(next)
 	})
-	conversationEnded(ctx, m, r)
+	s.conversationEnded(ctx, m, r)
 	return r
 }
 

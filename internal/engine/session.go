@@ -25,6 +25,7 @@ import (
 type session struct {
 	e      *Engine
 	p      *Program
+	ctx    context.Context // of all that it does
 	cancel context.CancelCauseFunc
 	raw    net.Conn // the socket
 	c      net.Conn // the innermost stream found so far

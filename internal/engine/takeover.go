@@ -59,7 +59,7 @@ func (s *session) webSocket(ctx context.Context, h *record.Handshake, client, se
 		s.e.converses(m.ID(), c)
 		return c
 	})
-	conversationEnded(ctx, m, r)
+	s.conversationEnded(ctx, m, r)
 	s.streamRelayed(r)
 }
 
@@ -81,7 +81,7 @@ func (s *session) tunnel(ctx context.Context, req *flow.RequestHead, client, ser
 	if s.info.Last().Proto == "h2" {
 		raw = client // others go on beside it
 	}
-	inner := &session{e: s.e, p: s.p, raw: raw, cancel: s.cancel, c: client, info: &info}
+	inner := &session{e: s.e, p: s.p, raw: raw, ctx: s.ctx, cancel: s.cancel, c: client, info: &info}
 	inner.up = upstream.Over(inner.upstreamConfig(), server, s.up.Leg())
 	inner.carry(ctx)
 	return cause(ctx)
