@@ -45,8 +45,8 @@ var exceptions = []exception{
 		why: "Node ends a session that the server has ended in two places, whichever comes first",
 	},
 	{
-		where: where{client: "chromium", side: "server", http2: true}, line: `^[-+] (PRIORITY of |RST_STREAM CANCEL)`,
-		why: "Chromium changes priorities as it lays out the page, and cancels what is under way when it leaves: a race without a proxy too",
+		where: where{client: "chromium", side: "server", http2: true}, line: `^[-+] +(HEADERS priority|:path: .page.meet|PRIORITY of |RST_STREAM CANCEL)`,
+		why: "what Chromium asks for at once has no order, its priorities change as it lays out the page, and it cancels what is under way when it leaves: a race without a proxy too",
 	},
 	{
 		where: where{scheme: "https", side: "server", http2: true}, line: `^[-+] end: (close_notify, )?FIN$`, only: []string{"finish", "cut", "hang-up"},
