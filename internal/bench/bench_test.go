@@ -54,7 +54,7 @@ func TestController(t *testing.T) {
 // TestReverse measures the one proxy that is always there.
 func TestReverse(t *testing.T) {
 	labtest.New(t) // whether there can be one
-	const names = "http,https,h2,h2-100,ws,ws-deflate,connect-new"
+	const names = "http,https,ws,ws-deflate,connect-new"
 	var out, progress bytes.Buffer
 	err := controller(t.Context(), []string{"-peers", "net/http", "-measures", names, "-rounds", "1", "-round", "50ms", "-json"}, nil, &out, &progress)
 	if err != nil {

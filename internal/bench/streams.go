@@ -114,7 +114,10 @@ type streams struct {
 	others   []byte
 }
 
-func newStreams(c net.Conn, name string, flight int) *streams {
+// newStreams returns a connection that has said how it begins: a server of
+// net/http waits for that two seconds at most, and the other connections are
+// made before anything is asked on this one.
+func newStreams(c net.Conn, name string, flight int) (*streams, error) {
 	s := &streams{frames: newFrames(c), flight: flight, id: 1, due: 1}
 	s.dec = hpack.NewDecoder(4096, func(f hpack.HeaderField) {
 		if f.Name == ":status" {
@@ -128,7 +131,7 @@ func newStreams(c net.Conn, name string, flight int) *streams {
 	)
 	s.out = append(s.out, http2.ClientPreface...)
 	s.frames.open()
-	return s
+	return s, s.flush()
 }
 
 // get waits for an answer, and has another request follow it. From the second

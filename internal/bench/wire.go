@@ -87,7 +87,7 @@ func (d *dialer) dial(ctx context.Context) (visit, error) {
 func (d *dialer) visit(c net.Conn, name string) (visit, error) {
 	switch d.job.Proto {
 	case h2:
-		return newStreams(c, name, d.job.Flight), nil
+		return newStreams(c, name, d.job.Flight)
 	case ws:
 		return newSocket(c, name, d.job)
 	}
