@@ -201,6 +201,7 @@ func (p *pump) run() {
 		if err := leg.CloseWrite(p.dst); err != nil && !errors.Is(err, net.ErrClosed) {
 			p.dstEnd = endingOf(err)
 		}
+	case p.over && errors.Is(readErr, net.ErrClosed): // the other pump is done with both
 	default:
 		p.srcEnd = endingOf(readErr)
 		if p.srcEnd.how == flow.FIN { // cut short, as TLS without close_notify is
