@@ -51,7 +51,8 @@ func TestController(t *testing.T) {
 	}
 }
 
-// TestReverse measures the one proxy that is always there.
+// TestReverse measures the one proxy that is always there. HTTP/2 is left out:
+// on a busy machine net/http ends some of its connections, and why is not known.
 func TestReverse(t *testing.T) {
 	labtest.New(t) // whether there can be one
 	const names = "http,https,ws,ws-deflate,connect-new"
