@@ -69,12 +69,8 @@ func (s *session) exchange2(ctx context.Context, upgrade *h2.Upgrade) error {
 }
 
 func (s *session) options2() h2.Options {
-	scheme := "http"
-	if s.info.TLS() != nil {
-		scheme = "https"
-	}
 	return h2.Options{
-		Limits: s.e.limits2(), Scheme: scheme, Info: s.info, Budget: s.e.Budget, Memory: s.e.Memory, IdleTimeout: s.e.Timeouts.Idle,
+		Limits: s.e.limits2(), Info: s.info, Budget: s.e.Budget, Memory: s.e.Memory, IdleTimeout: s.e.Timeouts.Idle,
 		Refused: s.rec.RefusedHead, Opened: s.began2,
 	}
 }

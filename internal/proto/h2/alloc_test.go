@@ -68,7 +68,7 @@ func newLoop(t testing.TB, body int) *loop {
 	client, front := quickPipe()
 	back, origin := quickPipe()
 	up := h2.NewClient(back, nil, h2.ClientOptions{Mirror: true})
-	srv := h2.NewServer(front, nil, up, h2.Options{Scheme: "http", Upstream: up})
+	srv := h2.NewServer(front, nil, up, h2.Options{Upstream: up})
 	served, answered := make(chan error, 1), make(chan struct{})
 	go func() { served <- srv.Serve(context.Background()) }()
 	go func() {

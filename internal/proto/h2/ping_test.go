@@ -24,7 +24,7 @@ func TestPings(t *testing.T) {
 		client, near := testnet.Pipe(netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("192.0.2.2:2"))
 		far, server := testnet.Pipe(netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("192.0.2.2:2"))
 		up := h2.NewClient(far, nil, h2.ClientOptions{Mirror: true})
-		srv := h2.NewServer(near, nil, up, h2.Options{Scheme: "http", Upstream: up})
+		srv := h2.NewServer(near, nil, up, h2.Options{Upstream: up})
 		done := make(chan error, 1)
 		go func() { done <- srv.Serve(context.Background()) }()
 		pinged := make(chan byte, 10)

@@ -122,7 +122,7 @@ func rfcStack(t rfcT, handler http.Handler, segment int, between bool) (http.Rou
 		near.SetSegment(segment)
 		us = []*testnet.Conn{near, far}
 		up = h2.NewClient(far, nil, h2.ClientOptions{Mirror: true})
-		srv := h2.NewServer(near, nil, up, h2.Options{Scheme: "http", Upstream: up})
+		srv := h2.NewServer(near, nil, up, h2.Options{Upstream: up})
 		go func() {
 			over <- srv.Serve(context.Background())
 			near.Close()

@@ -28,7 +28,6 @@ import (
 // Options say how a Server works. The zero Options are good.
 type Options struct {
 	Limits      Limits
-	Scheme      string           // of the connection; what requests say is theirs
 	Info        *flow.Conn       // what requests say they came by
 	Budget      *exchange.Budget // for bodies held in memory
 	Memory      *Memory          // for what is on its way; nil is no bound but each connection's

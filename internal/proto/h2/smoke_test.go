@@ -20,7 +20,7 @@ func through(t *testing.T, handler http.Handler) *http.Transport {
 	client, near := testnet.Pipe(netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("192.0.2.2:2"))
 	far, server := testnet.Pipe(netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("192.0.2.2:2"))
 	up := h2.NewClient(far, nil, h2.ClientOptions{Mirror: true})
-	srv := h2.NewServer(near, nil, up, h2.Options{Scheme: "http", Upstream: up})
+	srv := h2.NewServer(near, nil, up, h2.Options{Upstream: up})
 	origin := &http.Server{Handler: handler, Protocols: new(http.Protocols)}
 	origin.Protocols.SetUnencryptedHTTP2(true)
 	l := &once{conn: make(chan net.Conn, 1)}

@@ -41,9 +41,6 @@ func newServer(t rfcT, h exchange.HandlerFunc, o h2.Options) *rfcServer {
 	if o.Refused == nil {
 		o.Refused = func(_ *flow.RequestHead, _ int, err error) { w.refused = append(w.refused, err) }
 	}
-	if o.Scheme == "" {
-		o.Scheme = "https"
-	}
 	client, near := rfcPipe()
 	w.near, w.client = near, newPeer(t, client, false)
 	w.srv = h2.NewServer(near, nil, h, o)
