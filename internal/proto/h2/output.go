@@ -115,6 +115,16 @@ func (o *output) abort(err error) {
 	_ = o.conn.SetWriteDeadline(past) // the write fails if the conn is gone
 }
 
+// breakOff ends all writing for a fault of the peer's. Whoever reads is stopped by
+// it, and is to find why.
+func (o *output) breakOff(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err == nil {
+		o.failLocked(o.broken(err))
+	}
+}
+
 func (o *output) failLocked(err error) {
 	o.err, o.pend = err, o.pend[:0]
 	o.room.Broadcast()

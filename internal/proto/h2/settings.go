@@ -161,7 +161,7 @@ func appendPriorityText(b, p []byte) []byte {
 // acknowledges.
 func (c *conn) announceLocked(list []Setting) {
 	if len(c.announced) == maxAnnounced {
-		c.out.fail(c.broken(errUnsettled))
+		c.out.breakOff(errUnsettled)
 		return
 	}
 	c.announced = append(c.announced, promisedIn(list))
