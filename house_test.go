@@ -42,6 +42,9 @@ var house = plan{
 		"platform/lab":             "platform platform/nft",
 		"platform/nft":             "platform",
 		"platform/splice":          "platform",
+		"platform/steer":           "platform platform/nft",
+		"platform/sandbox":         "platform",
+		"platform/helper":          "platform platform/steer platform/sandbox",
 		"app/demo":                 "app/landing app/show",
 		"internal/engine/record":   "internal/engine/bus internal/engine/leg",
 		"internal/engine/relay":    "internal/engine/leg",
@@ -66,18 +69,21 @@ var house = plan{
 	// Who may import what is neither ours, nor of the standard library, nor in
 	// golang.org/x; "" is tests only.
 	libraries: map[string]string{
-		"github.com/dlclark/regexp2":         "policy filter", // patterns mean what they mean in mitmproxy
-		"github.com/mdlayher/netlink":        "platform platform/*",
-		"github.com/vishvananda/netlink":     "platform platform/*",
-		"golang.org/x/sys":                   "platform platform/*",
-		"github.com/spf13/cobra":             "cmd/*",
-		"github.com/spf13/pflag":             "cmd/*",
-		"software.sslmate.com/src/go-pkcs12": "ca",
-		"github.com/coder/websocket":         "", // a peer that knows nothing of us
-		"github.com/google/go-cmp":           "",
-		"go.uber.org/goleak":                 "",
-		"google.golang.org/grpc":             "",
-		"pgregory.net/rapid":                 "",
+		"github.com/dlclark/regexp2":                "policy filter", // patterns mean what they mean in mitmproxy
+		"github.com/mdlayher/netlink":               "platform platform/*",
+		"github.com/vishvananda/netlink":            "platform platform/*",
+		"golang.org/x/sys":                          "platform platform/*",
+		"github.com/landlock-lsm/go-landlock":       "platform/sandbox",
+		"github.com/elastic/go-seccomp-bpf":         "platform/sandbox",
+		"kernel.org/pub/linux/libs/security/libcap": "platform/sandbox",
+		"github.com/spf13/cobra":                    "cmd/*",
+		"github.com/spf13/pflag":                    "cmd/*",
+		"software.sslmate.com/src/go-pkcs12":        "ca",
+		"github.com/coder/websocket":                "", // a peer that knows nothing of us
+		"github.com/google/go-cmp":                  "",
+		"go.uber.org/goleak":                        "",
+		"google.golang.org/grpc":                    "",
+		"pgregory.net/rapid":                        "",
 	},
 }
 

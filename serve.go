@@ -17,10 +17,11 @@ var errStopping = errors.New("transom is stopping")
 // serve accepts from all sources until ctx is done or one breaks, and sees the
 // connections to their end:
 //
-//  1. stop accepting
-//  2. let each exchange finish, and end what is idle
-//  3. after the grace period, or End, end what is left
-//  4. wait for it
+//  1. stop capturing, so that new connections go direct
+//  2. stop accepting
+//  3. let each exchange finish, and end what is idle
+//  4. after the grace period, or End, end what is left
+//  5. wait for it
 func (p *Proxy) serve(ctx context.Context, sources []capture.Source) error {
 	accepting, stopAccepting := context.WithCancelCause(ctx)
 	defer stopAccepting(nil)
@@ -36,6 +37,7 @@ func (p *Proxy) serve(ctx context.Context, sources []capture.Source) error {
 		})
 	}
 	<-accepting.Done()
+	drained := p.drain(sources)
 	closeAll(sources)
 	accepters.Wait()
 
@@ -45,9 +47,9 @@ func (p *Proxy) serve(ctx context.Context, sources []capture.Source) error {
 		stopServing(errStopping)
 	})
 	if err := context.Cause(accepting); ctx.Err() == nil {
-		return err
+		return errors.Join(err, drained)
 	}
-	return nil
+	return drained
 }
 
 // accept serves what s brings. Its error is the source's.

@@ -40,10 +40,15 @@ type Proxy struct {
 	Captures []capture.Capture
 	Settings               // what Reload can replace
 	Host     platform.Host // the caller closes it, after Run
-	Store    store.Store   // default: in memory, within its default bound; the caller closes its own
-	Log      *slog.Logger  // default: discard
-	Timeouts Timeouts      // zero fields have defaults
-	Limits   Limits        // zero fields have defaults
+	// Steering is what Run makes of the host once everything listens, and takes
+	// back at its end: first the capturing, and when the connections have ended
+	// the rest. Its Port is the first capture's if it is 0. The zero Steering
+	// leaves the host alone.
+	Steering platform.Steering
+	Store    store.Store  // default: in memory, within its default bound; the caller closes its own
+	Log      *slog.Logger // default: discard
+	Timeouts Timeouts     // zero fields have defaults
+	Limits   Limits       // zero fields have defaults
 
 	// Listening, if set, is called once everything is listening, with the
 	// addresses in the order of Captures.
@@ -137,10 +142,14 @@ func (p *Proxy) Run(ctx context.Context) error {
 			defer p.engine.Guard.Listen(uint16(a.Port))()
 		}
 	}
+	unsteer, err := p.steer(ctx, sources)
+	if err != nil {
+		return err
+	}
 	if p.Listening != nil {
 		p.Listening(addrs(sources))
 	}
-	return p.serve(ctx, sources)
+	return errors.Join(p.serve(ctx, sources), unsteer())
 }
 
 // End cuts short the grace period of a Run whose context is done.

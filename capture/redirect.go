@@ -26,6 +26,8 @@ type Redirect struct {
 	// RequireTransparent makes Open fail if TPROXY could not work, for want of
 	// the right to set IP_TRANSPARENT. Otherwise that is only logged.
 	RequireTransparent bool
+	// Mark is the SO_MARK of the listener and of what it accepts; 0 sets none.
+	Mark uint32
 }
 
 var _ Capture = Redirect{}
@@ -57,7 +59,7 @@ func (r Redirect) Open(ctx context.Context, env Env) (Source, error) {
 		// A transparent socket could be bound to it, and would wait for ever.
 		return nil, fmt.Errorf("no interface of this host has the address %s", bind.Addr())
 	}
-	l, err := env.Host.Listen(ctx, platform.Socket{Bind: bind, Transparent: true, Require: r.RequireTransparent})
+	l, err := env.Host.Listen(ctx, platform.Socket{Bind: bind, Transparent: true, Require: r.RequireTransparent, Mark: r.Mark})
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,9 @@ type Target struct {
 	Addr    netip.AddrPort // if only the name is known, its address is invalid and its port set
 	Host    string         // the name to resolve if Addr has no address
 	From    netip.AddrPort // source to assume; zero for the host's choice
+	// Client is the captured client that the connection is for, zero if there is
+	// none or it chose us as its proxy. A dialer may assume its address.
+	Client netip.AddrPort
 
 	// Far rules out addresses that only this host should reach: loopback,
 	// unspecified, link-local. The error wraps ErrNear. A dialer that leaves

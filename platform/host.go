@@ -15,7 +15,7 @@ import (
 // Own is complete when Here returns and is kept current until Close. Sockets
 // are made in the network namespace of the thread that calls Listen or Dial;
 // addresses are those of the thread that called Here. log gets what an operator
-// should know of options that were refused; nil is silence.
+// should know of options that were refused; nil is silence. Apply is for steer.Here.
 func Here(log *slog.Logger) (Host, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -43,6 +43,14 @@ var _ Host = (*here)(nil)
 
 // Own implements Addresses. It takes no lock.
 func (h *here) Own(a netip.Addr) bool { return h.own.has(a) }
+
+// Apply implements Network: it can only take back, which is nothing.
+func (h *here) Apply(_ context.Context, want Steering) error {
+	if want.IsZero() {
+		return nil
+	}
+	return fmt.Errorf("steer packets: %w by this host: it was made without; package steer makes one with", ErrUnsupported)
+}
 
 // Close implements Host.
 func (h *here) Close() error { return h.own.close() }

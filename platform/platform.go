@@ -3,7 +3,9 @@
 // files.
 //
 // The same interfaces are implemented by this process, when it has the
-// capabilities, and by a fake for tests (internal/testnet).
+// capabilities (package steer adds what it takes to steer packets), through a
+// helper process that has them (package helper), and by a fake for tests
+// (internal/testnet).
 package platform
 
 import (
@@ -68,6 +70,7 @@ type Host interface {
 	Sockets
 	Destinations
 	Addresses
-	// Close releases what the host holds and waits for its goroutines.
+	Network
+	// Close takes back what has been applied, releases what the host holds and waits for its goroutines.
 	Close() error
 }

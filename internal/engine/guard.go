@@ -87,8 +87,13 @@ func (g *Guard) leave(p pair, s *session) {
 }
 
 // dialed registers a connection of ours to a server. It reports false if the
-// connection has come back to us, and ends what we were making of it.
+// connection has come back to us, and ends what we were making of it. One whose
+// local address is not this host's says nothing: we assumed the client's, so it
+// may have the ends of the client's own connection.
 func (g *Guard) dialed(p pair) bool {
+	if !g.host.Own(p.from.Addr()) {
+		return true
+	}
 	g.mu.Lock()
 	s, loop := g.peers[p]
 	if !loop {

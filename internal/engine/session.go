@@ -131,16 +131,21 @@ func (s *session) learned(info *flow.Conn) {
 
 // dial begins to connect to where the client meant to go.
 func (s *session) dial(ctx context.Context) {
-	s.up = upstream.Dial(ctx, s.upstreamConfig(), egress.Target{
-		Network: "tcp", Addr: s.info.Dst, Host: s.info.Host, Far: s.far(),
-	})
+	t := egress.Target{Network: "tcp", Addr: s.info.Dst, Host: s.info.Host, Far: s.far()}
+	if !s.chosen() {
+		t.Client = s.info.Client
+	}
+	s.up = upstream.Dial(ctx, s.upstreamConfig(), t)
 }
+
+// chosen reports whether the client chose us as its proxy.
+func (s *session) chosen() bool { return s.info.Via == "proxy" || s.info.Via == "connect" }
 
 // far reports whether the client may not be taken to what only this host should
 // reach: it chose us as its proxy, and is not on this host. The client of a
 // captured connection could reach its destination without us.
 func (s *session) far() bool {
-	return (s.info.Via == "proxy" || s.info.Via == "connect") && !s.info.Client.Addr().IsLoopback()
+	return s.chosen() && !s.info.Client.Addr().IsLoopback()
 }
 
 // upstreamConfig is how servers are spoken to for s.

@@ -24,6 +24,8 @@ type Host struct {
 	ListenErr error
 	// Denied, if set, is why listeners are not transparent.
 	Denied error
+	// ApplyErr, if set, is what Apply fails with.
+	ApplyErr error
 
 	mu    sync.Mutex
 	own   []netip.Addr
@@ -32,7 +34,8 @@ type Host struct {
 
 var _ platform.Host = (*Host)(nil)
 
-// SetOwn replaces the host's own addresses; loopback is always among them.
+// SetOwn replaces the host's own addresses; loopback and what a Net dials from
+// are always among them.
 func (h *Host) SetOwn(addrs ...netip.Addr) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -117,7 +120,19 @@ func (h *Host) OriginalDst(_ context.Context, c net.Conn) (netip.AddrPort, strin
 func (h *Host) Own(a netip.Addr) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return a.Unmap().IsLoopback() || slices.Contains(h.own, a.Unmap())
+	a = a.Unmap()
+	return a.IsLoopback() || a == dialsFrom4 || a == dialsFrom6 || slices.Contains(h.own, a)
+}
+
+// Apply implements platform.Network: it writes down what it would do.
+func (h *Host) Apply(_ context.Context, want platform.Steering) error {
+	line := "apply nothing"
+	if !want.IsZero() {
+		line = fmt.Sprintf("apply %s to :%d from %q local %t spoof %t closed %t draining %t",
+			want.Method, want.Port, want.Interfaces, want.Local, want.Spoof, want.Closed, want.Draining)
+	}
+	h.note(line)
+	return h.ApplyErr
 }
 
 // Close implements platform.Host.

@@ -205,6 +205,12 @@ func (n *Net) at(to netip.AddrPort) (fate, func(*Conn) bool) {
 	return f, n.accept[to]
 }
 
+// Where connections come from if no other address is asked for.
+var (
+	dialsFrom4 = netip.AddrFrom4([4]byte{192, 0, 2, 1})
+	dialsFrom6 = netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 15: 1})
+)
+
 // source is the address a connection comes from: the one that was asked for,
 // else one of ours with a port of its own.
 func (n *Net) source(from, to netip.AddrPort) netip.AddrPort {
@@ -214,9 +220,9 @@ func (n *Net) source(from, to netip.AddrPort) netip.AddrPort {
 	switch {
 	case a.IsValid():
 	case to.Addr().Is4():
-		a = netip.AddrFrom4([4]byte{192, 0, 2, 1})
+		a = dialsFrom4
 	default:
-		a = netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 15: 1})
+		a = dialsFrom6
 	}
 	if p == 0 {
 		n.port++
