@@ -132,16 +132,20 @@ func original6(fd int) (netip.AddrPort, error) {
 	}
 	a := netip.AddrFrom16(m.Addr.Addr)
 	if a.IsLinkLocalUnicast() && m.Addr.Scope_id != 0 {
-		a = a.WithZone(zone(int(m.Addr.Scope_id)))
+		a = a.WithZone(zone(fd, m.Addr.Scope_id))
 	}
 	port := (*[2]byte)(unsafe.Pointer(&m.Addr.Port)) // big-endian in a native-endian field
 	return netip.AddrPortFrom(a, binary.BigEndian.Uint16(port[:])), nil
 }
 
-// zone names an interface as an address's zone does.
-func zone(index int) string {
-	if i, err := net.InterfaceByIndex(index); err == nil {
-		return i.Name
+// zone names an interface of fd's network namespace as an address's zone does.
+// It asks the socket that is there: what package net does binds a netlink
+// socket, which a process that has given up its rights can't.
+func zone(fd int, index uint32) string {
+	var r unix.Ifreq
+	r.SetUint32(index)
+	if err := unix.IoctlIfreq(fd, unix.SIOCGIFNAME, &r); err == nil {
+		return r.Name()
 	}
-	return strconv.Itoa(index)
+	return strconv.FormatUint(uint64(index), 10)
 }
