@@ -73,9 +73,7 @@ var house = plan{
 		"github.com/mdlayher/netlink":               "platform platform/*",
 		"github.com/vishvananda/netlink":            "platform platform/*",
 		"golang.org/x/sys":                          "platform platform/*",
-		"github.com/landlock-lsm/go-landlock":       "platform/sandbox",
-		"github.com/elastic/go-seccomp-bpf":         "platform/sandbox",
-		"kernel.org/pub/linux/libs/security/libcap": "platform/sandbox",
+		"kernel.org/pub/linux/libs/security/libcap": "platform/sandbox", // system calls on all threads, with cgo and without
 		"github.com/spf13/cobra":                    "cmd/*",
 		"github.com/spf13/pflag":                    "cmd/*",
 		"software.sslmate.com/src/go-pkcs12":        "ca",

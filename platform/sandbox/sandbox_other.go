@@ -1,0 +1,81 @@
+//go:build !linux
+
+package sandbox
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"syscall"
+
+	"transom/platform"
+)
+
+// Held returns an error: capabilities are Linux's.
+func Held() (Set, error) {
+	return 0, fmt.Errorf("capabilities: %w", platform.ErrUnsupported)
+}
+
+// Keep returns an error: capabilities are Linux's.
+func Keep(...Cap) error {
+	return fmt.Errorf("keep some capabilities: %w", platform.ErrUnsupported)
+}
+
+// KeepAcross returns an error: capabilities are Linux's.
+func KeepAcross(...Cap) error {
+	return fmt.Errorf("keep some capabilities across exec: %w", platform.ErrUnsupported)
+}
+
+// Within returns u if this process can become it, or else who we are, and why.
+func Within(u User) (User, string) {
+	self := Self()
+	if u.same(self) || self.UID == 0 {
+		return u, ""
+	}
+	return self, fmt.Sprintf("stays %s: only root can become %s", self, u)
+}
+
+// AsUser runs f if u is who we are. Rights to files that are another user's for
+// one thread alone are Linux's.
+func AsUser(u User, f func() error) error {
+	if self := Self(); u.UID != self.UID || u.GID != self.GID {
+		return fmt.Errorf("act as %s for files: %w", u, platform.ErrUnsupported)
+	}
+	return f()
+}
+
+// Drop becomes o.User, with its groups, for good. File rules and lists of system
+// calls are Linux's; the report says that they are missing.
+func Drop(o Options) (Report, error) {
+	var r Report
+	u, why := Self(), ""
+	if o.User != nil {
+		if u, why = Within(*o.User); why != "" {
+			r.missing("the process ", why)
+		}
+	}
+	if err := become(u); err != nil {
+		return r, fmt.Errorf("give up the rights of this process: %w", err)
+	}
+	r.User = u
+	r.missing(runtime.GOOS, " has no Landlock and no seccomp: files are protected by their permissions alone, and all system calls can be made")
+	r.tell(o.Log)
+	return r, nil
+}
+
+// become changes groups, gid and uid; as root it changes the saved ones as well.
+func become(u User) error {
+	if u.same(Self()) && os.Getuid() == u.UID && os.Getgid() == u.GID {
+		return nil
+	}
+	if err := syscall.Setgroups(u.Groups); err != nil {
+		return fmt.Errorf("set the groups of %s: %w", u, err)
+	}
+	if err := syscall.Setgid(u.GID); err != nil {
+		return fmt.Errorf("become gid %d: %w", u.GID, err)
+	}
+	if err := syscall.Setuid(u.UID); err != nil {
+		return fmt.Errorf("become uid %d: %w", u.UID, err)
+	}
+	return nil
+}
