@@ -118,13 +118,7 @@ func asDaemon(t testing.TB, cmd *exec.Cmd) {
 func byFile(t testing.TB, cmd *exec.Cmd, effective bool) {
 	t.Helper()
 	asNobody(t, cmd)
-	dir := t.TempDir()
-	for d := dir; d != os.TempDir() && len(d) > 1; d = filepath.Dir(d) {
-		if err := os.Chmod(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cmd.Path = filepath.Join(dir, "program")
+	cmd.Path = filepath.Join(passable(t), "program")
 	if err := copyProgram(cmd.Path); err != nil {
 		t.Fatal(err)
 	}
@@ -139,6 +133,18 @@ func byFile(t testing.TB, cmd *exec.Cmd, effective bool) {
 	}
 	err := unix.Setxattr(cmd.Path, "security.capability", b, 0)
 	testnet.Need(t, err == nil, "a file system with capabilities of files")
+}
+
+// passable returns a temporary directory that everybody can pass through.
+func passable(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	for d := dir; d != os.TempDir() && len(d) > 1; d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 func copyProgram(to string) error {

@@ -91,17 +91,18 @@ func (l landlock) ruleset(o Options) (int, error) {
 		return -1, fmt.Errorf("make rules of version %d: %w", l.version, errno)
 	}
 	fd := int(n)
+	// psx lists the threads of this process in builds with cgo, also those that
+	// are left when the first is restricted.
+	err := l.allow(fd, "/proc/self/task", 0, unix.LANDLOCK_ACCESS_FS_READ_DIR)
 	for _, path := range o.Read {
-		if err := l.allow(fd, path, readFile, readAll); err != nil {
-			unix.Close(fd)
-			return -1, err
-		}
+		err = errors.Join(err, l.allow(fd, path, readFile, readAll))
 	}
 	for _, path := range o.Write {
-		if err := l.allow(fd, path, readFile|writeFile, readAll|writeAll); err != nil {
-			unix.Close(fd)
-			return -1, err
-		}
+		err = errors.Join(err, l.allow(fd, path, readFile|writeFile, readAll|writeAll))
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
 	}
 	return fd, nil
 }

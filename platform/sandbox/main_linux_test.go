@@ -40,6 +40,8 @@ func children() map[string]func() any {
 		"stay":   dropAndStay,
 		"keep":   keepRaw,
 		"across": keepAcross,
+		"work":   work,
+		"denied": denied,
 	}
 }
 
