@@ -10,7 +10,6 @@ import (
 	"slices"
 	"sync"
 	"syscall"
-	"time"
 
 	"transom/egress"
 )
@@ -21,7 +20,8 @@ import (
 type Net struct {
 	mu      sync.Mutex
 	accept  map[netip.AddrPort]func(*Conn) bool // false refuses
-	fates   map[netip.AddrPort]fate
+	fates   map[netip.AddrPort]fate             // by where it goes to
+	sources map[netip.AddrPort]fate             // by where it comes from
 	names   map[string][]netip.Addr
 	targets []egress.Target
 	open    map[*Conn]struct{} // server ends whose handler runs
@@ -32,21 +32,15 @@ type Net struct {
 
 var _ egress.Dialer = (*Net)(nil)
 
-// A fate is what becomes of attempts to connect somewhere.
-type fate struct {
-	delay time.Duration
-	errno syscall.Errno
-	hole  bool
-}
-
 // NewNet returns an empty internet. Close ends it.
 func NewNet() *Net {
 	return &Net{
-		accept: map[netip.AddrPort]func(*Conn) bool{},
-		fates:  map[netip.AddrPort]fate{},
-		names:  map[string][]netip.Addr{},
-		open:   map[*Conn]struct{}{},
-		port:   40000,
+		accept:  map[netip.AddrPort]func(*Conn) bool{},
+		fates:   map[netip.AddrPort]fate{},
+		sources: map[netip.AddrPort]fate{},
+		names:   map[string][]netip.Addr{},
+		open:    map[*Conn]struct{}{},
+		port:    40000,
 	}
 }
 
@@ -85,29 +79,6 @@ func (n *Net) Listen(addr netip.AddrPort) *Listener {
 	defer n.mu.Unlock()
 	n.accept[addr] = l.queue.put
 	return l
-}
-
-// Fail makes attempts to connect to addr fail with errno: EHOSTUNREACH,
-// ETIMEDOUT and so on. With port 0 it holds for all ports of the address, as it
-// does for BlackHole and Delay.
-func (n *Net) Fail(addr netip.AddrPort, errno syscall.Errno) {
-	n.change(addr, func(f *fate) { f.errno = errno })
-}
-
-// BlackHole makes attempts to connect to addr hang until their context ends.
-func (n *Net) BlackHole(addr netip.AddrPort) { n.change(addr, func(f *fate) { f.hole = true }) }
-
-// Delay makes attempts to connect to addr take d before they succeed or fail.
-func (n *Net) Delay(addr netip.AddrPort, d time.Duration) {
-	n.change(addr, func(f *fate) { f.delay = d })
-}
-
-func (n *Net) change(addr netip.AddrPort, how func(*fate)) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	f := n.fates[addr]
-	how(&f)
-	n.fates[addr] = f
 }
 
 // Name gives host its addresses.
@@ -176,33 +147,24 @@ func (n *Net) dial(ctx context.Context, from, to netip.AddrPort) (net.Conn, erro
 	if err := context.Cause(ctx); err != nil {
 		return fail(err)
 	}
-	f, accept := n.at(to)
-	if f.hole {
-		<-ctx.Done()
-		return fail(context.Cause(ctx))
-	}
-	if err := wait(ctx, f.delay); err != nil {
-		return fail(err)
-	}
-	if f.errno != 0 {
-		return fail(os.NewSyscallError("connect", f.errno))
+	fates, accept := n.at(from, to)
+	for _, f := range fates {
+		if f.hole {
+			<-ctx.Done()
+			return fail(context.Cause(ctx))
+		}
+		if err := wait(ctx, f.delay); err != nil {
+			return fail(err)
+		}
+		if f.errno != 0 {
+			return fail(os.NewSyscallError("connect", f.errno))
+		}
 	}
 	client, server := Pipe(n.source(from, to), to)
 	if accept == nil || !accept(server) {
 		return fail(os.NewSyscallError("connect", syscall.ECONNREFUSED))
 	}
 	return client, nil
-}
-
-// at returns what waits at an address, and at all ports of it.
-func (n *Net) at(to netip.AddrPort) (fate, func(*Conn) bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	f, ok := n.fates[to]
-	if !ok {
-		f = n.fates[netip.AddrPortFrom(to.Addr(), 0)]
-	}
-	return f, n.accept[to]
 }
 
 // Where connections come from if no other address is asked for.
@@ -229,20 +191,6 @@ func (n *Net) source(from, to netip.AddrPort) netip.AddrPort {
 		p = n.port
 	}
 	return netip.AddrPortFrom(a, p)
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return nil
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // Close refuses what is dialled from now on at the addresses of Handle, closes

@@ -114,6 +114,21 @@ func TestNetFates(t *testing.T) {
 		{"late-refusal", func(n *testnet.Net) { n.Delay(server, time.Second) }, syscall.ECONNREFUSED, time.Second},
 		{"too-late", func(n *testnet.Net) { n.Delay(server, time.Hour) }, gaveUp, time.Minute},
 		{"black-hole", func(n *testnet.Net) { n.BlackHole(server) }, gaveUp, time.Minute},
+		{"port-in-use", func(n *testnet.Net) { n.FailFrom(phone, syscall.EADDRINUSE) }, syscall.EADDRINUSE, 0},
+		{"no-way-back", func(n *testnet.Net) { n.BlackHoleFrom(netip.AddrPortFrom(phone.Addr(), 0)) }, gaveUp, time.Minute},
+		{"long-way", func(n *testnet.Net) {
+			n.DelayFrom(phone, time.Second)
+			n.Delay(server, time.Second)
+		}, syscall.ECONNREFUSED, 2 * time.Second},
+		{"somebody-else", func(n *testnet.Net) {
+			n.BlackHoleFrom(netip.AddrPortFrom(phone.Addr(), phone.Port()+1))
+		}, syscall.ECONNREFUSED, 0},
+		{"mended", func(n *testnet.Net) {
+			n.BlackHoleFrom(phone)
+			n.BlackHole(server)
+			n.Mend(phone)
+			n.Mend(server)
+		}, syscall.ECONNREFUSED, 0},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -124,7 +139,9 @@ func TestNetFates(t *testing.T) {
 				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, gaveUp)
 				defer cancel()
 				start := time.Now()
-				conn, err := n.Dial(ctx, target(server))
+				to := target(server)
+				to.From = phone
+				conn, err := n.Dial(ctx, to)
 				if !errors.Is(err, c.want) {
 					t.Errorf("error %v, want %v", err, c.want)
 				}
