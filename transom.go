@@ -67,6 +67,8 @@ type Settings struct {
 	Issuer   ca.Issuer       // needed
 	Dialer   egress.Dialer   // default: straight from Host, names resolved by Resolver
 	Resolver egress.Resolver // for the default Dialer; default: the system's
+	Spoof    *egress.Spoof   // for the default Dialer: whose address servers see; default: this host's
+	Mark     uint32          // for the default Dialer: SO_MARK of its sockets; default: none
 	HTTP     []exchange.Middleware
 	Messages []message.Middleware
 	Direct   exchange.Handler // answers requests to the proxy itself; default: 404
@@ -172,6 +174,7 @@ func (p *Proxy) Reload(s Settings) error {
 		s.Dialer = &egress.Direct{
 			Host: p.Host, Resolver: s.Resolver, Refuse: p.engine.Guard.Refuse,
 			Timeout: p.timeout(p.Timeouts.Dial, 10*time.Second),
+			Spoof:   s.Spoof, Mark: s.Mark, Own: p.Host, Log: p.Log,
 		}
 	}
 	if s.Direct == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"time"
@@ -16,6 +17,15 @@ type Direct struct {
 	Host    platform.Sockets
 	Timeout time.Duration // for one Dial, names resolved and all addresses tried; 0 is none
 	Mark    uint32        // SO_MARK of the sockets; 0 sets none
+
+	// Spoof, unless it is nil or none, gives connections for a captured client
+	// (Target.Client) its address, where the server's is of the same family. This
+	// host's own is taken where that fails before the server was reached, or where
+	// its answer does not come back to us; for a whole network, if that goes on.
+	// The connection's local address tells.
+	Spoof *Spoof
+	Own   platform.Addresses // whose addresses are not assumed; nil knows none
+	Log   *slog.Logger       // default: silence
 
 	// Refuse, if set, is asked about each address before it is dialled, names
 	// resolved; its error ends the attempt. It keeps us from dialling ourselves.
@@ -81,7 +91,13 @@ func (d *Direct) dial(ctx context.Context, t Target, a netip.AddrPort) (net.Conn
 			return nil, err
 		}
 	}
-	return d.Host.Dial(ctx, platform.Socket{Bind: t.From, Transparent: t.From.IsValid(), Mark: d.Mark}, a)
+	if t.From.IsValid() {
+		return d.Host.Dial(ctx, platform.Socket{Bind: t.From, Transparent: true, Mark: d.Mark}, a)
+	}
+	if from := d.source(t, a.Addr()); from.IsValid() {
+		return d.assume(ctx, from, netip.AddrPortFrom(a.Addr().Unmap(), a.Port()))
+	}
+	return d.plain(ctx, a)
 }
 
 func (d *Direct) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
