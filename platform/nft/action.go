@@ -28,7 +28,7 @@ func Return() Stmt { return verdict("return", verdictReturn, "") }
 func Jump(chain string) Stmt { return verdict("jump "+chain, verdictJump, chain) }
 
 func verdict(text string, code uint32, chain string) Stmt {
-	return Stmt{text, func(*encoder) []byte {
+	return Stmt{text: text, exprs: func(*encoder) []byte {
 		v := be32(1, code)
 		if chain != "" {
 			v = append(v, str(2, chain)...)
@@ -37,9 +37,18 @@ func verdict(text string, code uint32, chain string) Stmt {
 	}}
 }
 
+// MaxComment is more than a comment has bytes.
+const MaxComment = 128
+
+// Comment notes something on a rule, for who lists it. It matches everything.
+// A rule has one, as its last statement.
+func Comment(text string) Stmt {
+	return Stmt{text: fmt.Sprintf("comment \"%s\"", text), comment: text}
+}
+
 // Counter counts packets and bytes.
 func Counter() Stmt {
-	return Stmt{"counter", func(*encoder) []byte { return expr("counter") }}
+	return Stmt{text: "counter", exprs: func(*encoder) []byte { return expr("counter") }}
 }
 
 // SetMark sets the bits of mask in the packet's mark to value and keeps the
@@ -49,7 +58,7 @@ func SetMark(value, mask uint32) Stmt {
 	if mask == ^uint32(0) {
 		text = fmt.Sprintf("meta mark set 0x%08x", value)
 	}
-	return Stmt{text, func(e *encoder) []byte {
+	return Stmt{text: text, exprs: func(e *encoder) []byte {
 		if value&^mask != 0 {
 			e.fail("mark %#x has bits outside of mask %#x", value, mask)
 		}
@@ -64,7 +73,7 @@ func SetMark(value, mask uint32) Stmt {
 // Redirect sends a connection to a port of this host (REDIRECT). The rule must
 // match a transport protocol before it, and be in a nat chain.
 func Redirect(port uint16) Stmt {
-	return Stmt{fmt.Sprintf("redirect to :%d", port), func(*encoder) []byte {
+	return Stmt{text: fmt.Sprintf("redirect to :%d", port), exprs: func(*encoder) []byte {
 		return slices.Concat(immediate(reg1, binary.BigEndian.AppendUint16(nil, port)), expr("redir", be32(1, reg1)))
 	}}
 }
@@ -76,7 +85,7 @@ func Redirect(port uint16) Stmt {
 func TProxy(to netip.AddrPort) Stmt {
 	a := to.Addr()
 	if !a.IsValid() || a.IsUnspecified() {
-		return Stmt{fmt.Sprintf("tproxy to :%d", to.Port()), func(*encoder) []byte {
+		return Stmt{text: fmt.Sprintf("tproxy to :%d", to.Port()), exprs: func(*encoder) []byte {
 			return slices.Concat(immediate(reg2, binary.BigEndian.AppendUint16(nil, to.Port())), expr("tproxy", be32(1, 0), be32(3, reg2)))
 		}}
 	}
@@ -84,7 +93,7 @@ func TProxy(to netip.AddrPort) Stmt {
 	if a.Is6() {
 		family, word = IPv6, "ip6"
 	}
-	return Stmt{fmt.Sprintf("meta nfproto %s tproxy %s to %s", map[Family]string{IPv4: "ipv4", IPv6: "ipv6"}[family], word, to), func(*encoder) []byte {
+	return Stmt{text: fmt.Sprintf("meta nfproto %s tproxy %s to %s", map[Family]string{IPv4: "ipv4", IPv6: "ipv6"}[family], word, to), exprs: func(*encoder) []byte {
 		return slices.Concat(
 			metaLoad(metaNFProto), cmp(equal, []byte{byte(family)}),
 			immediate(reg1, a.AsSlice()),
@@ -95,19 +104,19 @@ func TProxy(to netip.AddrPort) Stmt {
 
 // Notrack keeps conntrack from seeing the packet.
 func Notrack() Stmt {
-	return Stmt{"notrack", func(*encoder) []byte { return expr("notrack") }}
+	return Stmt{text: "notrack", exprs: func(*encoder) []byte { return expr("notrack") }}
 }
 
 // RejectReset answers TCP with a reset.
 func RejectReset() Stmt {
-	return Stmt{"reject with tcp reset", func(*encoder) []byte { return expr("reject", be32(1, 1)) }}
+	return Stmt{text: "reject with tcp reset", exprs: func(*encoder) []byte { return expr("reject", be32(1, 1)) }}
 }
 
 // RejectPort answers with ICMP or ICMPv6 port unreachable, so that a client
 // tries something else at once.
 func RejectPort() Stmt {
 	const icmpx, portUnreachable = 2, 1
-	return Stmt{"reject with icmpx port-unreachable", func(*encoder) []byte {
+	return Stmt{text: "reject with icmpx port-unreachable", exprs: func(*encoder) []byte {
 		return expr("reject", be32(1, icmpx), attr(2, []byte{portUnreachable}))
 	}}
 }
@@ -117,7 +126,7 @@ func RejectPort() Stmt {
 // goes before conntrack, at priority -300.
 func OriginalZone(zone uint16) Stmt {
 	const keyZone, original = 17, 0
-	return Stmt{fmt.Sprintf("ct original zone set %d", zone), func(*encoder) []byte {
+	return Stmt{text: fmt.Sprintf("ct original zone set %d", zone), exprs: func(*encoder) []byte {
 		return slices.Concat(
 			immediate(reg1, binary.NativeEndian.AppendUint16(nil, zone)),
 			expr("ct", be32(2, keyZone), attr(3, []byte{original}), be32(4, reg1)))

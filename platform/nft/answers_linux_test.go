@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"slices"
 	"testing"
 )
 
@@ -14,8 +15,32 @@ func FuzzParseAnswers(f *testing.F) {
 				t.Fatalf("text of %d bytes out of %d", len(a.text), len(b))
 			}
 		}
-		if _, _, err := tableNames(b, 7); err != nil && len(b) == 0 {
-			t.Fatal(err)
+	})
+}
+
+// FuzzDump reads a datagram as each kind of list, and as news.
+func FuzzDump(f *testing.F) {
+	table := appendMessage(nil, subsysTables<<8|newTable, 2, 7, Inet, 0, slices.Concat(str(1, "t"), be32(2, flagOwner), be32(7, 4711)))
+	chain := appendMessage(nil, subsysTables<<8|newChain, 2, 7, IPv4, 0, slices.Concat(
+		str(1, "t"), str(3, "INPUT"), nest(4, be32(1, 1), be32(2, 0xffffff6a)), be32(5, 0), str(7, "filter")))
+	rule := appendMessage(nil, subsysTables<<8|newRule, 2, 7, IPv6, 0, slices.Concat(
+		str(1, "t"), str(2, "c"), attr(3, []byte{0, 0, 0, 0, 0, 0, 0, 9}), attr(7, append([]byte{0, 8}, "transom\x00"...))))
+	for _, b := range [][]byte{table, chain, rule, slices.Concat(table, chain, rule, []byte{20, 0, 0, 0, 3, 0, 2, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})} {
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		concerns(b, 7)
+		for _, typ := range []uint16{newTable, newChain, newRule} {
+			d := dump{seq: 7, typ: subsysTables<<8 | typ}
+			if err := d.add(b); err != nil && len(b) == 0 {
+				t.Fatal(err)
+			}
+			for _, p := range d.parts {
+				ti, ci, ri := tableInfo(p.family, p.attrs, 1), chainInfo(p.family, p.attrs), ruleInfo(p.family, p.attrs)
+				if n := len(ti.Name) + len(ci.Table) + len(ri.Comment); n > 3*len(b) {
+					t.Fatalf("names of %d bytes out of %d", n, len(b))
+				}
+			}
 		}
 	})
 }

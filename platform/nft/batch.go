@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // A Batch is changes that come into force together, or not at all. The zero
@@ -38,6 +39,26 @@ func (b *Batch) Replace(t *Table) {
 	b.Remove(t.Family, t.Name)
 	b.Add(t)
 }
+
+// Insert puts a rule at the head of a chain, which may be somebody else's.
+func (b *Batch) Insert(f Family, table, chain string, r Rule) {
+	e := &encoder{table: &Table{Family: f, Name: table}, sets: &b.sets}
+	e.what = fmt.Sprintf("rule (%s) at the head of chain %s of table %s %s", r, chain, f, table)
+	e.rule(str(1, table), chain, 0, r)
+	b.msgs = append(b.msgs, e.msgs...)
+	b.errs = append(b.errs, e.errs...)
+}
+
+// Delete removes a rule that Rules has listed. If it is gone, Commit fails with
+// ENOENT.
+func (b *Batch) Delete(r RuleInfo) {
+	what := fmt.Sprintf("rule %d of chain %s of table %s %s", r.Handle, r.Chain, r.Family, r.Table)
+	b.msgs = append(b.msgs, message{delRule, 0, r.Family, slices.Concat(
+		str(1, r.Table), str(2, r.Chain), attr(3, binary.BigEndian.AppendUint64(nil, r.Handle))), what})
+}
+
+// Empty reports whether there is nothing in the batch.
+func (b *Batch) Empty() bool { return len(b.msgs) == 0 && len(b.errs) == 0 }
 
 const (
 	subsysTables = 10 // NFNL_SUBSYS_NFTABLES

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -18,6 +19,8 @@ import (
 // to be read when the send returns. Each exchange reads until nothing is left;
 // no answer to one batch is taken for the answer to another.
 type Conn struct {
+	port uint32 // which the kernel knows the socket by
+
 	mu  sync.Mutex
 	fd  int // -1 when closed
 	seq uint32
@@ -33,10 +36,15 @@ func Dial() (*Conn, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("nft: bind a netfilter socket: %w", err)
 	}
+	name, err := unix.Getsockname(fd)
+	if err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("nft: name of a netfilter socket: %w", err)
+	}
 	// Only for better errors; old kernels do without.
 	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
 	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
-	return &Conn{fd: fd}, nil
+	return &Conn{fd: fd, port: name.(*unix.SockaddrNetlink).Pid}, nil
 }
 
 // Close ends the Conn, and with it the tables that it owns.
@@ -55,25 +63,51 @@ func (c *Conn) Close() error {
 // the error says for each part that was refused what it is and why, and keeps
 // the errno in its chain.
 func (c *Conn) Commit(b *Batch) error {
-	if len(b.msgs) == 0 && len(b.errs) == 0 {
+	if b.Empty() {
 		return nil
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.fd < 0 {
-		return fmt.Errorf("nft: commit: %w", net.ErrClosed)
-	}
-	first := c.seq + 1
-	c.seq += uint32(len(b.msgs)) + 2
-	data, err := b.marshal(first)
+	answers, first, lost, err := c.exchange(b)
 	if err != nil {
 		return err
 	}
-	if err := c.send(data); err != nil {
-		return fmt.Errorf("nft: send %d changes to the kernel: %w", len(b.msgs), err)
-	}
-	answers, lost := c.drain()
 	return b.judge(first, answers, lost)
+}
+
+// Try asks the kernel whether it would take the batch, and changes nothing: it
+// loads the modules that are needed. The error is as Commit's.
+func (c *Conn) Try(b *Batch) error {
+	const refused = "transom to be refused" // the batch as a whole is, for a table that is not there
+	trial := &Batch{sets: b.sets, errs: b.errs, msgs: append(slices.Clone(b.msgs), message{delTable, 0, Inet, str(1, refused), refused})}
+	answers, first, lost, err := c.exchange(trial)
+	if err != nil {
+		return err
+	}
+	last := first + uint32(len(trial.msgs))
+	if i := slices.IndexFunc(answers, func(a answer) bool { return a.seq == last && a.errno == syscall.ENOENT }); i >= 0 {
+		answers[i].errno = 0 // as was meant
+	}
+	return trial.judge(first, answers, lost)
+}
+
+// exchange sends a batch and reads what the kernel says to it. The first
+// message has the sequence number first.
+func (c *Conn) exchange(b *Batch) (answers []answer, first uint32, lost bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fd < 0 {
+		return nil, 0, false, fmt.Errorf("nft: commit: %w", net.ErrClosed)
+	}
+	first = c.seq + 1
+	c.seq += uint32(len(b.msgs)) + 2
+	data, err := b.marshal(first)
+	if err != nil {
+		return nil, 0, false, err
+	}
+	if err := c.send(data); err != nil {
+		return nil, 0, false, fmt.Errorf("nft: send %d changes to the kernel: %w", len(b.msgs), err)
+	}
+	answers, lost = c.drain()
+	return answers, first, lost, nil
 }
 
 // send sends all in one datagram, as a batch has to be.

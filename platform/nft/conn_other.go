@@ -22,5 +22,14 @@ func (c *Conn) Close() error { return nil }
 // Commit fails.
 func (c *Conn) Commit(*Batch) error { return unsupported() }
 
+// Try fails.
+func (c *Conn) Try(*Batch) error { return unsupported() }
+
 // Tables fails.
-func (c *Conn) Tables(Family) ([]string, error) { return nil, unsupported() }
+func (c *Conn) Tables() ([]TableInfo, error) { return nil, unsupported() }
+
+// Chains fails.
+func (c *Conn) Chains() ([]ChainInfo, error) { return nil, unsupported() }
+
+// Rules fails.
+func (c *Conn) Rules(Family, string, string) ([]RuleInfo, error) { return nil, unsupported() }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // Message types (enum nf_tables_msg_types) and flags (linux/netlink.h).
@@ -13,7 +14,10 @@ const (
 	getTable   = 1
 	delTable   = 2
 	newChain   = 3
+	getChain   = 4
 	newRule    = 6
+	getRule    = 7
+	delRule    = 8
 	newSet     = 9
 	newSetElem = 12
 
@@ -38,8 +42,10 @@ const (
 
 // Comparisons.
 const (
-	equal   = 0
-	unequal = 1
+	equal      = 0
+	unequal    = 1
+	notGreater = 3
+	notLess    = 5
 )
 
 // Byte orders of set keys, for nft's listing.
@@ -74,6 +80,8 @@ func be32(typ uint16, v uint32) []byte {
 func str(typ uint16, s string) []byte { return attr(typ, append([]byte(s), 0)) }
 
 func native(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }
+
+func native64(v uint64) []byte { return binary.NativeEndian.AppendUint64(nil, v) }
 
 // value is a nested NFTA_DATA_VALUE.
 func value(typ uint16, v []byte) []byte { return nest(typ, attr(1, v)) }
@@ -151,7 +159,7 @@ func (e *encoder) encode() {
 	for _, c := range t.Chains {
 		for i, r := range c.Rules {
 			e.what = fmt.Sprintf("rule %d (%s) of chain %s of table %s %s", i+1, r, c.Name, t.Family, t.Name)
-			e.rule(table, c.Name, r)
+			e.rule(table, c.Name, flagAppend, r)
 		}
 	}
 }
@@ -170,46 +178,76 @@ func (e *encoder) chain(table []byte, c Chain) {
 		be32(5, policy), str(7, c.Type))
 }
 
-func (e *encoder) rule(table []byte, chain string, r Rule) {
-	var exprs []byte
+func (e *encoder) rule(table []byte, chain string, flags uint16, r Rule) {
+	var exprs, comment []byte
 	for _, s := range r {
+		if s.exprs == nil {
+			comment = e.comment(s.comment)
+			continue
+		}
 		exprs = append(exprs, s.exprs(e)...)
 	}
-	e.add(newRule, flagCreate|flagAppend, table, str(2, chain), nest(4, exprs))
+	e.add(newRule, flagCreate|flags, table, str(2, chain), nest(4, exprs), comment)
+}
+
+// comment encodes a rule's comment: user data of the nft program's format, which
+// is a type, a length, and here a text that ends with NUL.
+func (e *encoder) comment(text string) []byte {
+	const userData, typeComment = 7, 0
+	if len(text) >= MaxComment || strings.ContainsAny(text, "\"\n\x00") {
+		e.fail("comment %q: want less than %d bytes without quotes and line ends", text, MaxComment)
+		return nil
+	}
+	return attr(userData, append([]byte{typeComment, byte(len(text) + 1)}, text+"\x00"...))
 }
 
 // oneOf matches reg1 with a key, or looks it up in a set of keys.
-func (e *encoder) oneOf(keyType uint32, order byte, keys [][]byte) []byte {
+func (e *encoder) oneOf(keyType uint32, order byte, not bool, keys [][]byte) []byte {
 	switch len(keys) {
 	case 0:
 		e.fail("a match without values")
 		return nil
 	case 1:
-		return cmp(equal, keys[0])
+		op := uint32(equal)
+		if not {
+			op = unequal
+		}
+		return cmp(op, keys[0])
 	}
 	elems := make([][]byte, len(keys))
 	for i, k := range keys {
 		elems[i] = nest(1, value(1, k))
 	}
-	return e.lookup(e.set(keyType, uint32(len(keys[0])), 0, order, elems), false)
+	return e.lookup(e.set(keyType, uint32(len(keys[0])), 0, order, elems), not)
 }
 
 // intervals makes a set of prefixes, which are disjoint and sorted. Each is a
 // first key, and the first key behind it, which ends it.
 func (e *encoder) intervals(keyType uint32, prefixes []netip.Prefix) uint32 {
-	const interval, intervalEnd = 0x4, 0x1
 	var elems [][]byte
 	for i := 0; i < len(prefixes); {
-		elems = append(elems, nest(1, value(1, prefixes[i].Addr().AsSlice())))
+		elems = append(elems, firstKey(prefixes[i].Addr().AsSlice()))
 		next := after(prefixes[i])
 		for i++; i < len(prefixes) && prefixes[i].Addr() == next; i++ {
 			next = after(prefixes[i]) // adjacent ones are one interval
 		}
 		if next.IsValid() {
-			elems = append(elems, nest(1, value(1, next.AsSlice()), be32(3, intervalEnd)))
+			elems = append(elems, endKey(next.AsSlice()))
 		}
 	}
-	return e.set(keyType, uint32(prefixes[0].Addr().BitLen()/8), interval, bigEndian, elems)
+	return e.set(keyType, uint32(prefixes[0].Addr().BitLen()/8), setInterval, bigEndian, elems)
+}
+
+// setInterval is the flag of sets whose elements are intervals.
+const setInterval = 0x4
+
+// firstKey is the element that begins an interval.
+func firstKey(key []byte) []byte { return nest(1, value(1, key)) }
+
+// endKey is the element behind an interval's last.
+func endKey(key []byte) []byte {
+	const intervalEnd = 0x1
+	return nest(1, value(1, key), be32(3, intervalEnd))
 }
 
 // after returns the first address behind p, invalid if p ends the address space.

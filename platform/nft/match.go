@@ -49,16 +49,20 @@ const (
 	keyIPv4    = 7
 	keyIPv6    = 8
 	keyService = 13
+	keyFibType = 38
 	keyIfname  = 41
 )
 
 // IIFName matches packets that came in by one of the named interfaces.
-func IIFName(names ...string) Stmt { return ifname("iifname", metaIIFName, names) }
+func IIFName(names ...string) Stmt { return ifname("iifname", metaIIFName, false, names) }
+
+// NotIIFName matches packets that came in by any other interface, or by none.
+func NotIIFName(names ...string) Stmt { return ifname("iifname", metaIIFName, true, names) }
 
 // OIFName matches packets that go out by one of the named interfaces.
-func OIFName(names ...string) Stmt { return ifname("oifname", metaOIFName, names) }
+func OIFName(names ...string) Stmt { return ifname("oifname", metaOIFName, false, names) }
 
-func ifname(word string, key uint32, names []string) Stmt {
+func ifname(word string, key uint32, not bool, names []string) Stmt {
 	quoted := make([]string, len(names))
 	keys := make([][]byte, len(names))
 	for i, n := range names {
@@ -66,13 +70,13 @@ func ifname(word string, key uint32, names []string) Stmt {
 		keys[i] = make([]byte, 16) // IFNAMSIZ
 		copy(keys[i][:15], n)
 	}
-	return Stmt{word + " " + oneOf(quoted), func(e *encoder) []byte {
+	return Stmt{text: word + " " + unless(not) + oneOf(quoted), exprs: func(e *encoder) []byte {
 		for _, n := range names {
 			if n == "" || len(n) > 15 {
 				e.fail("interface name %q: want 1 to 15 bytes", n)
 			}
 		}
-		return slices.Concat(metaLoad(key), e.oneOf(keyIfname, hostOrder, keys))
+		return slices.Concat(metaLoad(key), e.oneOf(keyIfname, hostOrder, not, keys))
 	}}
 }
 
@@ -82,14 +86,14 @@ func NFProto(f Family) Stmt {
 	if f == IPv6 {
 		word = "ipv6"
 	}
-	return Stmt{"meta nfproto " + word, func(*encoder) []byte {
+	return Stmt{text: "meta nfproto " + word, exprs: func(*encoder) []byte {
 		return slices.Concat(metaLoad(metaNFProto), cmp(equal, []byte{byte(f)}))
 	}}
 }
 
 // L4Proto matches packets of a transport protocol.
 func L4Proto(p Proto) Stmt {
-	return Stmt{"meta l4proto " + p.String(), func(*encoder) []byte { return l4proto(p) }}
+	return Stmt{text: "meta l4proto " + p.String(), exprs: func(*encoder) []byte { return l4proto(p) }}
 }
 
 func l4proto(p Proto) []byte {
@@ -109,8 +113,8 @@ func port(p Proto, word string, offset uint32, ports []uint16) Stmt {
 	for i, n := range ports {
 		words[i], keys[i] = fmt.Sprint(n), binary.BigEndian.AppendUint16(nil, n)
 	}
-	return Stmt{p.String() + " " + word + " " + oneOf(words), func(e *encoder) []byte {
-		return slices.Concat(l4proto(p), payload(transportHeader, offset, 2), e.oneOf(keyService, bigEndian, keys))
+	return Stmt{text: p.String() + " " + word + " " + oneOf(words), exprs: func(e *encoder) []byte {
+		return slices.Concat(l4proto(p), payload(transportHeader, offset, 2), e.oneOf(keyService, bigEndian, false, keys))
 	}}
 }
 
@@ -140,11 +144,7 @@ func addr(word string, offset4, offset6 uint32, not bool, prefixes []netip.Prefi
 			words[i] = p.Addr().String()
 		}
 	}
-	text := ip + " " + word + " "
-	if not {
-		text += "!= "
-	}
-	return Stmt{text + oneOf(words), func(e *encoder) []byte {
+	return Stmt{text: ip + " " + word + " " + unless(not) + oneOf(words), exprs: func(e *encoder) []byte {
 		if err != nil {
 			e.fail("%s: %w", word, err)
 			return nil
@@ -208,7 +208,7 @@ func Mark(value, mask uint32) Stmt {
 	if mask == ^uint32(0) {
 		text = fmt.Sprintf("meta mark 0x%08x", value)
 	}
-	return Stmt{text, func(*encoder) []byte {
+	return Stmt{text: text, exprs: func(*encoder) []byte {
 		b := metaLoad(metaMark)
 		if mask != ^uint32(0) {
 			b = append(b, bitwise(native(mask), native(0))...)
@@ -219,42 +219,9 @@ func Mark(value, mask uint32) Stmt {
 
 // SkUID matches packets of this host's own sockets that belong to a user.
 func SkUID(uid uint32) Stmt {
-	return Stmt{fmt.Sprintf("meta skuid %d", uid), func(*encoder) []byte {
+	return Stmt{text: fmt.Sprintf("meta skuid %d", uid), exprs: func(*encoder) []byte {
 		return slices.Concat(metaLoad(metaSKUID), cmp(equal, native(uid)))
 	}}
-}
-
-// Local matches packets to one of the host's own addresses.
-func Local() Stmt { return local("", equal) }
-
-// NotLocal matches packets to addresses that are not the host's own.
-func NotLocal() Stmt { return local("!= ", unequal) }
-
-func local(not string, op uint32) Stmt {
-	const addrtype, daddr, rtnLocal = 3, 2, 2
-	return Stmt{"fib daddr type " + not + "local", func(*encoder) []byte {
-		return slices.Concat(
-			expr("fib", be32(1, reg1), be32(2, addrtype), be32(3, daddr)),
-			cmp(op, native(rtnLocal)))
-	}}
-}
-
-// SocketTransparent matches packets for which this host has a socket that is
-// transparent: those of connections that TPROXY took, and answers to
-// connections made from foreign addresses. Listeners on all addresses do not
-// count.
-func SocketTransparent() Stmt {
-	const transparent, wildcard = 0, 2
-	one := []byte{1}
-	return Stmt{"socket transparent 1 socket wildcard 0", func(*encoder) []byte {
-		return slices.Concat(
-			socket(transparent), cmp(equal, one),
-			socket(wildcard), cmp(equal, []byte{0}))
-	}}
-}
-
-func socket(key uint32) []byte {
-	return expr("socket", be32(1, key), be32(2, reg1), be32(3, 0))
 }
 
 // oneOf writes a value, or a set of them.
@@ -263,4 +230,12 @@ func oneOf(words []string) string {
 		return words[0]
 	}
 	return "{ " + strings.Join(words, ", ") + " }"
+}
+
+// unless writes a match that is turned round.
+func unless(not bool) string {
+	if not {
+		return "!= "
+	}
+	return ""
 }

@@ -80,8 +80,9 @@ type Rule []Stmt
 
 // A Stmt is one match or action of a rule.
 type Stmt struct {
-	text  string
-	exprs func(*encoder) []byte // the kernel's expressions, encoded
+	text    string
+	exprs   func(*encoder) []byte // the kernel's expressions, encoded; nil for a comment
+	comment string
 }
 
 // String returns the statement as nft writes it.

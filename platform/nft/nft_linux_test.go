@@ -19,6 +19,7 @@ import (
 
 	"transom/internal/testnet"
 	"transom/internal/testnet/labtest"
+	"transom/platform"
 	"transom/platform/lab"
 	"transom/platform/nft"
 )
@@ -32,13 +33,26 @@ func prefixes(list ...string) (out []netip.Prefix) {
 	return out
 }
 
+func ports(list string) []platform.PortRange {
+	out, err := platform.ParsePorts(list)
+	if err != nil {
+		panic(err)
+	}
+	return out
+}
+
 // everything uses each statement once.
 func everything() *nft.Table {
 	return &nft.Table{Family: nft.Inet, Name: "everything", Chains: []nft.Chain{
 		{
 			Name: "mangle", Type: "filter", Hook: nft.Prerouting, Priority: -150,
 			Rules: []nft.Rule{
-				{nft.SocketTransparent(), nft.SetMark(0x10, 0x70), nft.Accept()},
+				{nft.SocketWildcard(), nft.Accept()},
+				{nft.SocketTransparent(), nft.SocketMark(0x30, 0x70), nft.SetMark(0x10, 0x70), nft.Accept()},
+				{nft.NotIIFName("lan0", "lan1"), nft.DAddrType(nft.AddrLocal, nft.AddrBroadcast, nft.AddrMulticast), nft.Accept(), nft.Comment("not ours")},
+				{nft.NotIIFName("lan0"), nft.DAddrType(nft.AddrMulticast), nft.Accept()},
+				{nft.DPortIn(nft.TCP, ports("80,443")...), nft.DPortIn(nft.TCP, ports("8000-8010")...), nft.Drop()},
+				{nft.DPortIn(nft.UDP, ports("53,8000-8010,60000-65535")...), nft.CTStatusDNAT(), nft.Accept()},
 				{nft.IIFName("lan0", "lan1"), nft.DPort(nft.TCP, 443, 80), nft.Local(), nft.Return()},
 				{nft.IIFName("lan0"), nft.DPort(nft.TCP, 80, 443, 8000), nft.TProxy(netip.MustParseAddrPort("127.0.0.1:8080")), nft.SetMark(0x10, 0x70), nft.Notrack(), nft.Accept()},
 				{nft.IIFName("lan0"), nft.DPort(nft.TCP, 80), nft.TProxy(netip.MustParseAddrPort("[::1]:8080")), nft.SetMark(1, ^uint32(0))},
@@ -142,16 +156,25 @@ func lines(b []byte) []string {
 	return strings.Split(text, "\n")
 }
 
+// names lists the tables by name.
+func names(t *testing.T, c *nft.Conn) (out []string) {
+	t.Helper()
+	list, err := c.Tables()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range list {
+		out = append(out, i.Name)
+	}
+	slices.Sort(out)
+	return out
+}
+
 func TestCommit(t *testing.T) {
 	inHost(t, func(h *lab.Host, c *nft.Conn) {
 		tables := func() []string {
 			t.Helper()
-			names, err := c.Tables(nft.Inet)
-			if err != nil {
-				t.Fatal(err)
-			}
-			slices.Sort(names)
-			return names
+			return names(t, c)
 		}
 		simple := func(name string) *nft.Table { return &nft.Table{Family: nft.Inet, Name: name} }
 
@@ -200,7 +223,7 @@ func TestCommit(t *testing.T) {
 		if err := c.Commit(&long); err == nil {
 			t.Error("a closed Conn commits")
 		}
-		if _, err := c.Tables(nft.Inet); !errors.Is(err, net.ErrClosed) {
+		if _, err := c.Tables(); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("tables of a closed Conn: %v", err)
 		}
 	})
@@ -255,8 +278,8 @@ func TestOwnedTableEndsWithConn(t *testing.T) {
 		if err := owner.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if names, err := c.Tables(nft.Inet); err != nil || len(names) != 0 {
-			t.Errorf("tables after the owner's end: %q, %v", names, err)
+		if got := names(t, c); len(got) != 0 {
+			t.Errorf("tables after the owner's end: %q", got)
 		}
 	})
 }
@@ -293,15 +316,15 @@ func TestOwnedTableEndsWithProcess(t *testing.T) {
 		if _, err := out.Read(word); err != nil || string(word) != "ready\n" {
 			t.Fatalf("the owner says %q, %v", word, err)
 		}
-		if names, err := c.Tables(nft.Inet); err != nil || !slices.Equal(names, []string{"mine"}) {
-			t.Fatalf("tables while the owner lives: %q, %v", names, err)
+		if got := names(t, c); !slices.Equal(got, []string{"mine"}) {
+			t.Fatalf("tables while the owner lives: %q", got)
 		}
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
 		_ = cmd.Wait() // killed
-		if names, err := c.Tables(nft.Inet); err != nil || len(names) != 0 {
-			t.Errorf("tables after the owner was killed: %q, %v", names, err)
+		if got := names(t, c); len(got) != 0 {
+			t.Errorf("tables after the owner was killed: %q", got)
 		}
 	})
 }

@@ -1,0 +1,71 @@
+package nft
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Watch hears of changes that others make to the rules.
+type Watch struct {
+	file   *os.File
+	except uint32
+}
+
+// Watch opens a Watch on the namespace of the calling thread, which must be
+// that of c. What c itself changes is left out.
+func (c *Conn) Watch() (*Watch, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_NETFILTER)
+	if err != nil {
+		return nil, fmt.Errorf("nft: open a netfilter socket: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "netfilter")
+	err = unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: 1 << (unix.NFNLGRP_NFTABLES - 1)})
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("nft: watch for changes (it needs CAP_NET_ADMIN): %w", err)
+	}
+	return &Watch{f, c.port}, nil
+}
+
+// Close ends the watch, and a Next that waits.
+func (w *Watch) Close() error { return w.file.Close() }
+
+// Next waits until somebody has made a chain or removed a rule, or something
+// has been missed. It fails when the watch is closed.
+func (w *Watch) Next() error {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := w.file.Read(buf)
+		switch {
+		case errors.Is(err, unix.ENOBUFS):
+			return nil
+		case err != nil:
+			return fmt.Errorf("nft: watch for changes: %w", err)
+		case concerns(buf[:n], w.except):
+			return nil
+		}
+	}
+}
+
+// concerns reports whether one of the messages in a datagram is such a change.
+// Their port is that of who asked for it.
+func concerns(b []byte, except uint32) bool {
+	for len(b) >= unix.SizeofNlMsghdr {
+		size := int(binary.NativeEndian.Uint32(b))
+		if size < unix.SizeofNlMsghdr || size > len(b) {
+			return true // who knows
+		}
+		switch binary.NativeEndian.Uint16(b[4:]) {
+		case subsysTables<<8 | newChain, subsysTables<<8 | delRule:
+			if binary.NativeEndian.Uint32(b[12:]) != except {
+				return true
+			}
+		}
+		b = b[min((size+3)&^3, len(b)):]
+	}
+	return false
+}
