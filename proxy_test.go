@@ -884,7 +884,7 @@ func TestRunThatIsOverBeforeItBegins(t *testing.T) {
 			p := &transom.Proxy{
 				Captures: []capture.Capture{c}, Host: &testnet.Host{},
 				Settings:  transom.Settings{Issuer: authority},
-				Listening: func([]net.Addr) { t.Error("it listened") },
+				Listening: func([]net.Addr) error { t.Error("it listened"); return nil },
 			}
 			if when == "before" {
 				cancel()

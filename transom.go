@@ -51,8 +51,9 @@ type Proxy struct {
 	Limits   Limits       // zero fields have defaults
 
 	// Listening, if set, is called once everything is listening, with the
-	// addresses in the order of Captures.
-	Listening func([]net.Addr)
+	// addresses in the order of Captures, and before anything is accepted. Its
+	// error ends Run.
+	Listening func([]net.Addr) error
 
 	once   sync.Once
 	engine *engine.Engine
@@ -149,7 +150,9 @@ func (p *Proxy) Run(ctx context.Context) error {
 		return err
 	}
 	if p.Listening != nil {
-		p.Listening(addrs(sources))
+		if err := p.Listening(addrs(sources)); err != nil {
+			return errors.Join(err, unsteer())
+		}
 	}
 	return errors.Join(p.serve(ctx, sources), unsteer())
 }

@@ -48,7 +48,7 @@ func transparent(t *testing.T, source string, p policy.Policy) *lab.Net {
 		Captures:  []capture.Capture{capture.Redirect{Listen: netip.MustParseAddrPort("[::]:8080"), RequireTransparent: true, Mark: marks.Client}},
 		Host:      host,
 		Settings:  transom.Settings{Issuer: authority, Policy: p, Spoof: spoof(t, source), Mark: marks.Upstream},
-		Listening: func([]net.Addr) { close(ready) },
+		Listening: func([]net.Addr) error { close(ready); return nil },
 		Timeouts:  transom.Timeouts{Grace: time.Millisecond},
 	}
 	ctx, stop := context.WithCancel(t.Context())

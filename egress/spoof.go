@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 )
 
 // A Spoof says whose address connections to servers come from, and remembers
@@ -21,6 +22,7 @@ type Spoof struct {
 	addr     netip.Addr // of SpoofFixed
 	networks networks
 	family   sync.Once // that SpoofFixed has none of the other
+	off      atomic.Bool
 }
 
 // A SpoofMode is a way to choose the source.
@@ -58,6 +60,10 @@ func (s *Spoof) Mode() SpoofMode {
 	}
 	return s.mode
 }
+
+// Off has connections come from this host itself from now on. It is for when the
+// host turns out not to get answers to others' addresses.
+func (s *Spoof) Off() { s.off.Store(true) }
 
 // Addr returns the address of SpoofFixed; it is not valid in other modes.
 func (s *Spoof) Addr() netip.Addr {
@@ -98,7 +104,7 @@ func assumable(a netip.Addr) bool {
 // one is a program of this host. Nor is one assumed towards an address of ours,
 // whose answer would go to the client without a way past us.
 func (d *Direct) source(t Target, to netip.Addr) netip.AddrPort {
-	if d.Spoof.Mode() == SpoofNone || !t.Client.IsValid() {
+	if d.Spoof.Mode() == SpoofNone || d.Spoof.off.Load() || !t.Client.IsValid() {
 		return netip.AddrPort{}
 	}
 	client, to := t.Client.Addr().Unmap(), to.Unmap()

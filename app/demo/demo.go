@@ -179,7 +179,7 @@ func (g *gateway) start(ctx context.Context, h *lab.Host, server *webServer) err
 		},
 		Host:      host,
 		Log:       g.log,
-		Listening: func([]net.Addr) { close(listening) },
+		Listening: func([]net.Addr) error { close(listening); return nil },
 	}
 	ctx, g.drain = context.WithCancel(ctx)
 	watching := context.WithoutCancel(ctx) // the last flows come after the draining; Close ends it
