@@ -1,0 +1,282 @@
+package steer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"transom/platform"
+	"transom/platform/nft"
+)
+
+// A Kernel applies steerings in one network namespace: that of the thread that
+// opened it. Its methods may be called from any goroutine.
+type Kernel struct {
+	log      *slog.Logger
+	rules    *nft.Conn // owns the table that brings connections
+	routes   *routes
+	settings *settings
+	news     *nft.Watch // nil without the right to it
+	done     sync.WaitGroup
+
+	mu      sync.Mutex
+	now     platform.Steering // what is in force
+	was     []change          // settings that we changed, in the order of taking them back
+	unowned bool              // the kernel has no tables with an owner
+	closed  bool
+}
+
+var _ platform.Network = (*Kernel)(nil)
+
+// Open returns a Kernel, which has changed nothing yet. Apply needs
+// CAP_NET_ADMIN. log gets what an operator should know; nil is silence.
+func Open(log *slog.Logger) (_ *Kernel, err error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	k := &Kernel{log: log}
+	defer func() {
+		if err != nil {
+			k.release()
+		}
+	}()
+	if k.rules, err = nft.Dial(); err != nil {
+		return nil, err
+	}
+	if k.routes, err = openRoutes(); err != nil {
+		return nil, err
+	}
+	if k.settings, err = openSettings(); err != nil {
+		return nil, err
+	}
+	if k.news, err = k.rules.Watch(); err == nil {
+		k.done.Go(k.follow)
+	} else if !errors.Is(err, fs.ErrPermission) {
+		return nil, err
+	}
+	return k, nil
+}
+
+// release closes what is open. What is held by it in the kernel ends with it.
+func (k *Kernel) release() error {
+	var errs []error
+	if k.news != nil {
+		errs = append(errs, k.news.Close())
+		k.done.Wait()
+	}
+	if k.rules != nil {
+		errs = append(errs, k.rules.Close())
+	}
+	if k.routes != nil {
+		k.routes.close()
+	}
+	if k.settings != nil {
+		errs = append(errs, k.settings.close())
+	}
+	return errors.Join(errs...)
+}
+
+// Close takes everything back and closes the Kernel. If that fails it is closed
+// all the same.
+func (k *Kernel) Close() error {
+	return errors.Join(k.Apply(context.Background(), platform.Steering{}), k.Abandon())
+}
+
+// Abandon closes the Kernel and takes nothing back. With it goes the table that
+// brings new connections; the rest is for who comes after: Cleanup, or the next
+// Apply. Once closed, it does nothing.
+func (k *Kernel) Abandon() error {
+	k.mu.Lock()
+	closed := k.closed
+	k.closed = true
+	k.mu.Unlock()
+	if closed {
+		return nil
+	}
+	return k.release()
+}
+
+// Apply implements platform.Network. Before it first puts anything in force, it
+// removes what an earlier run has left behind.
+func (k *Kernel) Apply(ctx context.Context, want platform.Steering) error {
+	if err := want.Check(); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch {
+	case k.closed && want.IsZero():
+		return nil
+	case k.closed:
+		return fmt.Errorf("steer: %w", fs.ErrClosed)
+	case want.IsZero():
+		return k.takeBackLocked()
+	}
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	if k.now.IsZero() {
+		if err := k.mendLocked(); err != nil {
+			return err
+		}
+	}
+	old := k.now
+	changed, err := k.putLocked(want)
+	if changed && err != nil {
+		err = errors.Join(err, k.undoLocked(old))
+	}
+	return err
+}
+
+// undoLocked puts back what was in force before an Apply that failed.
+func (k *Kernel) undoLocked(old platform.Steering) error {
+	var err error
+	if old.IsZero() {
+		err = k.clearLocked()
+	} else {
+		_, err = k.putLocked(old)
+	}
+	if err != nil {
+		return fmt.Errorf("and then, to go back to how it was: %w", err)
+	}
+	return nil
+}
+
+// putLocked puts a steering in force, in place of another. New connections are
+// brought only when all that they need is there. changed says that something is
+// not as it was, also if it fails.
+func (k *Kernel) putLocked(want platform.Steering) (changed bool, err error) {
+	t := steering{Steering: want, marks: want.Marks.OrDefault(), ifaces: unique(want.Interfaces)}
+	plan, err := k.settings.plan(t.ifaces, k.was)
+	if err != nil {
+		return false, missing(err, t.ifaces)
+	}
+	var gone []change // that want has no need of
+	for _, c := range k.was {
+		if _, ok := find(plan, c.key); !ok {
+			gone = append(gone, c)
+		}
+	}
+	if k.now.IsZero() {
+		if err := k.bringLocked([]*nft.Table{claim()}); err != nil {
+			return false, err
+		}
+	}
+	tables := Tables(want)
+	was := append(slices.Clone(plan), gone...)
+	k.now = want
+	if err := k.keepLocked(tables[0], was); err != nil { // the values are saved before they change
+		return true, err
+	}
+	k.was = was
+	if err := k.settings.set(plan); err != nil {
+		return true, err
+	}
+	if t.diverts() {
+		if err := k.routes.add(t.marks, k.settings.ipv6()); err != nil {
+			return true, err
+		}
+	}
+	if err := k.letIn(t.marks); err != nil {
+		return true, err
+	}
+	if err := k.bringLocked(tables[1:]); err != nil {
+		return true, err
+	}
+	return true, k.dropLocked(&t, tables[0], plan, gone)
+}
+
+// dropLocked takes back what the steering before this one needed alone.
+func (k *Kernel) dropLocked(t *steering, divert *nft.Table, plan, gone []change) error {
+	if !t.diverts() {
+		if err := k.routes.remove(); err != nil {
+			return err
+		}
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	if err := k.settings.restore(gone); err != nil {
+		return err
+	}
+	k.was = plan
+	return k.keepLocked(divert, plan)
+}
+
+// keepLocked puts the harmless table in force, with the notes of what settings
+// were.
+func (k *Kernel) keepLocked(divert *nft.Table, was []change) error {
+	notes := nft.Chain{Name: wasName}
+	for _, c := range was {
+		notes.Rules = append(notes.Rules, nft.Rule{nft.Comment(c.String())})
+	}
+	table := *divert
+	table.Chains = append([]nft.Chain{notes}, divert.Chains...)
+	var b nft.Batch
+	b.Replace(&table)
+	return k.rules.Commit(&b)
+}
+
+// bringLocked puts the tables in force that bring connections, and refuse what
+// would go past; those that are not among them are removed. There is no moment
+// without. A table of our name that another process owns is an error.
+func (k *Kernel) bringLocked(tables []*nft.Table) error {
+	if err := k.knowOwnersLocked(); err != nil {
+		return err
+	}
+	var b nft.Batch
+	b.Remove(nft.Inet, tableName)
+	b.Remove(nft.Inet, closedName)
+	for _, t := range tables {
+		t.Owned = t.Owned && !k.unowned
+		b.Add(t)
+	}
+	return k.rules.Commit(&b)
+}
+
+// knowOwnersLocked finds out whether tables can have an owner.
+func (k *Kernel) knowOwnersLocked() error {
+	if k.unowned {
+		return nil
+	}
+	var b nft.Batch
+	b.Add(&nft.Table{Family: nft.Inet, Name: tableName + "_try", Owned: true})
+	err := k.rules.Try(&b)
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL) {
+		k.unowned = true
+		k.log.Warn("this kernel is older than Linux 5.12: if transom is killed, connections are brought to nobody until it is started anew or transom cleanup is run")
+		return nil
+	}
+	return err
+}
+
+// takeBackLocked takes back what has been put in force, if anything.
+func (k *Kernel) takeBackLocked() error {
+	if k.now.IsZero() {
+		return nil
+	}
+	return k.clearLocked()
+}
+
+// clearLocked takes everything back, whoever put it there. It goes on after a
+// failure: what was not taken back is still noted in the kernel.
+func (k *Kernel) clearLocked() error {
+	err := errors.Join(k.bringLocked([]*nft.Table{claim()}), k.letOut(), k.settings.restore(k.was), k.routes.remove())
+	if err != nil {
+		return fmt.Errorf("take back: %w", err)
+	}
+	var last nft.Batch
+	last.Remove(nft.Inet, divertName)
+	last.Remove(nft.Inet, tableName)
+	if err := k.rules.Commit(&last); err != nil {
+		return fmt.Errorf("take back: %w", err)
+	}
+	k.now, k.was = platform.Steering{}, nil
+	return nil
+}

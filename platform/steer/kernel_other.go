@@ -1,0 +1,39 @@
+//go:build !linux
+
+package steer
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"transom/platform"
+)
+
+// A Kernel can't be had on this system.
+type Kernel struct{}
+
+func unsupported() error {
+	return fmt.Errorf("steer packets: %w; transom steer show says what can be set up by hand", platform.ErrUnsupported)
+}
+
+// Open fails.
+func Open(*slog.Logger) (*Kernel, error) { return nil, unsupported() }
+
+// Apply fails.
+func (k *Kernel) Apply(context.Context, platform.Steering) error { return unsupported() }
+
+// Check fails.
+func (k *Kernel) Check(context.Context, platform.Steering) error { return unsupported() }
+
+// Leftovers fails.
+func (k *Kernel) Leftovers(context.Context) ([]string, error) { return nil, unsupported() }
+
+// Cleanup fails.
+func (k *Kernel) Cleanup(context.Context) ([]string, error) { return nil, unsupported() }
+
+// Close does nothing.
+func (k *Kernel) Close() error { return nil }
+
+// Abandon does nothing.
+func (k *Kernel) Abandon() error { return nil }

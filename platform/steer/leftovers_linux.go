@@ -1,0 +1,159 @@
+package steer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"transom/platform/nft"
+)
+
+// leftovers is what a process that could not clean up has left.
+type leftovers struct {
+	tables  []nft.TableInfo
+	chains  []nft.RuleInfo // our rules in others' chains
+	changes []change       // settings that are still as it set them
+	routing []string       // rules and routes, as text
+}
+
+// lines names each thing as a person would.
+func (l *leftovers) lines() (list []string) {
+	for _, t := range l.tables {
+		list = append(list, fmt.Sprintf("nft table %s %s", t.Family, t.Name))
+	}
+	for _, r := range l.chains {
+		list = append(list, fmt.Sprintf("nft rule %d of chain %s of table %s %s: accept what %s brings", r.Handle, r.Chain, r.Family, r.Table, mine))
+	}
+	list = append(list, l.routing...)
+	for _, c := range l.changes {
+		list = append(list, c.String())
+	}
+	return list
+}
+
+// Leftovers lists what an earlier run has left behind, one line each, as a
+// person would name it. It fails with ErrLiving if what is there belongs to a
+// process that lives.
+func (k *Kernel) Leftovers(ctx context.Context) ([]string, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	l, err := k.leftoversLocked(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return l.lines(), nil
+}
+
+// Cleanup removes what an earlier run has left behind, and returns what that
+// was, as Leftovers. It fails with ErrLiving, as that does.
+func (k *Kernel) Cleanup(ctx context.Context) ([]string, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	l, err := k.leftoversLocked(ctx)
+	if err != nil {
+		return nil, err
+	}
+	lines := l.lines()
+	if len(lines) == 0 {
+		return nil, nil
+	}
+	k.was = l.changes
+	return lines, k.clearLocked()
+}
+
+// mendLocked is Cleanup for who is about to put things in force.
+func (k *Kernel) mendLocked() error {
+	l, err := k.leftoversLocked(context.Background())
+	if err != nil {
+		return err
+	}
+	lines := l.lines()
+	if len(lines) == 0 {
+		return nil
+	}
+	for _, line := range lines {
+		k.log.Warn("an earlier run has left something behind, which is removed", "what", line)
+	}
+	k.was = l.changes
+	return k.clearLocked()
+}
+
+func (k *Kernel) leftoversLocked(ctx context.Context) (*leftovers, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	if !k.now.IsZero() {
+		return nil, fmt.Errorf("look for leftovers: %w: this one", ErrLiving)
+	}
+	tables, err := k.ourTables()
+	if err != nil {
+		return nil, err
+	}
+	l := &leftovers{tables: tables}
+	if l.chains, err = k.ownRules(); err != nil {
+		return nil, err
+	}
+	if l.changes, err = k.notes(); err != nil {
+		return nil, err
+	}
+	for _, family := range addressFamilies(true) {
+		rules, err := k.routes.rules(family)
+		if err != nil {
+			return nil, err
+		}
+		for i := range rules {
+			l.routing = append(l.routing, ruleText(&rules[i]))
+		}
+		routes, err := k.routes.routes(family)
+		if err != nil {
+			return nil, err
+		}
+		for i := range routes {
+			routes[i].Family = family
+			l.routing = append(l.routing, routeText(&routes[i]))
+		}
+	}
+	return l, nil
+}
+
+// ourTables lists the tables of our names. None may belong to another process.
+func (k *Kernel) ourTables() ([]nft.TableInfo, error) {
+	list, err := k.rules.Tables()
+	if err != nil {
+		return nil, noTables(err)
+	}
+	list = slices.DeleteFunc(list, func(t nft.TableInfo) bool { return !isOurs(t.Family, t.Name) })
+	for _, t := range list {
+		if t.Owned && !t.Mine {
+			return nil, fmt.Errorf("%w: nft table %s %s belongs to netlink port %d, mostly its process's number; end that one first", ErrLiving, t.Family, t.Name, t.Owner)
+		}
+	}
+	return list, nil
+}
+
+// noTables explains that there is no nf_tables.
+func noTables(err error) error {
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPROTONOSUPPORT) {
+		return fmt.Errorf("this kernel has no nf_tables (modprobe nf_tables, or use iptables: --backend iptables): %w", err)
+	}
+	return err
+}
+
+// notes reads the settings that an earlier run changed, and that are still as it
+// left them.
+func (k *Kernel) notes() ([]change, error) {
+	rules, err := k.rules.Rules(nft.Inet, divertName, wasName)
+	if err != nil {
+		return nil, err
+	}
+	var list []change
+	for _, r := range rules {
+		if c, ok := parseChange(r.Comment); ok {
+			list = append(list, c)
+		}
+	}
+	return k.settings.stillOurs(list), nil
+}

@@ -1,0 +1,84 @@
+package steer
+
+import (
+	"net/netip"
+
+	"transom/platform/nft"
+)
+
+// never4 and never6 are destinations that nobody forwards to, or that are no
+// single host.
+var (
+	never4 = [...]netip.Prefix{
+		netip.PrefixFrom(netip.AddrFrom4([4]byte{0}), 8),
+		netip.PrefixFrom(netip.AddrFrom4([4]byte{127}), 8),
+		netip.PrefixFrom(netip.AddrFrom4([4]byte{169, 254}), 16), // link-local
+		netip.PrefixFrom(netip.AddrFrom4([4]byte{224}), 3),       // multicast, reserved, broadcast
+	}
+	never6 = [...]netip.Prefix{
+		netip.PrefixFrom(netip.IPv6Unspecified(), 127), // unspecified and loopback
+		netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80}), 10),
+		netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0xff}), 8),
+	}
+)
+
+// othersOfClients leaves alone what comes in and is not to be brought. To
+// accept ends our chain and no other.
+func (t *steering) othersOfClients() []nft.Rule {
+	rules := append([]nft.Rule{{nft.NotIIFName(t.ifaces...), nft.Accept()}}, t.excluded()...)
+	if len(t.From) == 0 {
+		return rules
+	}
+	from4, from6 := families(t.From)
+	return append(rules, onlyFrom(nft.IPv4, from4), onlyFrom(nft.IPv6, from6))
+}
+
+// onlyFrom leaves alone clients of a family that are not in one of from.
+func onlyFrom(f nft.Family, from []netip.Prefix) nft.Rule {
+	if len(from) == 0 {
+		return nft.Rule{nft.NFProto(f), nft.Accept()}
+	}
+	return nft.Rule{nft.NotSAddr(from...), nft.Accept()}
+}
+
+// othersOfHost leaves alone what this host sends and is not to be brought.
+func (t *steering) othersOfHost() []nft.Rule {
+	rules := []nft.Rule{
+		{t.marked(t.marks.Upstream), nft.Accept()},
+		{t.marked(t.marks.Client), nft.Accept()},
+	}
+	if t.Cgroup != "" {
+		rules = append(rules, nft.Rule{nft.SocketCgroup(t.Cgroup), nft.Accept()})
+	}
+	rules = append(rules, nft.Rule{nft.OIFName("lo"), nft.Accept()})
+	return append(rules, t.excluded()...)
+}
+
+// excluded leaves alone destinations that are this host or no single other, and
+// what was excluded by name, as source or as destination.
+func (t *steering) excluded() []nft.Rule {
+	x4, x6 := families(t.Exclude)
+	rules := []nft.Rule{
+		{nft.DAddrType(nft.AddrLocal, nft.AddrBroadcast, nft.AddrMulticast), nft.Accept()},
+		{nft.DAddr(append(never4[:], x4...)...), nft.Accept()},
+		{nft.DAddr(append(never6[:], x6...)...), nft.Accept()},
+	}
+	for _, x := range [][]netip.Prefix{x4, x6} {
+		if len(x) > 0 {
+			rules = append(rules, nft.Rule{nft.SAddr(x...), nft.Accept()})
+		}
+	}
+	return rules
+}
+
+// families parts IPv4 from IPv6.
+func families(list []netip.Prefix) (v4, v6 []netip.Prefix) {
+	for _, p := range list {
+		if p.Addr().Is4() {
+			v4 = append(v4, p)
+		} else {
+			v6 = append(v6, p)
+		}
+	}
+	return v4, v6
+}

@@ -1,0 +1,251 @@
+package steer
+
+import (
+	"net/netip"
+	"slices"
+
+	"transom/platform"
+	"transom/platform/nft"
+)
+
+// Priorities of our chains, between those of others.
+const (
+	beforeConntrack = -300 // "raw"
+	clientLeg       = beforeConntrack - 1
+	serverLeg       = -151 // after conntrack, just before "mangle"
+	delivered       = -150 // before filters
+	redirecting     = -110 // before the nat rules of others, docker's for one
+	refusing        = -10  // before the filters of others
+)
+
+// Tables returns the nft tables of a steering, in the order in which they are
+// put in force. The first is harmless and stays while we drain; nil if s brings
+// nothing.
+func Tables(s platform.Steering) []*nft.Table {
+	if s.IsZero() {
+		return nil
+	}
+	t := steering{s, s.Marks.OrDefault(), unique(s.Interfaces)}
+	if s.Draining {
+		return []*nft.Table{t.divert(), claim()}
+	}
+	list := []*nft.Table{t.divert(), t.interception()}
+	if s.Closed {
+		list = append(list, t.closed())
+	}
+	return list
+}
+
+// claim is a table that does nothing and has an owner: it keeps others from
+// steering this host, and from cleaning up after who lives.
+func claim() *nft.Table { return &nft.Table{Family: nft.Inet, Name: tableName, Owned: true} }
+
+// steering is a Steering with its defaults filled in.
+type steering struct {
+	platform.Steering
+	marks  platform.Marks
+	ifaces []string // sorted, each once
+}
+
+// gateway reports whether connections of others are brought.
+func (t *steering) gateway() bool { return len(t.ifaces) > 0 }
+
+func (t *steering) tproxy() bool { return t.gateway() && t.Method == platform.TPROXY }
+
+func (t *steering) redirects() bool { return t.Local || t.gateway() && t.Method == platform.Redirect }
+
+func (t *steering) spoofs() bool { return t.gateway() && t.Spoof }
+
+// diverts reports whether packets to foreign addresses are to be delivered to
+// this host, by our mark.
+func (t *steering) diverts() bool { return t.tproxy() || t.spoofs() }
+
+// in marks a packet to be delivered to this host.
+func (t *steering) in() nft.Stmt { return nft.SetMark(t.marks.In, t.marks.Mask) }
+
+func (t *steering) marked(mark uint32) nft.Stmt { return nft.Mark(mark, t.marks.Mask) }
+
+// divert keeps the connections alive that are open. All of it but the chain for
+// what was redirected asks for a socket of ours, or our mark.
+func (t *steering) divert() *nft.Table {
+	table := &nft.Table{Family: nft.Inet, Name: divertName}
+	add := func(c nft.Chain) { table.Chains = append(table.Chains, c) }
+	if t.tproxy() {
+		add(t.fromClients())
+	}
+	if t.spoofs() {
+		add(nft.Chain{
+			// With masquerade a packet finds its socket only when conntrack
+			// knows it: this is after, where clientLeg is before.
+			Name: "from_servers", Type: "filter", Hook: nft.Prerouting, Priority: serverLeg,
+			Rules: []nft.Rule{
+				t.listening(),
+				{nft.L4Proto(nft.TCP), nft.SocketTransparent(), t.in(), nft.Accept()},
+			},
+		})
+	}
+	if out := t.out(); len(out.Rules) > 0 {
+		add(out)
+	}
+	if t.redirects() {
+		add(t.delivered())
+	}
+	return table
+}
+
+// listening leaves alone what only the listener would be found for, which is
+// every packet to its port, whoever it is for.
+func (t *steering) listening() nft.Rule {
+	return nft.Rule{nft.L4Proto(nft.TCP), nft.SocketWildcard(), nft.Accept()}
+}
+
+// fromClients is what clients send on connections that TPROXY took. Conntrack
+// must not see it: our connection to the server may have the same addresses and
+// ports. The client's side is known by its interface and not by its socket's
+// mark, which a connection has neither while it is being opened nor after it was
+// closed.
+func (t *steering) fromClients() nft.Chain {
+	c := nft.Chain{
+		Name: "from_clients", Type: "filter", Hook: nft.Prerouting, Priority: clientLeg,
+		Rules: []nft.Rule{t.listening()},
+	}
+	if t.spoofs() { // a server behind a client's interface
+		c.Rules = append(c.Rules, nft.Rule{
+			nft.L4Proto(nft.TCP), nft.SocketTransparent(), nft.SocketMark(t.marks.Upstream, t.marks.Mask), nft.Accept(),
+		})
+	}
+	c.Rules = append(c.Rules, nft.Rule{
+		nft.IIFName(t.ifaces...), nft.L4Proto(nft.TCP), nft.SocketTransparent(), t.in(), nft.Notrack(), nft.Accept(),
+	})
+	return c
+}
+
+// out is what our sockets send.
+func (t *steering) out() nft.Chain {
+	c := nft.Chain{Name: "to_both", Type: "filter", Hook: nft.Output, Priority: beforeConntrack}
+	if t.tproxy() {
+		// The other half of fromClients. This host's own programs are reached
+		// by way of lo, where conntrack turns the addresses back.
+		c.Rules = append(c.Rules,
+			nft.Rule{nft.OIFName("lo"), nft.Accept()},
+			nft.Rule{t.marked(t.marks.Client), nft.Notrack()})
+	}
+	if t.Local || t.spoofs() && !t.tproxy() {
+		// What was redirected is known to conntrack by the addresses that our
+		// connection to the server has as well: a zone keeps them apart. Only for
+		// this direction: answers come without one.
+		c.Rules = append(c.Rules, nft.Rule{t.marked(t.marks.Upstream), nft.OriginalZone(number)})
+	}
+	return c
+}
+
+// delivered marks what was redirected, on its last few steps, so that one rule
+// in the firewalls of others is enough for all that we bring; and one that
+// iptables can list, which it can't if there is a word about conntrack.
+func (t *steering) delivered() nft.Chain {
+	var by []string
+	if t.Method == platform.Redirect {
+		by = slices.Clone(t.ifaces)
+	}
+	if t.Local {
+		by = append(by, "lo")
+	}
+	return nft.Chain{
+		Name: "redirected", Type: "filter", Hook: nft.Input, Priority: delivered,
+		Rules: []nft.Rule{{nft.IIFName(by...), nft.DPort(nft.TCP, t.Port), nft.CTStatusDNAT(), t.in()}},
+	}
+}
+
+// interception brings new connections.
+func (t *steering) interception() *nft.Table {
+	table := &nft.Table{Family: nft.Inet, Name: tableName, Owned: true}
+	add := func(c nft.Chain) { table.Chains = append(table.Chains, c) }
+	if t.tproxy() {
+		add(nft.Chain{
+			Name: "capture", Type: "filter", Hook: nft.Prerouting, Priority: beforeConntrack,
+			Rules: slices.Concat(
+				[]nft.Rule{{t.marked(t.marks.In), nft.Accept()}}, // an open one's
+				t.othersOfClients(),
+				// TPROXY goes first: where nobody listens it ends the rule, and
+				// the packet goes on as if we were not there, tracked.
+				[]nft.Rule{{t.ports(nft.TCP), nft.TProxy(netip.AddrPortFrom(netip.IPv6Unspecified(), t.Port)), t.in(), nft.Notrack(), nft.Accept()}},
+			),
+		})
+	} else if t.gateway() {
+		add(nft.Chain{
+			Name: "capture", Type: "nat", Hook: nft.Prerouting, Priority: redirecting,
+			Rules: append(t.othersOfClients(), nft.Rule{t.ports(nft.TCP), nft.Redirect(t.Port)}),
+		})
+	}
+	if t.Local {
+		add(nft.Chain{
+			Name: "capture_local", Type: "nat", Hook: nft.Output, Priority: redirecting,
+			Rules: append(t.othersOfHost(), nft.Rule{t.ports(nft.TCP), nft.Redirect(t.Port)}),
+		})
+	}
+	for _, c := range t.refusal("refuse_quic", t.noQUIC()) {
+		add(c)
+	}
+	return table
+}
+
+// closed refuses what interception would bring, and is there when that is not:
+// what is brought never gets this far.
+func (t *steering) closed() *nft.Table {
+	refuse := append([]nft.Rule{{t.ports(nft.TCP), nft.RejectReset()}}, t.noQUIC()...)
+	return &nft.Table{Family: nft.Inet, Name: closedName, Chains: t.refusal("refuse", refuse)}
+}
+
+// noQUIC answers clients that could go past us by UDP, so that they come by TCP
+// at once.
+func (t *steering) noQUIC() []nft.Rule {
+	ports := quicPorts(&t.Steering)
+	if len(ports) == 0 {
+		return nil
+	}
+	return []nft.Rule{{nft.DPortIn(nft.UDP, ports...), nft.RejectPort()}}
+}
+
+// quicPorts are the UDP ports to refuse: the ports that are captured, and if
+// all are, 443 alone, since UDP has other uses.
+func quicPorts(s *platform.Steering) []platform.PortRange {
+	switch {
+	case !s.RejectQUIC:
+		return nil
+	case len(s.Ports) == 0:
+		return []platform.PortRange{{First: 443, Last: 443}}
+	}
+	return s.Ports
+}
+
+// refusal is chains with rules for what would go past us.
+func (t *steering) refusal(name string, rules []nft.Rule) (chains []nft.Chain) {
+	if len(rules) == 0 {
+		return nil
+	}
+	if t.gateway() {
+		chains = append(chains, nft.Chain{
+			Name: name, Type: "filter", Hook: nft.Forward, Priority: refusing,
+			Rules: append(t.othersOfClients(), rules...),
+		})
+	}
+	if t.Local {
+		chains = append(chains, nft.Chain{
+			Name: name + "_local", Type: "filter", Hook: nft.Output, Priority: refusing,
+			Rules: append(t.othersOfHost(), rules...),
+		})
+	}
+	return chains
+}
+
+func (t *steering) ports(p nft.Proto) nft.Stmt {
+	if len(t.Ports) == 0 {
+		return nft.L4Proto(p)
+	}
+	return nft.DPortIn(p, t.Ports...)
+}
+
+// unique sorts names and leaves each once.
+func unique(names []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(names)))
+}
