@@ -42,6 +42,7 @@ func children() map[string]func() any {
 		"across": keepAcross,
 		"work":   work,
 		"denied": denied,
+		"as":     as,
 	}
 }
 
