@@ -1,0 +1,20 @@
+//go:build !linux
+
+package steer
+
+import (
+	"fmt"
+	"net/netip"
+
+	"transom/platform"
+)
+
+// Links lists the host's interfaces.
+func Links() ([]Link, error) {
+	return nil, fmt.Errorf("find the interfaces that clients are behind: %w", platform.ErrUnsupported)
+}
+
+// Networks returns what is routed by the interfaces.
+func Networks([]string) ([]netip.Prefix, error) {
+	return nil, fmt.Errorf("find the clients' networks: %w", platform.ErrUnsupported)
+}
