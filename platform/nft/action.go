@@ -132,3 +132,9 @@ func OriginalZone(zone uint16) Stmt {
 			expr("ct", be32(2, keyZone), attr(3, []byte{original}), be32(4, reg1)))
 	}}
 }
+
+// Masquerade gives connections that go out the address of this host. It is for
+// nat chains at postrouting.
+func Masquerade() Stmt {
+	return Stmt{text: "masquerade", exprs: func(*encoder) []byte { return expr("masq") }}
+}

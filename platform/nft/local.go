@@ -3,6 +3,7 @@ package nft
 import (
 	"encoding/binary"
 	"slices"
+	"strings"
 
 	"transom/platform"
 )
@@ -112,3 +113,30 @@ func (e *encoder) portRanges(ranges []platform.PortRange) []byte {
 }
 
 func be16(v uint16) []byte { return binary.BigEndian.AppendUint16(nil, v) }
+
+// A ConnState is states of a connection, to conntrack.
+type ConnState uint32
+
+// States, of which several may be joined.
+const (
+	Invalid     ConnState = 1
+	Established ConnState = 2
+	Related     ConnState = 4
+	New         ConnState = 8
+)
+
+// CTState matches packets of connections in one of states.
+func CTState(states ConnState) Stmt {
+	const keyState = 0
+	var words []string
+	for i, w := range [...]string{"invalid", "established", "related", "new"} {
+		if states&(1<<i) != 0 {
+			words = append(words, w)
+		}
+	}
+	return Stmt{text: "ct state " + strings.Join(words, ","), exprs: func(*encoder) []byte {
+		return slices.Concat(
+			expr("ct", be32(1, reg1), be32(2, keyState)),
+			bitwise(native(uint32(states)), native(0)), cmp(unequal, native(0)))
+	}}
+}

@@ -79,6 +79,8 @@ func everything() *nft.Table {
 			{nft.NFProto(nft.IPv6), nft.DPort(nft.UDP, 443), nft.Counter(), nft.RejectPort()},
 			{nft.NotSAddr(prefixes("10.0.0.0/8")...), nft.Drop()},
 		}},
+		{Name: "hide", Type: "nat", Hook: nft.Postrouting, Priority: 100, Rules: []nft.Rule{{nft.OIFName("wan0"), nft.Masquerade()}}},
+		{Name: "known", Rules: []nft.Rule{{nft.CTState(nft.Established | nft.Related), nft.Accept()}, {nft.CTState(nft.Invalid), nft.Drop()}}},
 		{Name: "strict", Type: "filter", Hook: nft.Input, Priority: 0, Drop: true},
 	}}
 }

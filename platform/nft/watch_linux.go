@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,19 +35,28 @@ func (c *Conn) Watch() (*Watch, error) {
 // Close ends the watch, and a Next that waits.
 func (w *Watch) Close() error { return w.file.Close() }
 
+// settle is how long Next waits for more: who loads a set of rules makes many
+// changes.
+const settle = 20 * time.Millisecond
+
 // Next waits until somebody has made a chain or removed a rule, or something
-// has been missed. It fails when the watch is closed.
+// has been missed. Changes in quick succession are one. It fails when the watch
+// is closed.
 func (w *Watch) Next() error {
 	buf := make([]byte, 64<<10)
-	for {
+	for news := false; ; {
 		n, err := w.file.Read(buf)
 		switch {
-		case errors.Is(err, unix.ENOBUFS):
-			return nil
-		case err != nil:
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return w.file.SetReadDeadline(time.Time{})
+		case err != nil && !errors.Is(err, unix.ENOBUFS):
 			return fmt.Errorf("nft: watch for changes: %w", err)
-		case concerns(buf[:n], w.except):
-			return nil
+		case news:
+		case err != nil || concerns(buf[:n], w.except):
+			news = true
+			if err := w.file.SetReadDeadline(time.Now().Add(settle)); err != nil {
+				return err
+			}
 		}
 	}
 }
