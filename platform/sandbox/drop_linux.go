@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -22,7 +23,7 @@ import (
 // and the process must not go on to read what strangers send. Drop is called once.
 func Drop(o Options) (Report, error) {
 	var r Report
-	probe()
+	learn()
 	become, why := Self(), ""
 	if o.User != nil {
 		if become, why = Within(*o.User); why != "" {
@@ -80,13 +81,16 @@ func become(u User) error {
 	return nil
 }
 
-// probe has package net learn now whether there is IPv6: it does so once, by
-// binding sockets. The listener that it prepares for is refused before it is
-// made.
-func probe() {
-	errNo := errors.New("none is wanted")
-	c := net.ListenConfig{Control: func(string, string, syscall.RawConn) error { return errNo }}
+// learn has the libraries find out now what they find out once and could not
+// later: package net whether there is IPv6, by binding sockets (the listener that
+// it does so for is refused before it is made), and crypto/x509 which roots the
+// system trusts, from wherever the environment says that they are. An error is
+// for who then verifies a certificate.
+func learn() {
+	refused := errors.New("no listener is wanted")
+	c := net.ListenConfig{Control: func(string, string, syscall.RawConn) error { return refused }}
 	if l, err := c.Listen(context.Background(), "tcp", ":0"); err == nil {
 		l.Close()
 	}
+	_, _ = x509.SystemCertPool()
 }
