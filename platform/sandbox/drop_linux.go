@@ -35,7 +35,7 @@ func Drop(o Options) (Report, error) {
 	}
 	r.User = become
 	if become.UID == 0 {
-		r.missing("the process is uid 0 still, though without capabilities: files of root's are its own; name another with --user")
+		r.missing("the process is uid 0 still, though without capabilities: files of root's are its own")
 	}
 	if err := restrictFiles(o, &r); err != nil {
 		return r, fmt.Errorf("restrict files with Landlock: %w", err)
@@ -83,14 +83,15 @@ func become(u User) error {
 
 // learn has the libraries find out now what they find out once and could not
 // later: package net whether there is IPv6, by binding sockets (the listener that
-// it does so for is refused before it is made), and crypto/x509 which roots the
-// system trusts, from wherever the environment says that they are. An error is
-// for who then verifies a certificate.
+// it does so for is refused before it is made) and which interfaces zones of
+// addresses may name, and crypto/x509 which roots the system trusts, from wherever
+// the environment says that they are. Errors are for who then needs it.
 func learn() {
 	refused := errors.New("no listener is wanted")
 	c := net.ListenConfig{Control: func(string, string, syscall.RawConn) error { return refused }}
 	if l, err := c.Listen(context.Background(), "tcp", ":0"); err == nil {
 		l.Close()
 	}
+	_, _ = net.Interfaces()
 	_, _ = x509.SystemCertPool()
 }

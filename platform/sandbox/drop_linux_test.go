@@ -72,25 +72,30 @@ func TestDropOfRoot(t *testing.T) {
 // Whoever started the process, nothing is left.
 func TestDrop(t *testing.T) {
 	u := nobody(t)
+	stays := ""
+	if os.Geteuid() == 0 {
+		stays = "uid 0 still"
+	}
 	tests := map[string]struct {
 		child   string
 		prepare func(testing.TB, *exec.Cmd)
 		want    thread
 		missing string // in a sentence of the report
 	}{
-		"ambient": {"stay", func(t testing.TB, cmd *exec.Cmd) { asNobody(t, cmd, sandbox.NetAdmin, sandbox.NetRaw) }, ids(u), ""},
+		"as-we-are": {"stay", func(testing.TB, *exec.Cmd) {}, ids(sandbox.Self()), stays},
+		"ambient":   {"stay", func(t testing.TB, cmd *exec.Cmd) { asNobody(t, cmd, sandbox.NetAdmin, sandbox.NetRaw) }, ids(u), ""},
 		"ambient-and-setpcap": {
 			"stay",
 			func(t testing.TB, cmd *exec.Cmd) { asNobody(t, cmd, sandbox.NetAdmin, sandbox.Cap(8)) },
 			with(ids(u), thread{"CapBnd": "0000000000000000"}), "",
 		},
-		"unprivileged":         {"stay", func(t testing.TB, cmd *exec.Cmd) { asNobody(t, cmd) }, ids(u), ""},
-		"already-the-user":     {"drop", func(t testing.TB, cmd *exec.Cmd) { asNobody(t, cmd, sandbox.NetRaw) }, ids(u), ""},
-		"file-capabilities":    {"stay", func(t testing.TB, cmd *exec.Cmd) { byFile(t, cmd, true) }, ids(u), ""},
-		"file-only-permits":    {"stay", func(t testing.TB, cmd *exec.Cmd) { byFile(t, cmd, false) }, ids(u), ""},
-		"root-of-a-namespace":  {"stay", asLonelyRoot, thread{"Uid": "0 0 0 0", "CapBnd": "0000000000000000"}, "uid 0 still"},
-		"nobody-in-a-namepace": {"drop", asLonelyRoot, thread{"Uid": "0 0 0 0", "CapBnd": "0000000000000000"}, "has no uid"},
-		"cannot-become":        {"drop", asDaemon, thread{"Uid": "1 1 1 1"}, "without cap_setuid"},
+		"unprivileged":          {"stay", func(t testing.TB, cmd *exec.Cmd) { asNobody(t, cmd) }, ids(u), ""},
+		"already-the-user":      {"drop", func(t testing.TB, cmd *exec.Cmd) { asNobody(t, cmd, sandbox.NetRaw) }, ids(u), ""},
+		"file-capabilities":     {"stay", func(t testing.TB, cmd *exec.Cmd) { byFile(t, cmd, true) }, ids(u), ""},
+		"file-only-permits":     {"stay", func(t testing.TB, cmd *exec.Cmd) { byFile(t, cmd, false) }, ids(u), ""},
+		"root-of-a-namespace":   {"stay", asLonelyRoot, thread{"Uid": "0 0 0 0", "CapBnd": "0000000000000000"}, "uid 0 still"},
+		"nobody-in-a-namespace": {"drop", asLonelyRoot, thread{"Uid": "0 0 0 0", "CapBnd": "0000000000000000"}, "has no uid"},
+		"cannot-become":         {"drop", asDaemon, thread{"Uid": "1 1 1 1"}, "without cap_setuid"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -94,8 +94,13 @@ func (l landlock) ruleset(o Options) (int, error) {
 	// psx lists the threads of this process in builds with cgo, also those that
 	// are left when the first is restricted.
 	err := l.allow(fd, "/proc/self/task", 0, unix.LANDLOCK_ACCESS_FS_READ_DIR)
+	if outOfReach(err) {
+		err = nil
+	}
 	for _, path := range o.Read {
-		err = errors.Join(err, l.allow(fd, path, readFile, readAll))
+		if e := l.allow(fd, path, readFile, readAll); !outOfReach(e) {
+			err = errors.Join(err, e)
+		}
 	}
 	for _, path := range o.Write {
 		err = errors.Join(err, l.allow(fd, path, readFile|writeFile, readAll|writeAll))
@@ -107,14 +112,16 @@ func (l landlock) ruleset(o Options) (int, error) {
 	return fd, nil
 }
 
+// outOfReach reports whether err says that a file is not there, or nobody could
+// open it anyway.
+func outOfReach(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.ENOTDIR)
+}
+
 // allow adds a rule: file are the rights if path is a file, below if it is a
-// directory. It goes by what is at the path now. What is not there, or out of
-// reach, can't be opened anyway.
+// directory. It goes by what is at the path now.
 func (l landlock) allow(ruleset int, path string, file, below uint64) error {
 	at, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.ENOTDIR) {
-		return nil
-	}
 	if err != nil {
 		return fmt.Errorf("allow %s: %w", path, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"transom/internal/testnet"
+	"transom/internal/testnet/labtest"
 	"transom/platform/sandbox"
 )
 
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	labtest.Main(m)
 }
 
 // children are the processes by name. Each returns what its test looks at.
@@ -43,6 +44,7 @@ func children() map[string]func() any {
 		"work":   work,
 		"denied": denied,
 		"as":     as,
+		"proxy":  proxy,
 	}
 }
 
@@ -133,9 +135,12 @@ func rights() []thread {
 	return threads()
 }
 
-func threads() (list []thread) {
-	for _, d := range must(os.ReadDir("/proc/self/task")) {
-		b, err := os.ReadFile("/proc/self/task/" + d.Name() + "/status")
+func threads() []thread { return threadsOf(os.Getpid()) }
+
+func threadsOf(pid int) (list []thread) {
+	tasks := fmt.Sprintf("/proc/%d/task/", pid)
+	for _, d := range must(os.ReadDir(tasks)) {
+		b, err := os.ReadFile(tasks + d.Name() + "/status")
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
 			continue
 		}

@@ -25,7 +25,8 @@ type Options struct {
 	// Read are files, and directories with all below them, that may still be
 	// opened to be read. Those that are not there are left out.
 	Read []string
-	// Write are those in which files may also be written, made and removed.
+	// Write are those in which files may also be written, made and removed. They
+	// must be there.
 	Write []string
 	// Log gets one line about what took effect and one for each thing that is
 	// lacking; nil is silence.

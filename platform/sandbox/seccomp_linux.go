@@ -4,9 +4,9 @@ package sandbox
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"runtime"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -16,18 +16,32 @@ import (
 // can. It is the last that Drop does.
 func restrictCalls(r *Report) error {
 	f := program()
-	prog := &unix.SockFprog{Len: uint16(len(f)), Filter: &f[0]}
-	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(prog)))
-	runtime.KeepAlive(prog)
+	// Without SPEC_ALLOW kernels before Linux 5.16 slow the processor down for
+	// who runs code of strangers, which this process does not.
+	errno, thread := load(f, unix.SECCOMP_FILTER_FLAG_TSYNC|unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW)
+	if errno == unix.EINVAL { // before Linux 4.17
+		errno, thread = load(f, unix.SECCOMP_FILTER_FLAG_TSYNC)
+	}
 	switch {
-	case errors.Is(errno, unix.ENOSYS), errors.Is(errno, unix.EINVAL):
+	case errno == unix.ENOSYS, errno == unix.EINVAL:
 		r.missing("this kernel has no seccomp filters (", errno.Error(), "): all system calls can be made")
 		return nil
 	case errno != 0:
 		return fmt.Errorf("load the filter: %w", errno)
+	case thread != 0:
+		return fmt.Errorf("load the filter: thread %d has another one already", thread)
 	}
 	r.Seccomp = true
 	return nil
+}
+
+// load puts a filter in force on all threads, or on none: then thread is one that
+// can't have it.
+func load(f []unix.SockFilter, flags uintptr) (errno syscall.Errno, thread uintptr) {
+	prog := &unix.SockFprog{Len: uint16(len(f)), Filter: &f[0]}
+	thread, _, errno = unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(prog)))
+	runtime.KeepAlive(prog)
+	return errno, thread
 }
 
 // Offsets into struct seccomp_data, from linux/seccomp.h.
@@ -42,7 +56,7 @@ const (
 // doesn't see them, and C libraries then use clone.
 func program() []unix.SockFilter {
 	deny := ret(unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM))
-	f := []unix.SockFilter{load(offsetArch), {Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 1, K: auditArch}, deny, load(offsetCall)}
+	f := []unix.SockFilter{word(offsetArch), {Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 1, K: auditArch}, deny, word(offsetCall)}
 	if foreignBit != 0 {
 		f = append(f, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, Jf: 1, K: foreignBit}, deny)
 	}
@@ -67,7 +81,7 @@ func bounds(tests []test, deny unix.SockFilter) (f []unix.SockFilter) {
 		if binary.NativeEndian.Uint16([]byte{0, 1}) == 1 {
 			low += 4 // big-endian
 		}
-		f = append(f, load(low), unix.SockFilter{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: t.mask})
+		f = append(f, word(low), unix.SockFilter{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: t.mask})
 		for i, v := range t.values {
 			f = append(f, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: uint8(len(t.values) - i), K: v})
 		}
@@ -76,7 +90,7 @@ func bounds(tests []test, deny unix.SockFilter) (f []unix.SockFilter) {
 	return f
 }
 
-func load(offset uint32) unix.SockFilter {
+func word(offset uint32) unix.SockFilter {
 	return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offset}
 }
 

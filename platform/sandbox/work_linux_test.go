@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,7 +26,9 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 	"golang.org/x/sys/unix"
 
+	"transom/internal/testnet/labtest"
 	"transom/platform"
+	"transom/platform/lab"
 	"transom/platform/sandbox"
 )
 
@@ -38,12 +41,14 @@ type bench struct {
 	netlink  int
 	pair     [2]int // of Unix sockets
 	host     platform.Host
+	child    *exec.Cmd // ends when its input does
+	input    io.Closer
 }
 
 func open() *bench {
 	b := &bench{dir: os.Getenv(dirVariable), listener: map[string]net.Listener{}}
 	b.log = must(os.Create(filepath.Join(b.dir, "log")))
-	for network, addr := range map[string]string{"tcp4": "127.0.0.1:0", "tcp6": "[::1]:0"} {
+	for network, addr := range map[string]string{"tcp4": "127.0.0.1:0", "tcp6": "[::1]:0", "tcp": "[::]:0"} {
 		l, err := net.Listen(network, addr)
 		if err == nil || network == "tcp4" {
 			b.listener[network] = must(l, err)
@@ -54,6 +59,9 @@ func open() *bench {
 	must(0, unix.Bind(b.netlink, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}))
 	b.pair = must(unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0))
 	b.host = must(platform.Here(nil))
+	b.child = exec.Command("/bin/cat")
+	b.input = must(b.child.StdinPipe())
+	must(0, b.child.Start())
 	return b
 }
 
@@ -78,8 +86,45 @@ func inDir(t testing.TB, cmd *exec.Cmd) *exec.Cmd {
 			t.Fatal(err)
 		}
 	}
+	cmd.Dir = dir
 	cmd.Env = append(cmd.Env, dirVariable+"="+dir)
 	return cmd
+}
+
+// inNetwork runs a child in a network that has nothing but loopback and one
+// interface with a link-local address, and returns what came of it.
+func inNetwork(t *testing.T, cmd *exec.Cmd) (got outcomes) {
+	t.Helper()
+	l := labtest.New(t)
+	h, err := l.Host("h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := l.Host("other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Connect(lab.End{Host: h, Iface: "eth0", Addrs: prefixes(linkLocal)}, lab.End{Host: other, Iface: "eth0"}); err != nil {
+		t.Fatal(err)
+	}
+	c := h.Command(t.Context(), cmd.Path)
+	var log strings.Builder
+	c.Env, c.Dir, c.Stderr = cmd.Env, cmd.Dir, &log
+	out, err := c.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s%s", err, out, log.String())
+	}
+	if err := json.Unmarshal(out, &got); err != nil {
+		t.Fatalf("%v in %s%s", err, out, log.String())
+	}
+	return got
+}
+
+// linkLocal is an address that is reached by naming the interface.
+const linkLocal = "fe80::7"
+
+func prefixes(a string) []netip.Prefix {
+	return []netip.Prefix{netip.PrefixFrom(netip.MustParseAddr(a), 64)}
 }
 
 // outcomes is how each thing went, "" for well.
@@ -119,11 +164,13 @@ func work() any {
 		"profile":                  profile,
 		"close-the-host":           b.host.Close,
 		"questions":                questions,
+		"wait-for-a-child":         b.wait,
+		"zone":                     b.zone,
 	})
 }
 
 func TestWorkAfterDrop(t *testing.T) {
-	got := run[outcomes](t, inDir(t, child("work")))
+	got := inNetwork(t, inDir(t, child("work")))
 	for name, err := range got {
 		if err != "" {
 			t.Errorf("%s: %s", name, err)
@@ -447,6 +494,26 @@ func (b *bench) original() error {
 	return nil
 }
 
+func (b *bench) wait() error { return errors.Join(b.input.Close(), b.child.Wait()) }
+
+// zone reaches a link-local address by the name of the interface.
+func (b *bench) zone() error {
+	l := b.listener["tcp"]
+	if b.listener["tcp6"] == nil {
+		return nil // a kernel without IPv6
+	}
+	to := netip.AddrPortFrom(netip.MustParseAddr(linkLocal+"%eth0"), netip.MustParseAddrPort(l.Addr().String()).Port())
+	c, err := b.host.Dial(context.Background(), platform.Socket{}, to)
+	if err != nil {
+		return err
+	}
+	s, err := l.Accept()
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.Close(), c.Close())
+}
+
 func profile() error {
 	var b bytes.Buffer
 	if err := pprof.StartCPUProfile(&b); err != nil {
@@ -516,6 +583,7 @@ func denied() any {
 		"device":           func() error { return unix.Mknod(filepath.Join(b.dir, "null"), unix.S_IFCHR, 0x103) },
 	}).(outcomes)
 	l.Close()
+	must(0, b.wait())
 	return got
 }
 
@@ -535,7 +603,7 @@ func mapCode() error {
 }
 
 func TestDeniedAfterDrop(t *testing.T) {
-	got := run[outcomes](t, inDir(t, child("denied")))
+	got := inNetwork(t, inDir(t, child("denied")))
 	for name, err := range got {
 		if !strings.HasSuffix(err, syscall.EPERM.Error()) && !strings.HasSuffix(err, syscall.EACCES.Error()) {
 			t.Errorf("%s: %q", name, err)
