@@ -51,12 +51,17 @@ func client(ctx context.Context, args []string, stdin io.Reader, stdout, _ io.Wr
 // prepare opens the job's connections and makes a first request on each.
 func (j job) prepare(ctx context.Context) (run func() (outcome, error), done func(), err error) {
 	d := newDialer(j)
-	if j.Kind == connect {
+	if j.Kind == connect || j.Kind == open {
 		c, err := d.dial(ctx)
 		if err != nil {
 			return nil, nil, err
 		}
-		return func() (outcome, error) { return j.connect(ctx, d) }, func() { c.Close() }, nil
+		return func() (outcome, error) {
+			if j.Kind == open {
+				return j.open(ctx, d)
+			}
+			return j.connect(ctx, d)
+		}, func() { c.Close() }, nil
 	}
 	conns, err := d.dialAll(ctx, j.Conns)
 	done = func() {
@@ -125,40 +130,80 @@ func (j job) untilOver(op func(i int) error) (outcome, error) {
 // timerSlack is how late Go's timers are when all is idle.
 const timerSlack = 1200 * time.Microsecond
 
-// atRate makes request number i at the time i/Rate, on a connection that has
-// its turn. Latency counts from then, even if the connection was busy; only a
-// delay that is within what our own timer makes is not counted.
+// atRate makes a request at a time, each on a connection that has its turn.
+// Latency counts from when it was due, even if the connection was busy.
 func (j job) atRate(ctx context.Context, conns []visit) (outcome, error) {
+	took := make([][]time.Duration, len(conns))
+	elapsed, err := j.paced(ctx, func(i int, due time.Time) error {
+		if err := conns[i].get(); err != nil {
+			return err
+		}
+		took[i] = append(took[i], time.Since(due))
+		return nil
+	})
+	out := outcome{Elapsed: elapsed}
+	out.Ops, out.P50, out.P99 = percentiles(took)
+	return out, err
+}
+
+// open opens a connection at a time for one request.
+func (j job) open(ctx context.Context, d *dialer) (outcome, error) {
+	stood, answered := make([][]time.Duration, j.Conns), make([][]time.Duration, j.Conns)
+	elapsed, err := j.paced(ctx, func(i int, due time.Time) error {
+		c, err := d.connect(ctx)
+		if err != nil {
+			return err
+		}
+		stood[i] = append(stood[i], time.Since(due))
+		v, err := d.begin(ctx, c)
+		if err != nil {
+			return err
+		}
+		answered[i] = append(answered[i], time.Since(due))
+		return v.Close()
+	})
+	out := outcome{Elapsed: elapsed}
+	_, out.Stood50, out.Stood99 = percentiles(stood)
+	out.Ops, out.P50, out.P99 = percentiles(answered)
+	return out, err
+}
+
+// paced has op number i done at the time i/Rate, by one of as many goroutines as
+// there are connections, which take turns. op is told when it was due; only a
+// delay that is within what our own timer makes is left out.
+func (j job) paced(ctx context.Context, op func(i int, due time.Time) error) (elapsed time.Duration, err error) {
 	every := time.Second / time.Duration(j.Rate)
-	took, errs := make([][]time.Duration, len(conns)), make([]error, len(conns))
+	errs := make([]error, j.Conns)
 	began := time.Now()
 	var wg sync.WaitGroup
-	for i, c := range conns {
+	for i := range j.Conns {
 		wg.Go(func() {
-			for at := time.Duration(i) * every; at < j.Round; at += time.Duration(len(conns)) * every {
-				from := began.Add(at)
-				if err := waitUntil(ctx, from); err != nil {
-					errs[i] = err
+			for at := time.Duration(i) * every; at < j.Round; at += time.Duration(j.Conns) * every {
+				due := began.Add(at)
+				if errs[i] = waitUntil(ctx, due); errs[i] != nil {
 					return
 				}
-				if now := time.Now(); now.Sub(from) < timerSlack {
-					from = now
+				if now := time.Now(); now.Sub(due) < timerSlack {
+					due = now
 				}
-				if errs[i] = c.get(); errs[i] != nil {
+				if errs[i] = op(i, due); errs[i] != nil {
 					return
 				}
-				took[i] = append(took[i], time.Since(from))
 			}
 		})
 	}
 	wg.Wait()
-	all := slices.Concat(took...)
-	out := outcome{Ops: len(all), Elapsed: time.Since(began)}
-	if len(all) > 0 {
-		slices.Sort(all)
-		out.P50, out.P99 = all[len(all)/2], all[len(all)*99/100]
+	return time.Since(began), errors.Join(errs...)
+}
+
+// percentiles returns how many there are, the median and the 99th percentile.
+func percentiles(of [][]time.Duration) (n int, p50, p99 time.Duration) {
+	all := slices.Concat(of...)
+	if len(all) == 0 {
+		return 0, 0, 0
 	}
-	return out, errors.Join(errs...)
+	slices.Sort(all)
+	return len(all), all[len(all)/2], all[len(all)*99/100]
 }
 
 func waitUntil(ctx context.Context, t time.Time) error {

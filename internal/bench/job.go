@@ -21,9 +21,10 @@ type job struct {
 	TLS     bool
 	Own     bool          // TLS: whether the certificate must be the origin server's own
 	Names   bool          // connect: ask for a new name each time
+	From    string        // address to come from, if it matters
 	Conns   int           // at a time
-	Round   time.Duration // keepAlive, atRate, connect
-	Rate    int           // atRate: requests a second in all
+	Round   time.Duration // keepAlive, atRate, connect, open
+	Rate    int           // atRate, open: requests a second in all
 	Bytes   int64         // download
 }
 
@@ -32,6 +33,7 @@ const (
 	keepAlive = "keep-alive" // one request after the other on each connection, or Flight of them at a time
 	atRate    = "at-rate"    // requests at fixed times, whatever becomes of them
 	connect   = "connect"    // a connection for each request
+	open      = "open"       // the same at fixed times
 	download  = "download"   // one long answer
 	idle      = "idle"       // a request on each connection, and no start
 )
@@ -46,8 +48,10 @@ const (
 type outcome struct {
 	Ops     int
 	Elapsed time.Duration
-	P50     time.Duration `json:",omitempty"` // atRate
+	P50     time.Duration `json:",omitempty"` // atRate, open: until the answer
 	P99     time.Duration `json:",omitempty"`
+	Stood50 time.Duration `json:",omitempty"` // open: until the connection stood
+	Stood99 time.Duration `json:",omitempty"`
 }
 
 // A clientProcess has opened its connections and waits for the start.

@@ -100,7 +100,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	peers := fl.String("peers", strings.Join(peerNames(), ","), "whom to measure, in this order")
 	fl.IntVar(&o.rounds, "rounds", 3, "how often each of them is measured, in turn")
 	fl.DurationVar(&o.round, "round", 1500*time.Millisecond, "how long each time")
-	fl.DurationVar(&o.limit, "limit", 6*time.Minute, "begin nothing more after so long")
+	fl.DurationVar(&o.limit, "limit", 7*time.Minute, "begin nothing more after so long")
 	megabytes := fl.Int64("size", 1000, "megabytes of a download")
 	fl.IntVar(&o.idle, "idle", 1000, "idle connections")
 	fl.BoolVar(&o.json, "json", false, "print a JSON object for each round, and no table")

@@ -9,12 +9,13 @@ import (
 
 // A measure is one thing that is done with every peer.
 type measure struct {
-	name  string
-	title string
-	job   job
-	pass  bool // the peers pass bytes through as they are
-	once  bool // one round is enough
-	rows  []row
+	name   string
+	title  string
+	job    job
+	pass   bool    // the peers pass bytes through as they are
+	once   bool    // one round is enough
+	method *method // of a gateway that steers, if that is what is measured
+	rows   []row
 }
 
 // A row is one line of the table.
@@ -65,7 +66,7 @@ func measures() []measure {
 		{"MB/s", func(s sample) float64 { return float64(s.Size) / 1e6 / s.Elapsed.Seconds() }},
 	}
 	memory := []row{{"RSS, KB", func(s sample) float64 { return float64(s.Resident) / 1024 }}}
-	return []measure{
+	return append([]measure{
 		{name: "http", title: "HTTP/1.1 request, keep-alive", job: job{Kind: keepAlive, Conns: conns}, rows: perOp},
 		{name: "https", title: "HTTPS request, keep-alive", job: job{Kind: keepAlive, TLS: true, Conns: conns}, rows: perOp},
 		{name: "h2", title: "HTTP/2 request, alone on its connection", job: multiplexed(conns, 1), rows: perOp},
@@ -82,7 +83,7 @@ func measures() []measure {
 		{name: "pass", title: "download passed through", job: job{Kind: download, Conns: 1}, pass: true, rows: bulk},
 		{name: "idle", title: "idle HTTPS connection", job: job{Kind: idle, TLS: true}, once: true, rows: memory},
 		{name: "idle-pass", title: "idle connection passed through", job: job{Kind: idle}, pass: true, once: true, rows: memory},
-	}
+	}, methods(bulk)...)
 }
 
 func measureNames() []string {
@@ -106,6 +107,14 @@ func (b *bench) sample(ctx context.Context, m measure, x *proxy) (s sample, err 
 	}
 	j := m.job
 	j.Own, j.Round, j.Bytes = m.pass || x.cmd == nil, b.options.round, b.options.size
+	if m.method != nil {
+		if x.cmd == nil {
+			j.From = excluded
+		}
+		if err := b.comesFrom(ctx, m.method, x.cmd != nil); err != nil {
+			return s, err
+		}
+	}
 	if j.Kind == idle {
 		if x.cmd == nil {
 			return s, nil

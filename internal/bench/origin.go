@@ -28,6 +28,9 @@ const smallBody = `{"answer":42,"items":[1,2]}`
 // bytesPath is followed by the length of the body that is wanted.
 const bytesPath = "/bytes/"
 
+// fromPath is answered with the address and port that the connection comes from.
+const fromPath = "/from"
+
 // origin serves on the machine's ports until it is killed, which ends all it has
 // started. It does the least that a server can do.
 func origin(ctx context.Context, args []string, _ io.Reader, stdout, _ io.Writer) error {
@@ -140,6 +143,11 @@ func answerAll(c net.Conn) {
 }
 
 func answer(c net.Conn, head, small []byte) error {
+	if bytes.HasPrefix(head, []byte("GET "+fromPath+" ")) {
+		from := c.RemoteAddr().String()
+		_, err := fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s", len(from), from)
+		return err
+	}
 	if !bytes.HasPrefix(head, []byte("GET "+bytesPath)) {
 		_, err := c.Write(small)
 		return err

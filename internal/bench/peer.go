@@ -73,13 +73,14 @@ func find(names []string, program string, stderr io.Writer) ([]peer, error) {
 				fmt.Fprintln(stderr, "bench: HAProxy is not installed, and so is not compared with")
 				continue
 			}
-			peers = append(peers, peer{name: haproxy, program: path, version: []string{"-v"}, command: haproxyCommand})
+			lacks := func(m measure) bool { return m.method != nil }
+			peers = append(peers, peer{name: haproxy, program: path, version: []string{"-v"}, command: haproxyCommand, lacks: lacks})
 		case nethttp:
 			path, err := os.Executable()
 			if err != nil {
 				return nil, err
 			}
-			lacks := func(m measure) bool { return m.pass }
+			lacks := func(m measure) bool { return m.pass || m.method != nil }
 			peers = append(peers, peer{name: nethttp, program: path, command: reverseCommand, lacks: lacks})
 		}
 	}
@@ -88,6 +89,9 @@ func find(names []string, program string, stderr io.Writer) ([]peer, error) {
 
 // transomCommand records flows, and prints them to nobody.
 func transomCommand(w *world, m measure) ([]string, map[uint16]uint16, error) {
+	if m.method != nil {
+		return gatewayCommand(w, m), nil, nil
+	}
 	args := []string{"listen", "--mode", "transparent@8080", "--ca-dir", w.path("ca"), "--upstream-ca", w.path(rootFile)}
 	if m.pass {
 		args = append(args, "--ignore-hosts", ".")
@@ -186,6 +190,11 @@ func (w *world) start(ctx context.Context, p peer, m measure) (*proxy, error) {
 	defer cancel()
 	for _, port := range slices.Sorted(maps.Values(ports)) {
 		if err := w.await(ctx, port); err != nil {
+			return nil, fmt.Errorf("start %s: %w", p.name, errors.Join(err, x.stop()))
+		}
+	}
+	if m.method != nil {
+		if err := w.steered(ctx); err != nil {
 			return nil, fmt.Errorf("start %s: %w", p.name, errors.Join(err, x.stop()))
 		}
 	}

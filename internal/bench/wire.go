@@ -55,14 +55,27 @@ type visit interface {
 
 // dial opens a connection and makes a first request.
 func (d *dialer) dial(ctx context.Context) (visit, error) {
+	c, err := d.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return d.begin(ctx, c)
+}
+
+// connect opens a connection.
+func (d *dialer) connect(ctx context.Context) (net.Conn, error) {
+	nd := net.Dialer{Timeout: patience}
+	if d.job.From != "" {
+		nd.LocalAddr = &net.TCPAddr{IP: net.ParseIP(d.job.From)}
+	}
+	return nd.DialContext(ctx, "tcp", d.to.String())
+}
+
+// begin makes a first request on a connection, and closes it if that fails.
+func (d *dialer) begin(ctx context.Context, c net.Conn) (visit, error) {
 	name := hostName
 	if d.job.Names {
 		name = fmt.Sprintf("%s-%d.%s", d.stem, d.count.Add(1), domain)
-	}
-	nd := net.Dialer{Timeout: patience}
-	c, err := nd.DialContext(ctx, "tcp", d.to.String())
-	if err != nil {
-		return nil, err
 	}
 	if d.job.TLS {
 		t := tls.Client(c, d.config(name))

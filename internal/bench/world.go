@@ -55,6 +55,9 @@ func newWorld(ctx context.Context) (w *world, err error) {
 			return w, err
 		}
 	}
+	if err := w.Client.AddAddr("eth0", netip.PrefixFrom(netip.MustParseAddr(excluded), 24)); err != nil {
+		return w, err
+	}
 	err = w.Gateway.Do(func() error {
 		w.nft, err = nft.Dial()
 		return err
