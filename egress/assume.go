@@ -22,9 +22,14 @@ import (
 // beside, and the first of the two that gets an answer wins. A refusal is one. What
 // was seen is remembered for the client's network, see networks.go.
 
-// pause is how long the server has to itself to answer the client's address. It
-// is long enough for a SYN that was lost to be sent again, after a second.
-const pause = 1200 * time.Millisecond
+// How long a server has to answer the client's address before it is asked with
+// ours: enough for a SYN that was lost to be sent again, after a second; and for
+// more of them where there is a way back, since the server or this host must be
+// busy then.
+const (
+	pause    = 1200 * time.Millisecond
+	patience = 5 * time.Second
+)
 
 // errSilent is how a dial ends that the other one has overtaken.
 var errSilent = errors.New("no answer came back")
@@ -35,7 +40,7 @@ func (d *Direct) assume(ctx context.Context, from, a netip.AddrPort) (net.Conn, 
 	if !d.Spoof.networks.begin(n, time.Now()) {
 		return d.plain(ctx, a)
 	}
-	c, saw, err := d.race(ctx, from, a)
+	c, saw, err := d.race(ctx, n, from, a)
 	d.tell(d.Spoof.networks.end(n, a.Addr(), saw.trial, time.Now()), n, a, saw)
 	return c, err
 }
@@ -53,13 +58,17 @@ type dialled struct {
 }
 
 // race waits for all that it has started.
-func (d *Direct) race(ctx context.Context, from, a netip.AddrPort) (net.Conn, sight, error) {
+func (d *Direct) race(ctx context.Context, n netip.Prefix, from, a netip.AddrPort) (net.Conn, sight, error) {
 	first, overtake := context.WithCancelCause(ctx)
 	defer overtake(nil)
 	second, giveUp := context.WithCancel(ctx)
 	defer giveUp()
+	failed := make(chan struct{})   // closed when the first one has
 	beside := make(chan dialled, 1) // filled once, if the timer fires
 	timer := time.AfterFunc(pause, func() {
+		if d.Spoof.networks.cameBack(n, time.Now()) {
+			wait(second, failed, patience-pause)
+		}
 		c, err := d.plain(second, a)
 		if answered(err) {
 			overtake(errSilent)
@@ -76,6 +85,7 @@ func (d *Direct) race(ctx context.Context, from, a netip.AddrPort) (net.Conn, si
 		}
 		return c, sight{trial: cameBack}, err
 	case !alone:
+		close(failed)
 		other = <-beside
 	case ctx.Err() != nil:
 		return nil, sight{}, err
@@ -87,6 +97,17 @@ func (d *Direct) race(ctx context.Context, from, a netip.AddrPort) (net.Conn, si
 		err = errSilent // net would say that it was cancelled
 	}
 	return other.c, sight{judge(err, other.err), err}, other.err
+}
+
+// wait waits for one of the three.
+func wait(ctx context.Context, failed <-chan struct{}, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-failed:
+	case <-ctx.Done():
+	}
 }
 
 // judge says what it means that the spoofed dial failed with err, and the

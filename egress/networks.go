@@ -14,11 +14,13 @@ import (
 //	off -- after ten minutes, one connection tries ---> on, or off for ten more
 //
 // A strike is a server that answered us and not the client's address that we
-// had. Where others did answer within the last ten minutes, a server strikes
-// once: it may have something against that client.
+// had. Where answers came back lately there is a way, and less reason to doubt
+// it: servers have longer to answer (assume.go), and each strikes once, since it
+// may have something against that client.
 const (
 	enoughStrikes = 2
 	offFor        = 10 * time.Minute
+	lately        = time.Minute
 	maxNetworks   = 4096 // about 1 MiB; the ones longest unused are forgotten
 )
 
@@ -96,6 +98,18 @@ func (n *networks) begin(p netip.Prefix, now time.Time) bool {
 	return true
 }
 
+// cameBack reports whether answers came back lately.
+func (n *networks) cameBack(p netip.Prefix, now time.Time) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	e := n.known[p]
+	return e != nil && e.Value.(*network).cameBack(now)
+}
+
+func (w *network) cameBack(now time.Time) bool {
+	return !w.success.IsZero() && now.Sub(w.success) < lately
+}
+
 // end says what a connection to a server has shown.
 func (n *networks) end(p netip.Prefix, server netip.Addr, t trial, now time.Time) change {
 	n.mu.Lock()
@@ -128,7 +142,7 @@ func (n *networks) end(p netip.Prefix, server netip.Addr, t trial, now time.Time
 func (w *network) strike(server netip.Addr, now time.Time) bool {
 	again := w.struck == server
 	w.struck = server
-	if again && !w.success.IsZero() && now.Sub(w.success) < offFor {
+	if again && w.cameBack(now) {
 		return false
 	}
 	w.strikes++

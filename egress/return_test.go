@@ -215,7 +215,7 @@ func TestOneServerStrikesOnce(t *testing.T) {
 		if g.log.Len() > 0 {
 			g.Fatalf("log: %s", &g.log)
 		}
-		time.Sleep(again) // that others answered is long ago
+		time.Sleep(time.Minute) // that others answered is long ago
 		g.want(client, first, hosts, 0)
 		if g.logged(slog.LevelWarn) != 1 {
 			g.Errorf("log: %s", &g.log)
@@ -229,6 +229,34 @@ func TestOneServerStrikesOnce(t *testing.T) {
 		if g.logged(slog.LevelWarn) != 1 {
 			g.Errorf("log: %s", &g.log)
 		}
+	})
+}
+
+// TestPatience: where answers came back lately a server has longer, also to the
+// connections that were begun before.
+func TestPatience(t *testing.T) {
+	const patience = 5 * time.Second
+	onGateway(t, "ip+port", func(g *gateway) {
+		g.want(client, other, theirs, 0)
+		g.DelayFrom(anyPort, 3*time.Second) // for its SYNs were lost
+		g.want(client, first, theirs, 3*time.Second)
+		g.FailFrom(anyPort, syscall.EHOSTUNREACH)
+		g.want(client, first, hosts, 3*time.Second) // and no longer, once it is known
+		g.Mend(anyPort)
+		g.want(client, other, theirs, 0)
+		g.BlackHoleFrom(anyPort)
+		g.want(client, first, hosts, patience)
+		time.Sleep(time.Minute)
+		g.want(client, first, hosts, pause)
+	})
+	onGateway(t, "ip+port", func(g *gateway) {
+		slow := netip.AddrPortFrom(client.Addr(), client.Port()+1)
+		g.DelayFrom(client, pause/2)
+		g.DelayFrom(slow, 2*pause)
+		var wg sync.WaitGroup
+		wg.Go(func() { g.want(client, first, theirs, pause/2) })
+		wg.Go(func() { g.want(slow, first, theirs, 2*pause) })
+		wg.Wait()
 	})
 }
 
