@@ -55,9 +55,9 @@ func (h *here) Apply(_ context.Context, want Steering) error {
 // Close implements Host.
 func (h *here) Close() error { return h.own.close() }
 
-// keepAlive finds dead peers within three minutes without waking an idle phone
+// KeepAlive finds dead peers within three minutes without waking an idle phone
 // every 15 seconds, which is what Go would do.
-func keepAlive() net.KeepAliveConfig {
+func KeepAlive() net.KeepAliveConfig {
 	return net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 8}
 }
 
@@ -80,7 +80,7 @@ func (h *here) Listen(ctx context.Context, s Socket) (*Listener, error) {
 
 func (h *here) listen(ctx context.Context, s Socket) (*Listener, error) {
 	o := options{Socket: s}
-	lc := net.ListenConfig{Control: o.control, KeepAliveConfig: keepAlive()}
+	lc := net.ListenConfig{Control: o.control, KeepAliveConfig: KeepAlive()}
 	lc.SetMultipathTCP(false)
 	l, err := lc.Listen(ctx, network(s.Bind), s.Bind.String())
 	if err != nil {
@@ -111,7 +111,7 @@ func network(a netip.AddrPort) string {
 func (h *here) Dial(ctx context.Context, s Socket, dst netip.AddrPort) (net.Conn, error) {
 	dst = netip.AddrPortFrom(dst.Addr().Unmap(), dst.Port())
 	o := options{Socket: s, dial: true}
-	d := net.Dialer{Control: o.control, KeepAliveConfig: keepAlive()}
+	d := net.Dialer{Control: o.control, KeepAliveConfig: KeepAlive()}
 	d.SetMultipathTCP(false)
 	if s.Bind.Addr().IsValid() {
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(s.Bind.Addr().Unmap(), s.Bind.Port()))

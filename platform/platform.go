@@ -47,6 +47,32 @@ type Listener struct {
 	*net.TCPListener
 	Transparent bool  // IP_TRANSPARENT is set, so TPROXY works
 	Denied      error // why it is not, if it was wanted
+
+	inherited bool
+}
+
+// Inherited returns a transparent listener that another process has opened by
+// Listen and sent here. How often to look for dead peers did not come with it.
+func Inherited(l *net.TCPListener) *Listener {
+	return &Listener{TCPListener: l, Transparent: true, inherited: true}
+}
+
+// Accept is AcceptTCP for net.Listener.
+func (l *Listener) Accept() (net.Conn, error) {
+	c, err := l.AcceptTCP()
+	if err != nil {
+		return nil, err // not a nil *TCPConn in an interface
+	}
+	return c, nil
+}
+
+// AcceptTCP waits for the next connection.
+func (l *Listener) AcceptTCP() (*net.TCPConn, error) {
+	c, err := l.TCPListener.AcceptTCP()
+	if err == nil && l.inherited {
+		_ = c.SetKeepAliveConfig(KeepAlive()) // of one that was closed already, it fails
+	}
+	return c, err
 }
 
 // Destinations asks the redirector where a connection was meant to go.

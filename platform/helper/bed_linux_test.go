@@ -1,0 +1,159 @@
+package helper_test
+
+import (
+	"bufio"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"transom/internal/testnet/labtest"
+	"transom/platform"
+	"transom/platform/helper"
+	"transom/platform/lab"
+)
+
+// soon is when a test gives up; nothing depends on how long something takes.
+const soon = 20 * time.Second
+
+// patience is the helpers' in tests that stop the proxy.
+func patience() time.Duration {
+	d, _ := time.ParseDuration(os.Getenv("TRANSOM_HELPER_PATIENCE"))
+	return d
+}
+
+func charter() helper.Charter {
+	return helper.Charter{
+		Steering: platform.Steering{Method: platform.TPROXY, Port: 8080, Interfaces: []string{"lan0"}, Spoof: true},
+		Backend:  "nft",
+		Listen:   []netip.AddrPort{netip.MustParseAddrPort("[::]:8080"), netip.MustParseAddrPort("127.0.0.1:8081")},
+		Sources: []netip.Prefix{
+			netip.MustParsePrefix(lab.ClientAddr4 + "/24"),
+			netip.MustParsePrefix(lab.ClientAddr6 + "/64"),
+		},
+		SourcePort: true,
+		Mark:       true,
+	}
+}
+
+// A bed is a gateway with a helper.
+type bed struct {
+	*lab.Net
+	*helper.Client
+	diary *diary
+	log   *lines
+}
+
+func start(t testing.TB, c helper.Charter) *bed {
+	t.Helper()
+	b := &bed{Net: labtest.Gateway(t), diary: newDiary(t), log: &lines{}}
+	var err error
+	if b.Client, err = b.start(t, c); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// start starts a helper on the gateway. It is closed when t ends.
+func (b *bed) start(t testing.TB, charter helper.Charter) (c *helper.Client, err error) {
+	err = b.Gateway.Do(func() error {
+		c, err = helper.Start(t.Context(), charter, helper.Options{Log: slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+		return err
+	})
+	if err == nil {
+		t.Cleanup(func() {
+			if err := c.Close(); err != nil && c.Err() == nil {
+				t.Error(err)
+			}
+		})
+	}
+	return c, err
+}
+
+// lines is a log in memory.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// A diary is what fakes in other processes write.
+type diary struct {
+	entries chan entry
+}
+
+type entry struct {
+	pid  int
+	what string
+}
+
+// newDiary reads a named pipe, whose name the processes find in the environment.
+func newDiary(t testing.TB) *diary {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "diary")
+	if err := unix.Mkfifo(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if b, ok := t.(interface{ Setenv(k, v string) }); ok {
+		b.Setenv(diaryVariable, name)
+	}
+	f, err := os.OpenFile(name, os.O_RDWR, 0) // a writer of our own: it never ends by itself
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &diary{make(chan entry, 1024)}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for s := bufio.NewScanner(f); s.Scan(); {
+			pid, what, _ := strings.Cut(s.Text(), " ")
+			n, _ := strconv.Atoi(pid)
+			d.entries <- entry{n, what}
+		}
+	})
+	t.Cleanup(func() { f.Close(); wg.Wait() })
+	return d
+}
+
+// await returns the process of the next entry, which has to be what.
+func (d *diary) await(t testing.TB, what string) int {
+	t.Helper()
+	select {
+	case e := <-d.entries:
+		if e.what != what {
+			t.Fatalf("the steerer was told %q, want %q", e.what, what)
+		}
+		return e.pid
+	case <-time.After(soon):
+		t.Fatal(fmt.Sprintf("the steerer was not told %q", what))
+		return 0
+	}
+}
+
+// nothing fails if there is another entry.
+func (d *diary) nothing(t testing.TB) {
+	t.Helper()
+	select {
+	case e := <-d.entries:
+		t.Errorf("the steerer was told %q", e.what)
+	default:
+	}
+}

@@ -1,0 +1,197 @@
+// Package helper is the privilege boundary. The process that parses bytes has no
+// right; what needs one it asks of a helper process, over a socket pair, by a few
+// requests of fixed form. The helper was told at its start, by a Charter, what may
+// be asked for, and refuses and logs everything else.
+//
+//	proxy ── socket pair ── helper     asks: apply, listen, prepare a socket, test
+//	  └──── watch ────────────┘        starts the helper again when it dies
+//
+// The watch keeps a copy of the helper's end, so that the pair survives a helper.
+// When the proxy is gone the helper takes everything back; when both are gone the
+// watch does. The package steers no packets by itself and knows nothing of users
+// and capabilities: it is given who does.
+package helper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"transom/platform"
+)
+
+// ErrRefused is wrapped by errors of requests that the charter does not cover.
+var ErrRefused = errors.New("refused by the helper")
+
+// ErrLost is wrapped by errors of requests that nobody is there to answer any
+// more.
+var ErrLost = errors.New("the helper is gone")
+
+// A Charter is what a helper is started for.
+type Charter struct {
+	// Steering is what Apply may ask for, also with Draining; zero is none.
+	Steering platform.Steering
+	// Backend names what steers, for Open.
+	Backend string
+	// Listen are the addresses of listeners that may be opened. They are
+	// transparent and marked Client.
+	Listen []netip.AddrPort
+	// Sources are the foreign addresses that sockets towards servers may be bound
+	// to. An address of this host itself has to be there by itself, as a prefix of
+	// one address.
+	Sources []netip.Prefix
+	// SourcePort allows the client's port as well; else the helper chooses one.
+	SourcePort bool
+	// Mark allows sockets that are marked Upstream and not bound.
+	Mark bool
+}
+
+// Check refuses a charter that makes no sense.
+func (c *Charter) Check() error {
+	if err := c.Steering.Check(); err != nil {
+		return err
+	}
+	for _, a := range c.Listen {
+		if !a.Addr().IsValid() || a.Addr().Zone() != "" {
+			return fmt.Errorf("helper: listener %s: want an address without a zone", a)
+		}
+	}
+	for _, p := range c.Sources {
+		if !p.IsValid() || p.Addr().Is4In6() {
+			return fmt.Errorf("helper: source network %s is not valid", p)
+		}
+	}
+	return nil
+}
+
+// marks are those of the steering.
+func (c *Charter) marks() platform.Marks { return c.Steering.Marks.OrDefault() }
+
+// allowsListen checks the address of a listener.
+func (c *Charter) allowsListen(a netip.AddrPort) error {
+	for _, l := range c.Listen {
+		if unmap(l) == unmap(a) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: listen on %s: it was started for %s", ErrRefused, a, list(c.Listen, "no listener"))
+}
+
+// allowsSource checks the source of a socket towards a server; own tells this
+// host's addresses.
+func (c *Charter) allowsSource(a netip.AddrPort, own func(netip.Addr) bool) error {
+	a = unmap(a)
+	ip := a.Addr()
+	refuse := func(why string) error {
+		return fmt.Errorf("%w: a socket from %s: %s", ErrRefused, a, why)
+	}
+	switch {
+	case !ip.IsValid():
+		return refuse("that is no address")
+	case ip.IsUnspecified(), ip.IsLoopback(), ip.IsMulticast(), ip.IsLinkLocalUnicast(), ip == limitedBroadcast:
+		return refuse("no client has such an address")
+	case a.Port() != 0 && !c.SourcePort:
+		return refuse("it was started for sources without a port")
+	}
+	within, alone := false, false
+	for _, p := range c.Sources {
+		if p.Contains(ip) {
+			within = true
+			alone = alone || p.IsSingleIP()
+		}
+	}
+	switch {
+	case !within:
+		return refuse("it was started for " + list(c.Sources, "no source"))
+	case !alone && own(ip):
+		return refuse("that is this host's own")
+	}
+	return nil
+}
+
+var limitedBroadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
+func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
+
+// list names a few of what a charter has.
+func list[T fmt.Stringer](all []T, none string) string {
+	if len(all) == 0 {
+		return none
+	}
+	const most = 8
+	var words []string
+	for _, s := range all[:min(most, len(all))] {
+		words = append(words, s.String())
+	}
+	if more := len(all) - most; more > 0 {
+		words = append(words, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(words, ", ")
+}
+
+// covers reports whether the charter lets s be applied, and in which state that
+// leaves the host.
+func (c *Charter) covers(s platform.Steering) (state, error) {
+	if s.IsZero() {
+		return off, nil
+	}
+	to := on
+	if s.Draining {
+		to = draining
+	}
+	ours := c.Steering
+	s.Draining, ours.Draining = false, false
+	s.Marks, ours.Marks = s.Marks.OrDefault(), ours.Marks.OrDefault()
+	if ours.IsZero() || !s.Equal(&ours) {
+		return off, fmt.Errorf("%w: a steering (%s to port %d, interfaces %q) that is not the one it was started for (%s to port %d, interfaces %q)",
+			ErrRefused, s.Method, s.Port, s.Interfaces, ours.Method, ours.Port, ours.Interfaces)
+	}
+	return to, nil
+}
+
+// A Steerer changes the host on behalf of the helper and the watch.
+type Steerer interface {
+	platform.Network
+	// Leave takes back what this or an earlier process has applied, as Apply of
+	// the zero Steering does, but leaves what Steering.Closed refuses by: nobody
+	// has said that it is over.
+	Leave(ctx context.Context) error
+	// Abandon lets go of the kernel and takes nothing back. It is the last call.
+	Abandon() error
+}
+
+// Rights is how the watch and the helper get at what this package does not know.
+type Rights struct {
+	// Open returns what steers, of a charter's Backend.
+	Open func(log *slog.Logger, backend string) (Steerer, error)
+	// Keep gives up all capabilities but caps, and lets a program that is started
+	// have them if across; nil keeps what there is.
+	Keep func(caps []uintptr, across bool) error
+}
+
+func (r *Rights) keep(caps []uintptr, across bool) error {
+	if r.Keep == nil {
+		return nil
+	}
+	return r.Keep(slices.Clone(caps), across)
+}
+
+// open opens what steers, nil if the charter has nothing to steer.
+func (r *Rights) open(log *slog.Logger, c *Charter) (Steerer, error) {
+	if c.Steering.IsZero() {
+		return nil, nil
+	}
+	return r.Open(log, c.Backend)
+}
+
+// A role is what a watch or a helper is told at its start, by a pipe from who
+// started it; never by the socket pair.
+type role struct {
+	Charter      Charter
+	Capabilities []uintptr
+	Epoch        uint32 // how many helpers there have been, with this one
+}

@@ -1,0 +1,324 @@
+package helper
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/signal"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"transom/platform"
+)
+
+// Descriptors that a watch and a helper are started with. The role is on standard
+// input.
+const (
+	pairFD  = 3 // the helper's end of the pair
+	leashFD = 4 // a pipe that ends with who started us
+)
+
+const (
+	pingEvery    = time.Second
+	pingPatience = 5 * time.Second
+	applyWithin  = 10 * time.Second // what the kernel does in milliseconds
+	burst        = 64               // requests between two looks at anything else
+)
+
+// ServeOptions are what Serve is given by the command.
+type ServeOptions struct {
+	Rights
+	// Test is the self-test of a charter; nil is none. Its context ends with the
+	// proxy.
+	Test func(ctx context.Context, c Charter) error
+	// Patience is how long the proxy may take to answer a ping before new
+	// connections go past it; 0 is five seconds.
+	Patience time.Duration
+}
+
+// Serve is the body of "helper serve": it answers requests until the proxy is gone,
+// and then takes back what it has applied. An error has been told to the proxy; the
+// process then exits with code 1, and with 0 if there is none. With any other end
+// the watch starts a new helper.
+func Serve(ctx context.Context, o ServeOptions) error {
+	deafen()
+	r, v, err := begin()
+	if err != nil {
+		return err
+	}
+	v.epoch = r.Epoch
+	leash := os.NewFile(leashFD, "watch")
+	if leash == nil {
+		return fmt.Errorf("helper: descriptor %d is missing", leashFD)
+	}
+	defer leash.Close()
+	s, err := newServer(r, o, v)
+	if err != nil {
+		_ = v.lost(err) // and returned: what is left to do is to exit
+		return err
+	}
+	return s.run(ctx, int(leash.Fd()))
+}
+
+// deafen makes the process deaf to what a terminal, or a service manager that ends
+// all of a unit, sends to everybody: the proxy decides when it is over. A pipe of
+// standard error that nobody reads must not end it either.
+func deafen() {
+	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE, unix.SIGTSTP, unix.SIGTTOU)
+}
+
+// begin reads what this process is to be, and finds its end of the pair.
+func begin() (role, *voice, error) {
+	f := os.NewFile(pairFD, "proxy")
+	if f == nil {
+		return role{}, nil, fmt.Errorf("helper: descriptor %d is missing", pairFD)
+	}
+	unix.CloseOnExec(pairFD)
+	unix.CloseOnExec(leashFD)
+	p, err := pairOf(f)
+	if err != nil {
+		return role{}, nil, fmt.Errorf("helper: %w", err)
+	}
+	var r role
+	v := &voice{pair: p}
+	if err = json.NewDecoder(io.LimitReader(os.Stdin, 1<<20)).Decode(&r); err == nil {
+		err = r.Charter.Check()
+	}
+	if err != nil {
+		return role{}, nil, fmt.Errorf("helper: read the charter: %w", err)
+	}
+	return r, v, nil
+}
+
+// A server is a helper at work. One goroutine does everything but the self-test.
+type server struct {
+	charter Charter
+	o       ServeOptions
+	voice   *voice
+	log     *slog.Logger
+	steerer Steerer // nil if there is nothing to steer
+	host    platform.Host
+	sockets *preparer
+
+	want      state // what the proxy asked for
+	pulse     pulse
+	refusals  ration
+	dirty     bool // there is something to take back
+	unwatched bool // the watch is gone: nothing is captured any more
+
+	testing chan struct{} // held by the one self-test
+	tests   sync.WaitGroup
+}
+
+func newServer(r role, o ServeOptions, v *voice) (*server, error) {
+	if err := o.keep(r.Capabilities, false); err != nil {
+		return nil, err
+	}
+	log := v.log()
+	host, err := platform.Here(log)
+	if err != nil {
+		return nil, err
+	}
+	steerer, err := o.open(log, &r.Charter)
+	if err != nil {
+		return nil, errors.Join(err, host.Close())
+	}
+	if o.Patience == 0 {
+		o.Patience = pingPatience
+	}
+	return &server{
+		charter: r.Charter, o: o, voice: v, log: log, steerer: steerer, host: host,
+		sockets:  newPreparer(r.Charter.marks().Upstream),
+		pulse:    pulse{every: min(pingEvery, o.Patience/2), patience: o.Patience},
+		refusals: ration{most: 20, while: 10 * time.Second},
+		dirty:    r.Epoch > 1, // what an earlier helper left
+		testing:  make(chan struct{}, 1),
+	}, nil
+}
+
+// run answers until the proxy is gone.
+func (s *server) run(ctx context.Context, leash int) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer s.tests.Wait()
+	defer cancel()
+	err := s.voice.say(report{kind: sayHello}, -1)
+	if err == nil {
+		err = s.voice.pair.on(func(fd int) error { return s.loop(ctx, fd, leash) })
+	}
+	return errors.Join(err, s.end(ctx))
+}
+
+// loop returns when the proxy is gone.
+func (s *server) loop(ctx context.Context, fd, leash int) error {
+	poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(leash)}}
+	for {
+		more, err := s.answer(ctx, fd)
+		if err != nil {
+			return nil // an end like any other: the proxy is gone
+		}
+		timeout := 0
+		if !more {
+			s.tick(ctx)
+			timeout = int(s.pulse.every / time.Millisecond / 2)
+		}
+		if _, err := unix.Poll(poll, timeout); err != nil && !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("helper: wait for requests: %w", err)
+		}
+		if poll[1].Revents != 0 {
+			poll[1].Fd = -1
+			poll[1].Revents = 0
+			s.unwatch(ctx)
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// answer answers what has come, and reports whether there may be more. Its error
+// says that nothing will come any more.
+func (s *server) answer(ctx context.Context, fd int) (more bool, err error) {
+	var buf [requestLen + 1]byte
+	for range burst {
+		r, err := receive(fd, buf[:])
+		switch {
+		case errors.Is(err, unix.EAGAIN):
+			return false, nil
+		case err != nil:
+			return false, err
+		case r.n == 0 && r.has == 0 && !r.cut:
+			return false, io.EOF
+		}
+		s.take(ctx, buf[:min(r.n, len(buf))], &r)
+	}
+	return true, nil
+}
+
+// take answers one message, and closes what came with it before it does: when the
+// proxy learns of it, the socket is its alone.
+func (s *server) take(ctx context.Context, b []byte, got *received) {
+	defer got.closeAll()
+	req, err := parseRequest(b)
+	switch {
+	case err != nil:
+		s.refuse(request{}, err)
+		return
+	case req.epoch != s.voice.epoch:
+		return // meant for an earlier helper; it will come again
+	case got.cut || got.has != wants(req.kind):
+		s.refuse(req, fmt.Errorf("%w: kind %d with %d descriptors (or more), want %d", errBroken, req.kind, got.has, wants(req.kind)))
+		return
+	}
+	switch req.kind {
+	case sayPong:
+		s.pong(ctx, req.id)
+	case askApply:
+		s.reply(req, s.apply(ctx, req.state))
+	case askListen:
+		s.listen(ctx, req)
+	case askPrepare:
+		err := s.prepare(got.fds[0], req.addr)
+		got.closeAll()
+		s.reply(req, err)
+	case askTest:
+		s.test(ctx, req)
+	}
+}
+
+func wants(k kind) int {
+	if k == askPrepare {
+		return 1
+	}
+	return 0
+}
+
+// reply answers a request.
+func (s *server) reply(req request, err error) {
+	if errors.Is(err, ErrRefused) {
+		s.refuse(req, err)
+		return
+	}
+	r := report{kind: sayAnswer, id: req.id}
+	if err != nil {
+		r.errno, r.text = uint32(errnoOf(err)), []byte(err.Error())
+	}
+	s.send(r, -1)
+}
+
+// refuse logs what the charter does not cover, and answers it if it can be.
+func (s *server) refuse(req request, err error) {
+	if ok, dropped := s.refusals.take(time.Now()); ok {
+		s.log.Warn("the proxy asked for what it may not have", "err", err, "unsaid", dropped)
+	}
+	if req.kind != 0 && req.kind != sayPong {
+		s.send(report{kind: sayAnswer, id: req.id, errno: uint32(unix.EACCES), refused: true, text: []byte(err.Error())}, -1)
+	}
+}
+
+// send sends a report. That the proxy does not read, or is gone, is its own affair:
+// a request without an answer ends by its context.
+func (s *server) send(r report, with int) { _ = s.voice.say(r, with) }
+
+// prepare checks and prepares a socket.
+func (s *server) prepare(fd int, src netip.AddrPort) error {
+	if src == (netip.AddrPort{}) {
+		if !s.charter.Mark && len(s.charter.Sources) == 0 {
+			return fmt.Errorf("%w: mark a socket: it was started for none", ErrRefused)
+		}
+	} else if err := s.charter.allowsSource(src, s.host.Own); err != nil {
+		return err
+	}
+	return s.sockets.prepare(fd, src)
+}
+
+// listen opens a listener and hands it over.
+func (s *server) listen(ctx context.Context, req request) {
+	if err := s.charter.allowsListen(req.addr); err != nil {
+		s.reply(req, err)
+		return
+	}
+	l, err := s.host.Listen(ctx, platform.Socket{Bind: req.addr, Transparent: true, Require: true, Mark: s.charter.marks().Client})
+	if err != nil {
+		s.reply(req, err)
+		return
+	}
+	defer l.Close()
+	raw, err := l.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) { s.send(report{kind: sayAnswer, id: req.id}, int(fd)) })
+	}
+	if err != nil {
+		s.reply(req, err)
+	}
+}
+
+// test runs the self-test beside everything else, since it may well make
+// connections that need a socket prepared.
+func (s *server) test(ctx context.Context, req request) {
+	if s.o.Test == nil {
+		s.reply(req, fmt.Errorf("%w: there is no self-test", ErrRefused))
+		return
+	}
+	select {
+	case s.testing <- struct{}{}:
+	default:
+		s.reply(req, fmt.Errorf("another self-test is under way: %w", unix.EBUSY))
+		return
+	}
+	s.tests.Go(func() {
+		err := s.o.Test(ctx, s.charter)
+		<-s.testing
+		r := report{kind: sayAnswer, id: req.id}
+		if err != nil {
+			r.errno, r.text = uint32(errnoOf(err)), []byte(err.Error())
+		}
+		s.send(r, -1)
+	})
+}

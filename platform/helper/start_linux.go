@@ -1,0 +1,191 @@
+package helper
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"transom/platform"
+)
+
+// Options say how the watch and the helper are started.
+type Options struct {
+	Log *slog.Logger // nil is silence
+
+	// UID and GID are the user that both run as, if this process may choose;
+	// 0 is the one it runs as itself. It should not be the one the proxy becomes:
+	// that could stop them.
+	UID, GID int
+	// Capabilities are what they have of this process's, by the kernel's numbers.
+	Capabilities []uintptr
+	// Program and Args start the watch; nothing is /proc/self/exe and "helper
+	// watch".
+	Program string
+	Args    []string
+}
+
+// Start starts a watch, which starts a helper, and returns the host that goes
+// through it when it is ready. It is called with the rights that they are to have;
+// these can be given up afterwards. They belong to the network namespace of the
+// calling thread, which should be locked if that is a special one.
+//
+// Close ends them. ctx is for the start alone.
+func Start(ctx context.Context, charter Charter, o Options) (*Client, error) {
+	if err := charter.Check(); err != nil {
+		return nil, err
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Program == "" {
+		o.Program, o.Args = "/proc/self/exe", []string{"helper", "watch"}
+	}
+	host, err := platform.Here(o.Log)
+	if err != nil {
+		return nil, err
+	}
+	ready := make(chan struct{})
+	c := &Client{Host: host, charter: charter, log: o.Log, lost: make(chan struct{})}
+	c.ready = sync.OnceFunc(func() { close(ready) })
+	c.close = sync.OnceValue(c.end)
+	if err := c.start(&o); err != nil {
+		return nil, errors.Join(fmt.Errorf("start the helper: %w", err), host.Close())
+	}
+	select {
+	case <-ready:
+		return c, nil
+	case <-c.lost:
+		err = c.why
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	_ = c.Close() // what it says comes of err
+	return nil, fmt.Errorf("start the helper: %w", err)
+}
+
+// start starts the watch and what hears of it.
+func (c *Client) start(o *Options) error {
+	near, far, err := newPair()
+	if err != nil {
+		return err
+	}
+	defer far.Close()
+	p, err := pairOf(near)
+	if err != nil {
+		return errors.Join(err, near.Close())
+	}
+	c.line = newLine(p, c.log, c.heard)
+	if err := c.spawn(o, far); err != nil {
+		return errors.Join(err, near.Close())
+	}
+	c.ends.Go(func() {
+		c.line.hear()
+		c.lose("it and its watch have ended")
+	})
+	return nil
+}
+
+// spawn starts the watch. A user that can't be had is done without: there is none
+// but root in many a user namespace, or the program is for root alone.
+func (c *Client) spawn(o *Options, far *os.File) error {
+	brief, err := json.Marshal(role{Charter: c.charter, Capabilities: o.Capabilities})
+	if err != nil {
+		return err
+	}
+	r, hold, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	try := func(as *syscall.Credential) error {
+		c.watch = exec.Command(o.Program, o.Args...)
+		c.watch.Stdin, c.watch.Stderr = bytes.NewReader(brief), os.Stderr
+		c.watch.ExtraFiles = []*os.File{far, r}
+		c.watch.Dir = "/"
+		c.watch.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: as, AmbientCaps: o.Capabilities}
+		return c.watch.Start()
+	}
+	var as *syscall.Credential
+	if o.UID != 0 && o.UID != os.Getuid() {
+		as = &syscall.Credential{Uid: uint32(o.UID), Gid: uint32(o.GID)}
+	}
+	err = try(as)
+	if as != nil && (errors.Is(err, unix.EPERM) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EACCES)) {
+		c.log.Info("the helper runs as the user who started it", "wanted", o.UID, "err", err)
+		err = try(nil)
+	}
+	if err != nil {
+		return errors.Join(err, hold.Close())
+	}
+	c.leash = hold
+	c.ends.Go(c.mourn)
+	return nil
+}
+
+// mourn waits for the end of the watch, which is not expected before Close.
+func (c *Client) mourn() {
+	err := c.watch.Wait()
+	if c.isClosing() {
+		return
+	}
+	why := "its watch has ended"
+	if err != nil {
+		why += ": " + err.Error()
+	}
+	c.lose(why)
+}
+
+func (c *Client) isClosing() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closing
+}
+
+// Close implements platform.Host: it takes back what is applied, ends the helper
+// and the watch and waits for them.
+func (c *Client) Close() error { return c.close() }
+
+// end is Close, once. A helper or a watch that does not end is another user's: it
+// can't be killed, and what waits for it is left waiting.
+func (c *Client) end() error {
+	err := c.last()
+	c.mu.Lock()
+	c.closing = true
+	c.mu.Unlock()
+	c.line.end(ErrLost)
+	c.line.shutdown()
+	err = errors.Join(err, c.leash.Close())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c.ends.Wait()
+	}()
+	t := time.NewTimer(endWithin)
+	defer t.Stop()
+	select {
+	case <-ended:
+	case <-t.C:
+		err = errors.Join(err, fmt.Errorf("the helper and its watch (process %d) do not end", c.watch.Process.Pid))
+	}
+	return errors.Join(err, c.line.pair.f.Close(), c.Host.Close())
+}
+
+// last takes back what is applied.
+func (c *Client) last() error {
+	if c.wants() == off {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), applyWithin)
+	defer cancel()
+	return c.Apply(ctx, platform.Steering{})
+}

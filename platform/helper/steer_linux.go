@@ -1,0 +1,116 @@
+package helper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"transom/platform"
+)
+
+// apply brings the host into a state that the proxy asked for.
+func (s *server) apply(ctx context.Context, to state) error {
+	switch {
+	case s.steerer == nil && to == off:
+		return nil
+	case s.steerer == nil:
+		return fmt.Errorf("%w: steer connections: it was started for none", ErrRefused)
+	case to == on && s.unwatched:
+		return fmt.Errorf("steer connections: %w: the watch has ended", ErrLost)
+	}
+	if err := s.steer(ctx, to); err != nil {
+		return err
+	}
+	s.want = to
+	return nil
+}
+
+// steer applies a state.
+func (s *server) steer(ctx context.Context, to state) error {
+	ctx, cancel := context.WithTimeout(ctx, applyWithin)
+	defer cancel()
+	s.dirty = s.dirty || to != off
+	err := s.steerer.Apply(ctx, steeringOf(&s.charter, to))
+	if to == off && err == nil {
+		s.dirty = false
+	}
+	return err
+}
+
+// bypass lets new connections go past a proxy that can't take them, unless it was
+// wanted that they are refused then: what is in force does that.
+func (s *server) bypass(ctx context.Context) error {
+	if s.want != on || s.unwatched || s.charter.Steering.Closed {
+		return nil
+	}
+	return s.steer(ctx, draining)
+}
+
+// steeringOf is the charter's steering in a state.
+func steeringOf(c *Charter, to state) platform.Steering {
+	if to == off {
+		return platform.Steering{}
+	}
+	want := c.Steering
+	want.Draining = to == draining
+	return want
+}
+
+// tick looks after the proxy's pulse.
+func (s *server) tick(ctx context.Context) {
+	ping, hung := s.pulse.tick(time.Now())
+	if ping {
+		s.send(report{kind: sayPing, id: s.pulse.id}, -1)
+	}
+	if !hung {
+		return
+	}
+	s.log.Warn("transom does not answer: new connections are not captured until it does", "for", s.pulse.patience, "refused", s.charter.Steering.Closed)
+	if err := s.bypass(ctx); err != nil {
+		s.log.Error("transom does not answer, and its connections can't be sent past it", "err", err)
+	}
+}
+
+// pong hears that the proxy lives. If it had hung, what it had asked for comes into
+// force again.
+func (s *server) pong(ctx context.Context, id uint64) {
+	if !s.pulse.pong(id) || s.want != on || s.unwatched {
+		return
+	}
+	if err := s.steer(ctx, on); err != nil {
+		s.send(report{kind: sayLost, text: []byte("capture again what went past transom while it did not answer: " + err.Error())}, -1)
+		return
+	}
+	s.log.Info("transom answers again: new connections are captured")
+}
+
+// unwatch ends the capturing because the watch is gone: if this helper died too,
+// nobody would take back what is there. What is open lives on until the proxy has
+// drained, which it is told to.
+func (s *server) unwatch(ctx context.Context) {
+	why := errors.New("the watch of the helper has ended")
+	if err := s.bypass(ctx); err != nil {
+		why = fmt.Errorf("%w; stop the capturing: %w", why, err)
+	}
+	s.unwatched = true
+	_ = s.voice.lost(why) // a proxy that is gone need not know
+}
+
+// end takes back what is in force. The proxy is gone.
+func (s *server) end(ctx context.Context) error {
+	defer s.voice.pair.f.Close()
+	errs := []error{s.host.Close()}
+	if s.steerer != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyWithin)
+		defer cancel()
+		if s.dirty {
+			errs = append(errs, s.steerer.Leave(ctx))
+		}
+		errs = append(errs, s.steerer.Abandon())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("take back what was put into the kernel: %w", err)
+	}
+	return nil
+}
