@@ -12,6 +12,7 @@ import (
 	"transom/platform"
 	"transom/platform/helper"
 	"transom/platform/lab"
+	"transom/platform/nft"
 )
 
 // upstream is a socket as egress asks for it.
@@ -59,7 +60,22 @@ func (b *bed) origin(t testing.TB, at string) netip.AddrPort {
 func (b *bed) divert(t testing.TB) {
 	t.Helper()
 	m := platform.DefaultMarks()
-	if err := b.Gateway.Divert(m.In, m.Mask, 7890); err != nil {
+	err := b.Gateway.Do(func() error {
+		c, err := nft.Dial()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		var batch nft.Batch
+		batch.Add(&nft.Table{Family: nft.Inet, Name: "divert", Chains: []nft.Chain{{
+			Name: "pre", Type: "filter", Hook: nft.Prerouting, Priority: -150, Rules: []nft.Rule{{nft.SocketTransparent(), nft.SetMark(m.In, m.Mask), nft.Accept()}},
+		}}})
+		return c.Commit(&batch)
+	})
+	if err == nil {
+		err = b.Gateway.Divert(m.In, m.Mask, 7890)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 }
@@ -100,7 +116,7 @@ func TestApply(t *testing.T) {
 		t.Error(err)
 	}
 	b.diary.nothing(t)
-	if err := b.Apply(t.Context(), want); !errors.Is(err, helper.ErrLost) {
+	if err := b.Apply(t.Context(), charter().Steering); !errors.Is(err, helper.ErrLost) {
 		t.Errorf("after Close: %v", err)
 	}
 }
