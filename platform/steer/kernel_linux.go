@@ -32,7 +32,7 @@ type Kernel struct {
 	closed  bool
 }
 
-var _ platform.Network = (*Kernel)(nil)
+var _ Steerer = (*Kernel)(nil)
 
 // Open returns a Kernel, which has changed nothing yet. Apply needs
 // CAP_NET_ADMIN. log gets what an operator should know; nil is silence.
@@ -102,8 +102,8 @@ func (k *Kernel) Abandon() error {
 	return k.release()
 }
 
-// Apply implements platform.Network. Before it first puts anything in force, it
-// removes what an earlier run has left behind.
+// Apply implements platform.Network. When it first puts anything in force, it
+// takes over what an earlier run has left behind.
 func (k *Kernel) Apply(ctx context.Context, want platform.Steering) error {
 	if err := want.Check(); err != nil {
 		return err
@@ -122,7 +122,7 @@ func (k *Kernel) Apply(ctx context.Context, want platform.Steering) error {
 		return context.Cause(ctx)
 	}
 	if k.now.IsZero() {
-		if err := k.mendLocked(); err != nil {
+		if err := k.adoptLocked(want.Marks.OrDefault()); err != nil {
 			return err
 		}
 	}
@@ -138,7 +138,7 @@ func (k *Kernel) Apply(ctx context.Context, want platform.Steering) error {
 func (k *Kernel) undoLocked(old platform.Steering) error {
 	var err error
 	if old.IsZero() {
-		err = k.clearLocked()
+		err = k.clearLocked(false)
 	} else {
 		_, err = k.putLocked(old)
 	}
@@ -240,6 +240,21 @@ func (k *Kernel) bringLocked(tables []*nft.Table) error {
 	return k.rules.Commit(&b)
 }
 
+// claimLocked brings nothing any more, and makes sure that nobody else does.
+func (k *Kernel) claimLocked(closed bool) error {
+	if !closed {
+		return k.bringLocked([]*nft.Table{claim()})
+	}
+	if err := k.knowOwnersLocked(); err != nil {
+		return err
+	}
+	t := claim()
+	t.Owned = t.Owned && !k.unowned
+	var b nft.Batch
+	b.Replace(t)
+	return k.rules.Commit(&b)
+}
+
 // knowOwnersLocked finds out whether tables can have an owner.
 func (k *Kernel) knowOwnersLocked() error {
 	if k.unowned {
@@ -261,13 +276,14 @@ func (k *Kernel) takeBackLocked() error {
 	if k.now.IsZero() {
 		return nil
 	}
-	return k.clearLocked()
+	return k.clearLocked(false)
 }
 
-// clearLocked takes everything back, whoever put it there. It goes on after a
+// clearLocked takes everything back, whoever put it there, but for the table that
+// refuses, if that is to stay closed. It goes on after a
 // failure: what was not taken back is still noted in the kernel.
-func (k *Kernel) clearLocked() error {
-	err := errors.Join(k.bringLocked([]*nft.Table{claim()}), k.letOut(), k.settings.restore(k.was), k.routes.remove())
+func (k *Kernel) clearLocked(closed bool) error {
+	err := errors.Join(k.claimLocked(closed), k.letOut(), k.settings.restore(k.was), k.routes.remove())
 	if err != nil {
 		return fmt.Errorf("take back: %w", err)
 	}

@@ -37,3 +37,6 @@ func (k *Kernel) Close() error { return nil }
 
 // Abandon does nothing.
 func (k *Kernel) Abandon() error { return nil }
+
+// Leave takes back what has been put in force.
+func (k *Kernel) Leave(context.Context) error { return unsupported() }

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"transom/platform"
 	"transom/platform/nft"
 )
 
@@ -61,24 +62,44 @@ func (k *Kernel) Cleanup(ctx context.Context) ([]string, error) {
 		return nil, nil
 	}
 	k.was = l.changes
-	return lines, k.clearLocked()
+	return lines, k.clearLocked(false)
 }
 
-// mendLocked is Cleanup for who is about to put things in force.
-func (k *Kernel) mendLocked() error {
+// adoptLocked is for who is about to put things in force: what an earlier run has
+// left behind becomes this one's, so that connections that live by it go on, and
+// is taken back with the rest. What put does not replace by itself is removed.
+func (k *Kernel) adoptLocked(m platform.Marks) error {
 	l, err := k.leftoversLocked(context.Background())
 	if err != nil {
 		return err
 	}
-	lines := l.lines()
-	if len(lines) == 0 {
-		return nil
-	}
-	for _, line := range lines {
-		k.log.Warn("an earlier run has left something behind, which is removed", "what", line)
+	for _, line := range l.lines() {
+		k.log.Info("an earlier run has left something behind, which is taken over", "what", line)
 	}
 	k.was = l.changes
-	return k.clearLocked()
+	if !k.routes.sameMarks(m) {
+		return k.letOut() // put lets in what carries the new mark
+	}
+	return nil
+}
+
+// Leave takes back what this or an earlier process has put in force, but for the
+// table that refuses what would go past: it is for when nobody has said that it
+// is over.
+func (k *Kernel) Leave(ctx context.Context) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.now.IsZero() {
+		l, err := k.leftoversLocked(ctx)
+		if err != nil {
+			return err
+		}
+		if len(l.lines()) == 0 {
+			return nil
+		}
+		k.was = l.changes
+	}
+	return k.clearLocked(true)
 }
 
 func (k *Kernel) leftoversLocked(ctx context.Context) (*leftovers, error) {

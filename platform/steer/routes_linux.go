@@ -114,6 +114,14 @@ func (r *routes) addRules(family int, m platform.Marks) error {
 	return nil
 }
 
+// sameMarks reports whether the rules that are there, if any, are for m.
+func (r *routes) sameMarks(m platform.Marks) bool {
+	there, err := r.rules(unix.AF_INET)
+	return err == nil && !slices.ContainsFunc(there, func(x netlink.Rule) bool {
+		return x.Priority == prefLookup && (x.Mark != m.In || x.Mask == nil || *x.Mask != m.Mask)
+	})
+}
+
 func sameRule(a, b *netlink.Rule) bool {
 	mask := func(r *netlink.Rule) uint32 {
 		if r.Mask == nil {

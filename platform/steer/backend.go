@@ -1,0 +1,51 @@
+package steer
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"transom/platform"
+)
+
+// A Steerer puts steerings in force and takes them back, by one of the
+// backends.
+type Steerer interface {
+	platform.Network
+	// Check finds, before anything is changed, what Apply(want) would fail of.
+	// An error that wraps platform.ErrUnsupported says that the kernel lacks
+	// something that another method or backend may not need.
+	Check(ctx context.Context, want platform.Steering) error
+	// Leftovers lists what an earlier run has left behind, one line each, as a
+	// person would name it. It fails with ErrLiving if what is there belongs to
+	// a process that lives.
+	Leftovers(ctx context.Context) ([]string, error)
+	// Cleanup removes what an earlier run has left behind, and returns what that
+	// was. It fails with ErrLiving, as Leftovers does.
+	Cleanup(ctx context.Context) ([]string, error)
+	// Leave takes back what this or an earlier process has put in force, but for
+	// what Steering.Closed refuses by: it is for when nobody has said that it is
+	// over.
+	Leave(ctx context.Context) error
+	// Close takes everything back, and closes the Steerer.
+	Close() error
+	// Abandon closes the Steerer and takes nothing back.
+	Abandon() error
+}
+
+// Backends are the names that OpenBackend knows, the best first.
+func Backends() []string { return []string{"nft"} }
+
+// OpenBackend opens a backend by its name. log gets what an operator should
+// know; nil is silence.
+func OpenBackend(name string, log *slog.Logger) (Steerer, error) {
+	switch name {
+	case "nft":
+		k, err := Open(log)
+		if err != nil {
+			return nil, err // not a nil *Kernel in an interface
+		}
+		return k, nil
+	}
+	return nil, fmt.Errorf("there is no backend %q", name)
+}
