@@ -103,10 +103,10 @@ func (t *Table) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "table %s %s {\n", t.Family, t.Name)
 	if t.Owned {
-		b.WriteString("\tflags owner\n\n")
+		b.WriteString("\tflags owner\n")
 	}
 	for i, c := range t.Chains {
-		if i > 0 {
+		if i > 0 || t.Owned {
 			b.WriteByte('\n')
 		}
 		fmt.Fprintf(&b, "\tchain %s {\n", c.Name)

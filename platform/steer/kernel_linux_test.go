@@ -12,44 +12,6 @@ import (
 	"transom/platform/steer"
 )
 
-// usual is what most tests ask for.
-func usual(m platform.Method) platform.Steering {
-	return platform.Steering{
-		Method: m, Port: 8080, Interfaces: []string{"lan0"}, Ports: web(), Spoof: true, RejectQUIC: true,
-	}
-}
-
-func web() []platform.PortRange {
-	return []platform.PortRange{{First: 80, Last: 80}, {First: 443, Last: 443}}
-}
-
-// steerings are what can be asked for.
-func steerings() map[string]platform.Steering {
-	with := func(m platform.Method, f func(s *platform.Steering)) platform.Steering {
-		s := usual(m)
-		f(&s)
-		return s
-	}
-	return map[string]platform.Steering{
-		"tproxy":            usual(platform.TPROXY),
-		"tproxy-all-ports":  with(platform.TPROXY, func(s *platform.Steering) { s.Ports, s.Spoof = nil, false }),
-		"tproxy-and-local":  with(platform.TPROXY, func(s *platform.Steering) { s.Local = true }),
-		"tproxy-closed":     with(platform.TPROXY, func(s *platform.Steering) { s.Closed = true }),
-		"redirect":          with(platform.Redirect, func(s *platform.Steering) { s.Spoof, s.RejectQUIC = false, false }),
-		"redirect-spoofed":  usual(platform.Redirect),
-		"redirect-draining": with(platform.Redirect, func(s *platform.Steering) { s.Draining = true }),
-		"local":             {Method: platform.Redirect, Port: 8080, Local: true, RejectQUIC: true, Closed: true, Ports: web()},
-		"chosen": with(platform.TPROXY, func(s *platform.Steering) {
-			s.Interfaces = []string{"wan0", "lan0", "lan0"}
-			s.Ports = []platform.PortRange{{First: 80, Last: 80}, {First: 8000, Last: 8010}}
-			s.From = prefixes("192.168.1.0/24", "10.0.0.0/8")
-			s.Exclude = prefixes("192.168.1.77/32", "fd01::77/128", "fd02::/64")
-			s.Closed, s.Local = true, true
-			s.Marks, _ = platform.MarksOf(0x7000000)
-		}),
-	}
-}
-
 // TestNothingStays applies and takes back each steering.
 func TestNothingStays(t *testing.T) {
 	for name, s := range steerings() {

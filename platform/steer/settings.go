@@ -14,17 +14,18 @@ type change struct {
 }
 
 // swap turns paths into names and back: as for sysctl, dots and slashes change
-// places.
+// places. Names of interfaces need not be text.
 func swap(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch r {
+	b := []byte(s)
+	for i, c := range b {
+		switch c {
 		case '.':
-			return '/'
+			b[i] = '/'
 		case '/':
-			return '.'
+			b[i] = '.'
 		}
-		return r
-	}, s)
+	}
+	return string(b)
 }
 
 // String returns the change as parseChange reads it.
