@@ -9,16 +9,17 @@ import (
 )
 
 // Show writes what a person would type to get s without transom: a shell script
-// for a format, "nft" or "iptables". Its comments say what each part is for; it takes back what it has
+// for a format, "nft" and "iptables" on Linux, "pf" on macOS and the BSDs, "ipfw"
+// on FreeBSD. Its comments say what each part is for; it takes back what it has
 // set up when it is run with the word down. What a format can't do is an error
 // that names it. Nothing is read from or written to the host.
 func Show(w io.Writer, s platform.Steering, format string) error {
 	formats := map[string]func(*script, platform.Steering) error{
-		"nft": showNFT, "iptables": showIPTables,
+		"nft": showNFT, "iptables": showIPTables, "pf": showPF, "ipfw": showIPFW,
 	}
 	show, ok := formats[format]
 	if !ok {
-		return fmt.Errorf("show steering: format %q: want nft or iptables", format)
+		return fmt.Errorf("show steering: format %q: want nft, iptables, pf or ipfw", format)
 	}
 	var b script
 	if err := checkShown(&s); err != nil {
@@ -66,6 +67,11 @@ func (b *script) head(s *platform.Steering, format, needs string) {
 	b.comment("", "Written by: transom steer show --format "+format)
 	b.comment("", "It brings "+what(s)+".")
 	b.comment("", "As root: \"sh THIS-FILE up\" sets it up, \"sh THIS-FILE down\" takes it back. It needs "+needs+", and lasts until the next boot.")
+}
+
+// unproven says of a text that nobody has run it.
+func (b *script) unproven() {
+	b.comment("", "This text follows the manuals; transom's own tests run those for Linux alone. Read it before you run it.")
 }
 
 // what says in words what is captured.

@@ -53,7 +53,7 @@ func shownText(t testing.TB, s platform.Steering, format string) string {
 
 func TestShow(t *testing.T) {
 	for name, s := range kinds(t) {
-		for _, format := range []string{"nft", "iptables"} {
+		for _, format := range []string{"nft", "iptables", "pf", "ipfw"} {
 			t.Run(name+"-"+format, func(t *testing.T) {
 				got := shownText(t, s, format)
 				file := filepath.Join("testdata", name+"."+format)
@@ -102,7 +102,7 @@ func TestShowRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := good
 			tt.change(&s)
-			for _, format := range []string{"nft", "iptables"} {
+			for _, format := range []string{"nft", "iptables", "pf", "ipfw"} {
 				var b strings.Builder
 				if err := steer.Show(&b, s, format); err == nil || !strings.Contains(err.Error(), tt.says) || b.Len() > 0 {
 					t.Errorf("%s: error %v, want one that says %s, and no text", format, err, tt.says)
@@ -110,7 +110,7 @@ func TestShowRefuses(t *testing.T) {
 			}
 		})
 	}
-	if err := steer.Show(&strings.Builder{}, good, "ufw"); err == nil || !strings.Contains(err.Error(), "want nft or iptables") {
+	if err := steer.Show(&strings.Builder{}, good, "ufw"); err == nil || !strings.Contains(err.Error(), "want nft, iptables, pf or ipfw") {
 		t.Errorf("another format: %v", err)
 	}
 }
