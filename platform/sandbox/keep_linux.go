@@ -8,10 +8,11 @@ import (
 )
 
 // Keep gives up everything but caps, on all threads: these are permitted and
-// effective, none is inheritable or ambient, the bounding set has no other, and
-// programs started from here gain nothing by their file's capabilities or owner.
-// A child can still be given some of them (syscall.SysProcAttr.AmbientCaps).
-// The error names what the process never had.
+// effective, none is inheritable or ambient, and programs started from here gain
+// nothing by their file's capabilities or owner. The bounding set has no other
+// either, if the process may change it (cap_setpcap). A child can still be given
+// some of caps (syscall.SysProcAttr.AmbientCaps). The error names what the process
+// never had.
 func Keep(caps ...Cap) error { return keep(SetOf(caps...), 0) }
 
 // KeepAcross is Keep, and programs started from here have caps too.

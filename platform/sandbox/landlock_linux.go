@@ -93,17 +93,12 @@ func (l landlock) ruleset(o Options) (int, error) {
 	fd := int(n)
 	// psx lists the threads of this process in builds with cgo, also those that
 	// are left when the first is restricted.
-	err := l.allow(fd, "/proc/self/task", 0, unix.LANDLOCK_ACCESS_FS_READ_DIR)
-	if outOfReach(err) {
-		err = nil
-	}
+	err := l.allow(fd, "/proc/self/task", mayLack, 0, unix.LANDLOCK_ACCESS_FS_READ_DIR)
 	for _, path := range o.Read {
-		if e := l.allow(fd, path, readFile, readAll); !outOfReach(e) {
-			err = errors.Join(err, e)
-		}
+		err = errors.Join(err, l.allow(fd, path, mayLack, readFile, readAll))
 	}
 	for _, path := range o.Write {
-		err = errors.Join(err, l.allow(fd, path, readFile|writeFile, readAll|writeAll))
+		err = errors.Join(err, l.allow(fd, path, mustExist, readFile|writeFile, readAll|writeAll))
 	}
 	if err != nil {
 		unix.Close(fd)
@@ -112,16 +107,19 @@ func (l landlock) ruleset(o Options) (int, error) {
 	return fd, nil
 }
 
-// outOfReach reports whether err says that a file is not there, or nobody could
-// open it anyway.
-func outOfReach(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.ENOTDIR)
-}
+// Whether a rule is needed if its file is not there or can't be reached.
+const (
+	mustExist = false
+	mayLack   = true
+)
 
 // allow adds a rule: file are the rights if path is a file, below if it is a
 // directory. It goes by what is at the path now.
-func (l landlock) allow(ruleset int, path string, file, below uint64) error {
+func (l landlock) allow(ruleset int, path string, lacking bool, file, below uint64) error {
 	at, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if lacking && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.ENOTDIR)) {
+		return nil // nobody could open it anyway
+	}
 	if err != nil {
 		return fmt.Errorf("allow %s: %w", path, err)
 	}

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"transom/internal/testnet"
 	"transom/internal/testnet/labtest"
 	"transom/platform/sandbox"
@@ -45,6 +47,16 @@ func children() map[string]func() any {
 		"denied": denied,
 		"as":     as,
 		"proxy":  proxy,
+		"old":    dropOnAnOldKernel,
+
+		"without-capset":    dropWithout(unix.SYS_CAPSET),
+		"without-setresuid": dropWithout(unix.SYS_SETRESUID),
+		"without-setresgid": dropWithout(unix.SYS_SETRESGID),
+		"without-setgroups": dropWithout(unix.SYS_SETGROUPS),
+		"without-prctl":     dropWithout(unix.SYS_PRCTL),
+		"without-rules":     dropWithout(unix.SYS_LANDLOCK_ADD_RULE),
+		"without-restrict":  dropWithout(unix.SYS_LANDLOCK_RESTRICT_SELF),
+		"without-seccomp":   dropWithout(unix.SYS_SECCOMP),
 	}
 }
 
