@@ -170,11 +170,11 @@ func DefaultMarks() Marks { return Marks{Mask: 0x70, In: 0x10, Client: 0x20, Ups
 // MarksOf returns the marks within a mask of at least two bits in a row.
 func MarksOf(mask uint32) (Marks, error) {
 	if mask == 0 {
-		return Marks{}, errors.New("mark mask 0: want two or three bits in a row, such as 0x70")
+		return Marks{}, errors.New("mask 0: want two or three bits in a row, such as 0x70")
 	}
 	low := mask & -mask
 	if run := mask / low; run&(run+1) != 0 || run < 3 {
-		return Marks{}, fmt.Errorf("mark mask %#x: want two or three bits in a row, such as 0x70", mask)
+		return Marks{}, fmt.Errorf("mask %#x: want two or three bits in a row, such as 0x70", mask)
 	}
 	return Marks{Mask: mask, In: low, Client: 2 * low, Upstream: 3 * low}, nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,11 +36,11 @@ func caShowCommand() *cobra.Command {
 	}
 	addCADir(cmd.Flags(), &dir)
 	cmd.RunE = running(func(cmd *cobra.Command, _ []string) error {
-		a, err := openAuthority(dir)
+		a, err := ownAuthority(dir)
 		if err != nil {
 			return err
 		}
-		tellMade(cmd.ErrOrStderr(), a, dir)
+		tellMade(cmd.ErrOrStderr(), a)
 		return showAuthority(cmd.OutOrStdout(), a.Info())
 	})
 	return cmd
@@ -85,11 +86,11 @@ Without -o it goes to stdout; with -o DIR/ it gets the name that devices expect.
 		if err != nil {
 			return &usageError{err}
 		}
-		a, err := openAuthority(dir)
+		a, err := ownAuthority(dir)
 		if err != nil {
 			return err
 		}
-		tellMade(cmd.ErrOrStderr(), a, dir)
+		tellMade(cmd.ErrOrStderr(), a)
 		file, err := a.Export(f)
 		if err != nil {
 			return err
@@ -121,27 +122,37 @@ func addCADir(fl *pflag.FlagSet, dir *string) {
 
 const defaultCADirText = "$XDG_CONFIG_HOME/transom/ca"
 
-// tellMade says so if there was no authority before. Under sudo its place is
-// root's, where a person may not expect it.
-func tellMade(w io.Writer, a *ca.Authority, dir string) {
-	i := a.Info()
-	if !i.Made {
-		return
-	}
-	fmt.Fprintln(w, "transom: there was no certificate authority; made a new one:", i.Path)
-	if user := os.Getenv("SUDO_USER"); user != "" && dir == "" {
-		fmt.Fprintf(w, "transom: it is root's, who signs when transom is started by sudo; %s has another, see --ca-dir\n", user)
+// tellMade says so if there was no authority before.
+func tellMade(w io.Writer, a *ca.Authority) {
+	if i := a.Info(); i.Made {
+		fmt.Fprintln(w, "transom: there was no certificate authority; made a new one:", i.Path)
 	}
 }
 
-// openAuthority opens the authority in dir, or makes it; "" is the user's own.
-func openAuthority(dir string) (*ca.Authority, error) {
+// ownAuthority opens the authority for a command that does nothing else with
+// it.
+func ownAuthority(dir string) (*ca.Authority, error) {
+	r, err := rightsFor("", slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	return openAuthority(dir, r)
+}
+
+// openAuthority opens the authority in dir, or makes it; "" is the place of
+// whoever started us: under sudo it is the caller's, so that a person has one,
+// however transom is started.
+func openAuthority(dir string, r *rights) (a *ca.Authority, err error) {
 	if dir == "" {
-		config, err := os.UserConfigDir()
+		config, err := r.configDir()
 		if err != nil {
 			return nil, usagef("no place for the authority: %w; name one with --ca-dir", err)
 		}
 		dir = filepath.Join(config, "transom", "ca")
 	}
-	return ca.Open(dir, ca.Options{})
+	err = r.asUser(func() error {
+		a, err = ca.Open(dir, ca.Options{})
+		return err
+	})
+	return a, err
 }

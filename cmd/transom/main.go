@@ -111,7 +111,7 @@ and carries them on.`,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetVersionTemplate("transom {{.Version}}\n")
-	root.AddCommand(listenCommand(), demoCommand(), caCommand(), versionCommand())
+	root.AddCommand(gatewayCommand(), listenCommand(), steerCommand(), cleanupCommand(), demoCommand(), caCommand(), versionCommand(), helperCommand())
 	return root
 }
 

@@ -84,8 +84,8 @@ func TestOutput(t *testing.T) {
 		{"+" + path, "more ", "new more "},
 		{path, "other ", "other "},
 	} {
-		f := listenFlags{out: tc.out}
-		w, done, err := f.output(nil)
+		f := proxyFlags{out: tc.out}
+		w, done, err := f.output(nil, &rights{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+
+	"github.com/spf13/pflag"
+
+	"transom/platform"
+)
+
+// captureFlags say what is captured, and how.
+type captureFlags struct {
+	interfaces []string
+	from       []string
+	exclude    []string
+	ports      string
+	method     string
+	local      bool
+	quic       string
+	onDead     string
+	mark       string
+	port       numberFlag
+}
+
+// add defines the flags.
+func (f *captureFlags) add(fl *pflag.FlagSet) {
+	f.port = portFlag()
+	fl.StringSliceVar(&f.interfaces, "interface", nil, "capture what comes in by this `INTERFACE`, which clients are behind; may be repeated (default: all that look like it)")
+	fl.StringSliceVar(&f.from, "from", nil, "capture only clients in this `NETWORK`, as in 192.168.1.0/24; may be repeated")
+	fl.StringSliceVar(&f.exclude, "exclude", nil, "leave clients and servers in this `NETWORK` alone; may be repeated")
+	fl.StringVar(&f.ports, "ports", "80,443", "TCP `PORTS` to capture, as in 80,443,8000-8010, or all")
+	fl.StringVar(&f.method, "method", "auto", "how connections are brought here: `auto|tproxy|redirect`")
+	fl.BoolVar(&f.local, "local", false, "capture what this host's own programs send, too")
+	fl.StringVar(&f.quic, "quic", "reject", "what to do with QUIC to captured ports: `reject|pass`; rejected clients use TCP")
+	fl.StringVar(&f.onDead, "on-dead", "open", "what becomes of new connections if transom dies unasked: `open|closed`, they go direct or are refused")
+	fl.StringVar(&f.mark, "mark", "0x70", "the two or three bits in a row of packet and socket marks that are transom's, as a `MASK`")
+	fl.VarP(&f.port, "listen-port", "p", "port to listen on")
+}
+
+// steering is what the flags ask for, without the interfaces that are found out.
+func (f *captureFlags) steering() (s platform.Steering, err error) {
+	s.Interfaces, s.Local, s.Port = f.interfaces, f.local, uint16(f.port.value)
+	if s.From, err = networks("from", f.from); err != nil {
+		return s, err
+	}
+	if s.Exclude, err = networks("exclude", f.exclude); err != nil {
+		return s, err
+	}
+	if f.ports != "all" {
+		if s.Ports, err = platform.ParsePorts(f.ports); err != nil {
+			return s, fmt.Errorf("--ports: %w", err)
+		}
+	}
+	switch f.method {
+	case "auto", "tproxy":
+		s.Method = platform.TPROXY
+	case "redirect":
+		s.Method = platform.Redirect
+	default:
+		return s, fmt.Errorf("--method %q: want auto, tproxy or redirect", f.method)
+	}
+	switch f.quic {
+	case "reject", "pass":
+		s.RejectQUIC = f.quic == "reject"
+	case "intercept":
+		return s, errors.New("--quic intercept: HTTP/3 is not built yet; with reject clients use TCP")
+	default:
+		return s, fmt.Errorf("--quic %q: want reject or pass", f.quic)
+	}
+	switch f.onDead {
+	case "open", "closed":
+		s.Closed = f.onDead == "closed"
+	default:
+		return s, fmt.Errorf("--on-dead %q: want open or closed", f.onDead)
+	}
+	if s.Port == 0 {
+		return s, errors.New("--listen-port 0: want a port from 1 to 65535, for rules that name it")
+	}
+	s.Marks, err = parseMarks(f.mark)
+	return s, err
+}
+
+// networks reads CIDRs and single addresses.
+func networks(flag string, texts []string) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, text := range texts {
+		if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
+			a = a.Unmap()
+			out = append(out, netip.PrefixFrom(a, a.BitLen()))
+			continue
+		}
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("--%s %q: want a network such as 192.168.1.0/24 or fd00::/8, or an address", flag, text)
+		}
+		if p != p.Masked() {
+			return nil, fmt.Errorf("--%s %s: that is an address within %s; write the one or the other", flag, text, p.Masked())
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+func parseMarks(text string) (platform.Marks, error) {
+	mask, err := strconv.ParseUint(text, 0, 32)
+	if err != nil {
+		return platform.Marks{}, fmt.Errorf("--mark %q: want a mask such as 0x70", text)
+	}
+	m, err := platform.MarksOf(uint32(mask))
+	if err != nil {
+		return m, fmt.Errorf("--mark: %w", err)
+	}
+	return m, nil
+}

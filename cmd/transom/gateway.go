@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"transom"
+	"transom/capture"
+	"transom/egress"
+	"transom/platform"
+	"transom/platform/helper"
+	"transom/platform/steer"
+)
+
+type gatewayFlags struct {
+	proxyFlags
+	captureFlags
+	backend string
+	chosen  string // of the backends
+}
+
+func gatewayCommand() *cobra.Command {
+	f := &gatewayFlags{}
+	cmd := &cobra.Command{
+		Use:   "gateway [--interface INTERFACE]",
+		Short: "Capture what this host forwards; set redirection up and take it back",
+		Long: `gateway is for a host that devices send their traffic through: their router, or
+any machine that they have as their gateway. It makes the host forward, brings
+the devices' connections to itself, shows and carries them on, and puts all of
+it back when it ends, however it ends. What it doesn't capture is forwarded as
+ever, and the host's own services stay reachable.
+
+It takes root, or the capabilities CAP_NET_ADMIN and CAP_NET_RAW. A helper keeps
+them; the process that reads traffic has none.
+
+Servers see the devices' own addresses and ports (--spoof-source) where answers
+to them come back through this host.`,
+		Example: `  sudo transom gateway
+  sudo transom gateway --interface wlan0 --from 192.168.7.0/24 --ports all --json -o flows.ndjson
+  sudo transom gateway --interface eth1 --local --spoof-source none`,
+		Args: noArguments,
+	}
+	fl := cmd.Flags()
+	f.captureFlags.add(fl)
+	fl.StringVar(&f.backend, "backend", "auto", "what the rules are made with: `auto|nft|iptables`")
+	f.proxyFlags.add(fl)
+	cmd.RunE = running(func(cmd *cobra.Command, _ []string) error {
+		s, err := f.steering()
+		if err != nil {
+			return &usageError{err}
+		}
+		if f.backend != "auto" && !slices.Contains(steer.Backends(), f.backend) {
+			return usagef("--backend %q: want auto, nft or iptables", f.backend)
+		}
+		return f.run(cmd, &job{steering: s, spoof: "ip+port", open: f.open})
+	})
+	return cmd
+}
+
+// open finds out how the capturing is done here, makes sure that it can be
+// before anything is changed, and starts the helper.
+func (f *gatewayFlags) open(ctx context.Context, p *transom.Proxy, r *rights) (platform.Host, error) {
+	if err := f.chooseInterfaces(p); err != nil {
+		return nil, err
+	}
+	needed := slices.Concat(steeringCaps, spoofing)
+	if err := r.need("redirect connections", needed...); err != nil {
+		return nil, err
+	}
+	if err := f.chooseMethod(ctx, p); err != nil {
+		return nil, err
+	}
+	f.capture(p)
+	clients, err := f.clients(p)
+	if err != nil {
+		return nil, err
+	}
+	c := charterOf(p, clients)
+	c.Backend = f.chosen
+	return r.helper(ctx, p, c)
+}
+
+// chooseInterfaces finds the interfaces that clients are behind, if none was
+// named, and says which.
+func (f *gatewayFlags) chooseInterfaces(p *transom.Proxy) error {
+	if len(f.interfaces) == 1 && f.interfaces[0] == "none" && f.local {
+		p.Steering.Interfaces = nil
+		return nil
+	}
+	links, err := steer.Links()
+	if err != nil {
+		return err
+	}
+	names, why, err := steer.Choose(links, f.interfaces)
+	if err != nil {
+		return &usageError{err}
+	}
+	if len(f.interfaces) == 0 {
+		p.Log.Info("capturing what comes in by these interfaces; --interface names others", "interfaces", strings.Join(names, ","), "left_out", why)
+	}
+	p.Steering.Interfaces = names
+	return nil
+}
+
+// chooseMethod tries what is best first.
+func (f *gatewayFlags) chooseMethod(ctx context.Context, p *transom.Proxy) error {
+	var errs []error
+	for _, backend := range f.backends() {
+		for _, m := range f.methods() {
+			s := p.Steering
+			s.Method = m
+			s.Spoof = f.spoofs(p, m)
+			err := f.try(ctx, p, backend, s)
+			if err == nil {
+				f.choose(p, s, backend)
+				return nil
+			}
+			errs = append(errs, err)
+			if !errors.Is(err, platform.ErrUnsupported) {
+				return err
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// spoofs reports whether clients' addresses are assumed: by REDIRECT only if
+// that was asked for, as connection tracking has to be told the legs apart.
+func (f *gatewayFlags) spoofs(p *transom.Proxy, m platform.Method) bool {
+	return p.Spoof.Mode() != egress.SpoofNone && len(p.Steering.Interfaces) > 0 && (m == platform.TPROXY || f.spoof.given())
+}
+
+func (f *gatewayFlags) choose(p *transom.Proxy, s platform.Steering, backend string) {
+	p.Steering, f.chosen = s, backend
+	if !s.Spoof && p.Spoof.Mode() != egress.SpoofNone {
+		p.Spoof.Off()
+	}
+	p.Log.Info("bringing connections here", "method", s.Method, "backend", backend, "ports", f.ports, "local", s.Local)
+}
+
+func (f *gatewayFlags) try(ctx context.Context, p *transom.Proxy, backend string, s platform.Steering) error {
+	k, err := steer.OpenBackend(backend, p.Log)
+	if err != nil {
+		return err
+	}
+	return errors.Join(k.Check(ctx, s), k.Abandon())
+}
+
+func (f *gatewayFlags) backends() []string {
+	if f.backend == "auto" {
+		return steer.Backends()
+	}
+	return []string{f.backend}
+}
+
+func (f *gatewayFlags) methods() []platform.Method {
+	switch f.method {
+	case "tproxy":
+		return []platform.Method{platform.TPROXY}
+	case "redirect":
+		return []platform.Method{platform.Redirect}
+	}
+	return []platform.Method{platform.TPROXY, platform.Redirect}
+}
+
+// capture is the listener that fits the steering.
+func (f *gatewayFlags) capture(p *transom.Proxy) {
+	p.Captures = []capture.Capture{capture.Redirect{
+		Listen:             netip.AddrPortFrom(netip.IPv6Unspecified(), p.Steering.Port),
+		RequireTransparent: p.Steering.Method == platform.TPROXY,
+		Mark:               p.Steering.Marks.Client,
+	}}
+	if p.Steering.Spoof || p.Steering.Local {
+		p.Mark = p.Steering.Marks.Upstream
+	}
+}
+
+// clients are the networks whose addresses may be assumed.
+func (f *gatewayFlags) clients(p *transom.Proxy) ([]netip.Prefix, error) {
+	if len(p.Steering.From) > 0 {
+		return p.Steering.From, nil
+	}
+	ns, err := steer.Networks(p.Steering.Interfaces)
+	if err != nil {
+		return nil, fmt.Errorf("find the clients' networks: %w; name them with --from", err)
+	}
+	return ns, nil
+}
+
+// charterOf is what the helper may be asked for.
+func charterOf(p *transom.Proxy, clients []netip.Prefix) helper.Charter {
+	c := helper.Charter{Steering: p.Steering, Mark: p.Mark != 0}
+	for _, from := range p.Captures {
+		if r, ok := from.(capture.Redirect); ok {
+			c.Listen = append(c.Listen, r.Listen)
+		}
+	}
+	if !p.Steering.IsZero() && !p.Steering.Spoof {
+		return c
+	}
+	switch p.Spoof.Mode() {
+	case egress.SpoofIPPort:
+		c.Sources, c.SourcePort = clients, true
+	case egress.SpoofIP:
+		c.Sources = clients
+	case egress.SpoofFixed:
+		a := p.Spoof.Addr()
+		c.Sources = []netip.Prefix{netip.PrefixFrom(a, a.BitLen())}
+	}
+	return c
+}
+
+// everywhere is what clients may be behind if nobody knows.
+func everywhere() []netip.Prefix {
+	return []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
+}

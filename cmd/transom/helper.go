@@ -1,0 +1,59 @@
+package main
+
+import (
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"transom/platform/helper"
+	"transom/platform/sandbox"
+	"transom/platform/steer"
+)
+
+// helperCommand is what transom starts to keep rights that it gives up itself.
+func helperCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:    "helper",
+		Short:  "Hold the rights that transom gives up; transom starts it",
+		Hidden: true,
+		Args:   noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return usagef("transom starts it; there is nothing to do by hand")
+		},
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use:   "watch",
+		Short: "Start the helper, and put everything back when nobody else can",
+		Args:  noArguments,
+		RunE: running(func(cmd *cobra.Command, _ []string) error {
+			return helper.Watch(cmd.Context(), helper.WatchOptions{Rights: helperRights()})
+		}),
+	}, &cobra.Command{
+		Use:   "serve",
+		Short: "Answer requests for what takes rights",
+		Args:  noArguments,
+		RunE: running(func(cmd *cobra.Command, _ []string) error {
+			return helper.Serve(cmd.Context(), helper.ServeOptions{Rights: helperRights()})
+		}),
+	})
+	return cmd
+}
+
+func helperRights() helper.Rights {
+	return helper.Rights{
+		Open: func(log *slog.Logger, backend string) (helper.Steerer, error) { return steer.OpenBackend(backend, log) },
+		Keep: keep,
+	}
+}
+
+// keep gives up all capabilities but some.
+func keep(caps []uintptr, across bool) error {
+	kept := make([]sandbox.Cap, len(caps))
+	for i, c := range caps {
+		kept[i] = sandbox.Cap(c)
+	}
+	if across {
+		return sandbox.KeepAcross(kept...)
+	}
+	return sandbox.Keep(kept...)
+}

@@ -1,0 +1,352 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"transom"
+	"transom/app/landing"
+	"transom/app/show"
+	"transom/ca"
+	"transom/capture"
+	"transom/platform"
+	"transom/policy"
+	"transom/store"
+)
+
+// minStore is the least that --store-max may be.
+const minStore sizeFlag = 64 << 10
+
+// proxyFlags are those of every command that runs the proxy: what is done with
+// connections once they are there, and who does it.
+type proxyFlags struct {
+	ignore, allow, tcp []string
+
+	caDir        string
+	keylog       string
+	upstreamCA   string
+	insecure     bool
+	onTLSFailure string
+	mimic        string
+
+	out       string
+	detail    numberFlag
+	json      bool
+	quiet     bool
+	verbose   bool
+	storeMax  sizeFlag
+	bodyLimit sizeFlag
+
+	grace      time.Duration
+	tcpTimeout numberFlag
+
+	user  string
+	spoof spoofFlag
+	flags *pflag.FlagSet
+}
+
+// A job is what a command has to capture.
+type job struct {
+	captures []capture.Capture
+	steering platform.Steering
+	spoof    string // what --spoof-source is if it isn't given
+	// open gets hold of the host, while the process still has its rights. It may
+	// still change what is captured.
+	open func(context.Context, *transom.Proxy, *rights) (platform.Host, error)
+}
+
+// run checks all of the command line before it starts anything.
+func (f *proxyFlags) run(cmd *cobra.Command, j *job) (err error) {
+	ctx, stdout, stderr := cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr()
+	if !f.flags.Changed("body-limit") {
+		f.bodyLimit = min(f.bodyLimit, f.storeMax)
+	}
+	p := &transom.Proxy{Captures: j.captures, Steering: j.steering, Log: logger(stderr, f.verbose)}
+	if err := f.settings(&p.Settings, cmp.Or(j.spoof, "none")); err != nil {
+		return err
+	}
+	if err := f.check(); err != nil {
+		return &usageError{err}
+	}
+	f.timeouts(p)
+	r, err := rightsFor(f.user, p.Log)
+	if err != nil {
+		return err
+	}
+	signer, closeLog, err := f.authority(p, r)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeLog()) }()
+	p.Store = store.NewMemory(f.store())
+	defer p.Store.Close()
+	p.Host, err = j.open(ctx, p, r)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.Host.Close()) }()
+	out, done, err := f.output(stdout, r) // last, since it empties the file
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	p.Listening = func([]net.Addr) error {
+		if err := f.testSpoofing(ctx, p); err != nil {
+			return err
+		}
+		if err := r.confine(); err != nil {
+			return err
+		}
+		p.Log.Info("signing for servers", "authority", signer.Path, "sha256", signer.SHA256, "new", signer.Made)
+		return nil
+	}
+	return f.serve(ctx, p, out, stderr)
+}
+
+// testSpoofing makes sure that answers to assumed addresses would come back to
+// us, as far as this host can tell. If they don't, and nobody has asked for it,
+// it is done without.
+func (f *proxyFlags) testSpoofing(ctx context.Context, p *transom.Proxy) error {
+	host, ok := p.Host.(interface{ SelfTest(context.Context) error })
+	if !p.Steering.Spoof || !ok {
+		return nil
+	}
+	err := host.SelfTest(ctx)
+	switch {
+	case err == nil:
+		p.Log.Info("servers see the clients' addresses", "spoof_source", p.Spoof)
+		return nil
+	case f.spoof.given():
+		return fmt.Errorf("--spoof-source %s: %w", p.Spoof, err)
+	}
+	p.Log.Warn("servers see this host's address: the test of --spoof-source has failed", "spoof_source", p.Spoof, "err", err)
+	p.Spoof.Off()
+	return nil
+}
+
+func (f *proxyFlags) timeouts(p *transom.Proxy) {
+	p.Timeouts.Idle = time.Duration(f.tcpTimeout.value) * time.Second
+	if f.tcpTimeout.value == 0 {
+		p.Timeouts.Idle = -1
+	}
+	p.Timeouts.Grace = max(f.grace, 1) // for a person 0 is none, for the library it is the default
+}
+
+// add defines the flags.
+func (f *proxyFlags) add(fl *pflag.FlagSet) {
+	f.flags = fl
+	f.storeMax, f.bodyLimit = 32<<20, 1<<20
+	f.detail = numberFlag{value: 1, max: 4, name: "LEVEL"}
+	f.tcpTimeout = numberFlag{value: 600, max: 1 << 30, name: "SECONDS"}
+	fl.StringArrayVar(&f.ignore, "ignore-hosts", nil, "pass connections whose host:port matches this `REGEX`; may be repeated")
+	fl.StringArrayVar(&f.allow, "allow-hosts", nil, "pass all connections but those whose host:port matches this `REGEX`; may be repeated")
+	fl.StringArrayVar(&f.tcp, "tcp-hosts", nil, "take TLS off and record the bytes inside, for hosts that match this `REGEX`; may be repeated")
+	addCADir(fl, &f.caDir)
+	fl.StringVar(&f.keylog, "keylog", "", "append the TLS secrets of both legs to this `FILE` (NSS format)")
+	fl.StringVar(&f.upstreamCA, "upstream-ca", "", "trust servers under the certificates in this PEM `FILE` as well as the system's")
+	fl.BoolVarP(&f.insecure, "ssl-insecure", "k", false, "accept any certificate of a server")
+	fl.StringVar(&f.mimic, "tls-mimic", "go", "whose ClientHello a server sees: one of Go's that follows the client's (go)")
+	fl.StringVar(&f.onTLSFailure, "on-upstream-tls-failure", "mirror", "when TLS with a server fails, show the client the same, answer 502, or pass undecrypted: `mirror|502|pass`")
+	fl.StringVarP(&f.out, "output", "o", "", "write flows to this `FILE`, in place of what it held; to +FILE, behind that (default: stdout)")
+	fl.Var(&f.detail, "flow-detail", "how much to show of a flow, 0 to 4")
+	fl.BoolVar(&f.json, "json", false, "one JSON object a line")
+	fl.BoolVarP(&f.quiet, "quiet", "q", false, "show no flows")
+	fl.BoolVarP(&f.verbose, "verbose", "v", false, "log each connection, to stderr: where it was going, what was found in it, how it ended")
+	fl.Var(&f.storeMax, "store-max", "memory for recorded flows and bodies, at least 64k")
+	fl.Var(&f.bodyLimit, "body-limit", "how much of one body is kept")
+	fl.Var(&f.tcpTimeout, "tcp-timeout", "end a connection on which nothing has moved for so long; 0 is never")
+	fl.StringVar(&f.user, "user", "", "run as this `USER` once everything is open (default, if root started it: whoever called sudo, or nobody)")
+	f.spoof.add(fl)
+	fl.DurationVar(&f.grace, "grace", 10*time.Second, "how long, as a `DURATION` such as 30s, open connections may go on after the first interrupt")
+}
+
+// check refuses values that make no sense, alone or together.
+func (f *proxyFlags) check() error {
+	switch {
+	case f.storeMax < minStore:
+		return fmt.Errorf("--store-max %s: want at least %s, for the flows that are under way", &f.storeMax, minStore.String())
+	case f.bodyLimit > f.storeMax:
+		return fmt.Errorf("--body-limit %s: want at most --store-max, %s", &f.bodyLimit, &f.storeMax)
+	case f.grace < 0:
+		return fmt.Errorf("--grace %s: want 0 or more", f.grace)
+	case f.quiet && (f.json || f.out != ""):
+		return errors.New("-q shows no flows: leave it out, or --json and -o")
+	}
+	return nil
+}
+
+// serve runs p and shows its flows until a signal ends it.
+func (f *proxyFlags) serve(ctx context.Context, p *transom.Proxy, out, stderr io.Writer) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := handleSignals(func() { cancel(nil) }, p, stderr)
+	defer stop.close()
+
+	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWatching()
+	var shown error
+	var wg sync.WaitGroup
+	to := &sink{w: out, log: p.Log}
+	if !f.quiet {
+		watch := p.Watch
+		if f.detail.value >= 3 {
+			watch = p.Follow
+		}
+		news := watch(watching)
+		wg.Go(func() {
+			shown = show.Run(watching, to, news, show.Options{
+				Detail: f.detail.value, JSON: f.json, Store: p.Flows(), Log: p.Log, Color: show.ColorFor(out),
+			})
+			if shown != nil {
+				fmt.Fprintf(stderr, "transom: stopping: nobody reads the flows any more; open connections may finish within %s\n", f.grace)
+				cancel(nil)
+			}
+		})
+	}
+	if h, ok := p.Host.(interface {
+		Lost() <-chan struct{}
+		Err() error
+	}); ok {
+		wg.Go(func() {
+			select {
+			case <-h.Lost():
+				fmt.Fprintf(stderr, "transom: stopping: %v; open connections may finish within %s\n", h.Err(), f.grace)
+				cancel(h.Err())
+			case <-ctx.Done():
+			}
+		})
+	}
+	err := p.Run(ctx)
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		err = errors.Join(cause, err)
+	}
+	cancel(nil)
+	p.Close()
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = fmt.Errorf("%w; end what listens there, or choose another port with -p", err)
+	}
+	wg.Wait() // for who reads our output, however slowly
+	if errors.Is(shown, syscall.EPIPE) {
+		shown = nil // whoever read our output has seen enough
+	}
+	return errors.Join(err, shown, to.err())
+}
+
+func (f *proxyFlags) settings(s *transom.Settings, byDefault string) error {
+	hosts := &policy.Hosts{}
+	for _, l := range []struct {
+		flag  string
+		texts []string
+		to    *[]*policy.Pattern
+	}{{"ignore-hosts", f.ignore, &hosts.Ignore}, {"allow-hosts", f.allow, &hosts.Allow}, {"tcp-hosts", f.tcp, &hosts.TCP}} {
+		for _, text := range l.texts {
+			p, err := policy.CompilePattern(text)
+			if err != nil {
+				return usagef("--%s: %w", l.flag, err)
+			}
+			*l.to = append(*l.to, p)
+		}
+	}
+	s.Policy = hosts
+	spoof, err := f.spoof.parse(byDefault)
+	if err != nil {
+		return err
+	}
+	s.Spoof = spoof
+	s.Insecure = f.insecure
+	switch f.onTLSFailure {
+	case "mirror":
+		s.OnTLSFailure = transom.Mirror
+	case "502":
+		s.OnTLSFailure = transom.BadGateway
+	case "pass":
+		s.OnTLSFailure = transom.PassThrough
+	default:
+		return usagef("--on-upstream-tls-failure %q: want mirror, 502 or pass", f.onTLSFailure)
+	}
+	switch f.mimic {
+	case "go":
+	case "client":
+		return usagef("--tls-mimic client: sending the client's own ClientHello is not built yet; go follows its versions, ALPN list and groups")
+	default:
+		return usagef("--tls-mimic %q: want go", f.mimic)
+	}
+	if f.upstreamCA != "" {
+		roots, err := ca.Roots(f.upstreamCA)
+		if err != nil {
+			return usagef("--upstream-ca: %w", err)
+		}
+		s.UpstreamRoots = roots
+	}
+	return nil
+}
+
+// authority opens what the proxy signs with and the key log. The returned
+// function closes the latter.
+func (f *proxyFlags) authority(p *transom.Proxy, r *rights) (signer ca.Info, done func() error, err error) {
+	authority, err := openAuthority(f.caDir, r)
+	if err != nil {
+		return signer, nil, err
+	}
+	signer = authority.Info()
+	p.Issuer = authority
+	p.Direct = landing.Handler(authority)
+	if f.keylog == "" {
+		return signer, func() error { return nil }, nil
+	}
+	file, err := r.create(f.keylog, os.O_APPEND)
+	if err != nil {
+		return signer, nil, usagef("--keylog: %w", err)
+	}
+	p.KeyLog = file
+	return signer, file.Close, nil
+}
+
+// store is how much is kept. For the options 0 is the default, for a person it
+// is nothing.
+func (f *proxyFlags) store() store.MemoryOptions {
+	o := store.MemoryOptions{MaxBytes: int64(f.storeMax), BodyLimit: int64(f.bodyLimit)}
+	if o.BodyLimit == 0 {
+		o.BodyLimit = -1
+	}
+	return o
+}
+
+// output opens what flows are written to. Like mitmproxy's, a name that begins
+// with + is of a file that is kept and added to.
+func (f *proxyFlags) output(stdout io.Writer, r *rights) (out io.Writer, done func() error, err error) {
+	if f.out == "" {
+		return stdout, func() error { return nil }, nil
+	}
+	name, appending := strings.CutPrefix(f.out, "+")
+	mode := os.O_APPEND
+	if !appending {
+		mode |= os.O_TRUNC
+	}
+	file, err := r.create(name, mode)
+	if err != nil {
+		return nil, nil, usagef("-o: %w", err)
+	}
+	return file, file.Close, nil
+}
+
+func logger(w io.Writer, verbose bool) *slog.Logger {
+	level := slog.LevelInfo
+	if verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+}

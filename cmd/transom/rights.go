@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"transom"
+	"transom/platform"
+	"transom/platform/helper"
+	"transom/platform/sandbox"
+)
+
+// What rights things take.
+var (
+	steeringCaps = []sandbox.Cap{sandbox.NetAdmin}
+	spoofing     = []sandbox.Cap{sandbox.NetRaw}
+)
+
+// rights is who started the process, with which rights, and as whom it goes on
+// once it has opened everything, before it reads what anybody sends.
+type rights struct {
+	user *sandbox.User // nil: as it is
+	held sandbox.Set
+	log  *slog.Logger
+
+	caller bool // user is who called sudo: what is made is theirs
+}
+
+// rightsFor finds out. name is --user, "" for the default: whoever called sudo,
+// or nobody if it was root.
+func rightsFor(name string, log *slog.Logger) (*rights, error) {
+	held, err := sandbox.Held()
+	if err != nil {
+		return nil, err
+	}
+	r := &rights{held: held, log: log}
+	if os.Geteuid() != 0 {
+		if name != "" && name != sandbox.Self().Name {
+			return nil, usagef("--user %s: only root can become another", name)
+		}
+		return r, nil
+	}
+	if name == "" {
+		u, ok, err := sandbox.Caller(os.Getenv)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			r.user, r.caller = &u, true
+			return r, nil
+		}
+		name = "nobody"
+	}
+	u, err := sandbox.Lookup(name)
+	if err != nil {
+		return nil, usagef("--user: %w", err)
+	}
+	r.user = &u
+	return r, nil
+}
+
+// need refuses to go on without capabilities, and says how to get them.
+func (r *rights) need(what string, caps ...sandbox.Cap) error {
+	missing := r.held.Missing(caps...)
+	if missing == 0 {
+		return nil
+	}
+	program, err := os.Executable()
+	if err != nil {
+		program = "transom"
+	}
+	return fmt.Errorf("can't %s: %s is missing. Run as root, or: setcap %s+ep %s", what, missing, sandbox.SetOf(caps...), program)
+}
+
+// configDir is where the settings of the person who started us are kept.
+func (r *rights) configDir() (string, error) {
+	if dir := os.Getenv("XDG_CONFIG_HOME"); r.caller && dir == "" {
+		return filepath.Join(r.user.Home, ".config"), nil
+	}
+	return os.UserConfigDir()
+}
+
+// helper starts the process that keeps the rights, and returns the host that
+// goes through it.
+func (r *rights) helper(ctx context.Context, p *transom.Proxy, c helper.Charter) (platform.Host, error) {
+	caps := []uintptr{uintptr(sandbox.NetRaw)}
+	if !c.Steering.IsZero() {
+		caps = append(caps, uintptr(sandbox.NetAdmin))
+	}
+	if r.held.Has(sandbox.NetBindService) && wantsLowPorts(&c) {
+		caps = append(caps, uintptr(sandbox.NetBindService))
+	}
+	o := helper.Options{Log: p.Log, Capabilities: caps}
+	if c.Backend != "iptables" { // whose lock is root's
+		o.UID, o.GID = r.helperUser()
+	}
+	return helper.Start(ctx, c, o)
+}
+
+// helperUser is whom the helper runs as if root starts it: neither root, who
+// owns the system's files, nor whom the proxy becomes, which could end it.
+func (r *rights) helperUser() (uid, gid int) {
+	for _, name := range []string{"nobody", "daemon"} {
+		u, err := sandbox.Lookup(name)
+		if err == nil && r.user != nil && u.UID != r.user.UID {
+			return u.UID, u.GID
+		}
+	}
+	return 0, 0
+}
+
+// wantsLowPorts reports whether ports below 1024 may be bound: listeners', and
+// those that clients use.
+func wantsLowPorts(c *helper.Charter) bool {
+	for _, a := range c.Listen {
+		if a.Port() < 1024 {
+			return true
+		}
+	}
+	return c.SourcePort
+}
+
+// confine gives all rights up. The certificates that servers are verified
+// against are read before, wherever this system keeps them.
+func (r *rights) confine() error {
+	if _, err := x509.SystemCertPool(); err != nil {
+		r.log.Debug("the system's certificates can't be read", "err", err)
+	}
+	if _, err := sandbox.Drop(sandbox.Options{User: r.user, Read: readable(), Log: r.log}); err != nil {
+		return fmt.Errorf("give up the rights it was started with: %w", err)
+	}
+	return nil
+}
+
+// readable is what the proxy may still read: how names are resolved, and the
+// time zones.
+func readable() []string {
+	return []string{"/etc", "/usr/share/zoneinfo", "/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager"}
+}
+
+// asUser runs f with the file rights of whom we become, if that is the person
+// who called: what it makes is theirs.
+func (r *rights) asUser(f func() error) error {
+	if !r.caller {
+		return f()
+	}
+	return sandbox.AsUser(*r.user, f)
+}
+
+// create opens a file that a person named, to write to it: as the caller, so
+// that it is theirs, or else with the rights they have given us.
+func (r *rights) create(name string, flags int) (file *os.File, err error) {
+	open := func() (err error) {
+		file, err = os.OpenFile(name, flags|os.O_CREATE|os.O_WRONLY, 0o600)
+		return err
+	}
+	err = r.asUser(open)
+	if r.caller && errors.Is(err, fs.ErrPermission) {
+		err = open()
+	}
+	return file, err
+}
