@@ -2,7 +2,6 @@ package helper_test
 
 import (
 	"bufio"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -23,12 +22,6 @@ import (
 
 // soon is when a test gives up; nothing depends on how long something takes.
 const soon = 20 * time.Second
-
-// patience is the helpers' in tests that stop the proxy.
-func patience() time.Duration {
-	d, _ := time.ParseDuration(os.Getenv("TRANSOM_HELPER_PATIENCE"))
-	return d
-}
 
 func charter() helper.Charter {
 	return helper.Charter{
@@ -133,19 +126,26 @@ func newDiary(t testing.TB) *diary {
 	return d
 }
 
-// await returns the process of the next entry, which has to be what.
-func (d *diary) await(t testing.TB, what string) int {
+// next waits for an entry.
+func (d *diary) next(t testing.TB) entry {
 	t.Helper()
 	select {
 	case e := <-d.entries:
-		if e.what != what {
-			t.Fatalf("the steerer was told %q, want %q", e.what, what)
-		}
-		return e.pid
+		return e
 	case <-time.After(soon):
-		t.Fatal(fmt.Sprintf("the steerer was not told %q", what))
-		return 0
+		t.Fatal("nobody tells the steerer anything")
+		return entry{}
 	}
+}
+
+// await returns the process of the next entry, which has to be what.
+func (d *diary) await(t testing.TB, what string) int {
+	t.Helper()
+	e := d.next(t)
+	if e.what != what {
+		t.Fatalf("the steerer was told %q, want %q", e.what, what)
+	}
+	return e.pid
 }
 
 // nothing fails if there is another entry.

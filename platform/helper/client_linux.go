@@ -127,7 +127,7 @@ func (c *Client) Apply(ctx context.Context, want platform.Steering) error {
 	c.applying.Lock()
 	defer c.applying.Unlock()
 	before := c.set(to)
-	err = c.twice(func() error { return c.apply(ctx, to) })
+	err = again(func() error { return c.apply(ctx, to) })
 	if err != nil && to != on && errors.Is(err, ErrLost) {
 		return nil
 	}
@@ -151,10 +151,10 @@ func (c *Client) set(to state) (before state) {
 	return before
 }
 
-// twice calls f again if the helper died meanwhile.
-func (c *Client) twice(f func() error) error {
+// again calls f, and again when the helper died meanwhile: more often than it may.
+func again(f func() error) error {
 	err := f()
-	if errors.Is(err, errRestarted) {
+	for tries := 0; errors.Is(err, errRestarted) && tries < deathsMax; tries++ {
 		err = f()
 	}
 	return err
@@ -162,7 +162,7 @@ func (c *Client) twice(f func() error) error {
 
 // SelfTest runs the self-test that the helper has for its charter.
 func (c *Client) SelfTest(ctx context.Context) error {
-	return c.twice(func() error {
+	return again(func() error {
 		_, err := c.line.ask(ctx, request{kind: askTest}, -1)
 		return err
 	})
@@ -178,7 +178,7 @@ func (c *Client) Listen(ctx context.Context, s platform.Socket) (*platform.Liste
 		return nil, fmt.Errorf("listen on %s: %w: mark %#x, it was started for %#x", s.Bind, ErrRefused, s.Mark, c.charter.marks().Client)
 	}
 	var l *platform.Listener
-	err := c.twice(func() (err error) {
+	err := again(func() (err error) {
 		l, err = c.listen(ctx, s.Bind)
 		return err
 	})
@@ -230,7 +230,7 @@ func (c *Client) Dial(ctx context.Context, s platform.Socket, dst netip.AddrPort
 	var conn net.Conn
 	var err error
 	for range triesOfDial {
-		err = c.twice(func() (err error) {
+		err = again(func() (err error) {
 			conn, err = c.dial(ctx, s.Bind, dst)
 			return err
 		})

@@ -3,9 +3,11 @@ package helper_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"testing"
+	"time"
 
 	"transom/internal/testnet/labtest"
 	"transom/platform"
@@ -20,8 +22,19 @@ func TestMain(m *testing.M) {
 	labtest.Main(m)
 }
 
-// diaryVariable names the pipe that steerers of other processes write to.
-const diaryVariable = "TRANSOM_HELPER_DIARY"
+// Names of what the other processes find in their environment: the pipe that
+// steerers write to, and what is special about a test.
+const (
+	diaryVariable    = "TRANSOM_HELPER_DIARY"
+	closedVariable   = "TRANSOM_HELPER_CLOSED"
+	patienceVariable = "TRANSOM_HELPER_PATIENCE"
+)
+
+// patience is for tests that stop the proxy.
+func patience() time.Duration {
+	d, _ := time.ParseDuration(os.Getenv(patienceVariable)) // else it is the usual one
+	return d
+}
 
 func program(what string) int {
 	rights := helper.Rights{Open: openFake}
@@ -31,12 +44,31 @@ func program(what string) int {
 		err = helper.Watch(context.Background(), helper.WatchOptions{Rights: rights})
 	case "serve":
 		err = helper.Serve(context.Background(), helper.ServeOptions{Rights: rights, Test: selfTest, Patience: patience()})
+	case "proxy":
+		err = proxy()
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, what, err)
 		return 1
 	}
 	return 0
+}
+
+// proxy is a gateway with nothing but a helper. It says when it is ready, and ends
+// without a word to the helper when its input ends.
+func proxy() error {
+	c := charter()
+	c.Steering.Closed = os.Getenv(closedVariable) != ""
+	h, err := helper.Start(context.Background(), c, helper.Options{Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+	if err != nil {
+		return err
+	}
+	if err := h.Apply(context.Background(), c.Steering); err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
 }
 
 func selfTest(context.Context, helper.Charter) error { return nil }

@@ -148,17 +148,18 @@ func (s *server) run(ctx context.Context, leash int) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer s.tests.Wait()
 	defer cancel()
-	err := s.voice.say(report{kind: sayHello}, -1)
-	if err == nil {
-		err = s.voice.pair.on(func(fd int) error { return s.loop(ctx, fd, leash) })
-	}
+	err := s.voice.pair.on(func(fd int) error { return s.loop(ctx, fd, leash) })
 	return errors.Join(err, s.end(ctx))
 }
 
 // loop returns when the proxy is gone.
 func (s *server) loop(ctx context.Context, fd, leash int) error {
 	poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(leash)}}
+	greeted := false
 	for {
+		if !greeted { // there may be no room in the queue of a proxy that was halted
+			greeted = s.voice.say(report{kind: sayHello}, -1) == nil
+		}
 		more, err := s.answer(ctx, fd)
 		if err != nil {
 			return nil // an end like any other: the proxy is gone

@@ -1,0 +1,301 @@
+package helper_test
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"transom/internal/testnet/labtest"
+	"transom/platform"
+	"transom/platform/helper"
+	"transom/platform/lab"
+)
+
+// kill ends a process that this test has started, by way of others.
+func kill(t testing.TB, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatalf("kill %d: %v", pid, err)
+	}
+}
+
+// parent is the process that started another.
+func parent(t testing.TB, pid int) int {
+	t.Helper()
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	n, err := strconv.Atoi(string(fields[1]))
+	if err != nil || n <= 1 {
+		t.Fatalf("the parent of %d is %d, %v", pid, n, err)
+	}
+	return n
+}
+
+// capturing returns a bed whose steering is in force, and its helper.
+func capturing(t testing.TB, c helper.Charter) (b *bed, pid int) {
+	t.Helper()
+	b = start(t, c)
+	pid = b.diary.await(t, "open nft")
+	if err := b.Apply(t.Context(), c.Steering); err != nil {
+		t.Fatal(err)
+	}
+	b.diary.await(t, "on")
+	return b, pid
+}
+
+func (b *bed) awaitLost(t testing.TB, why string) {
+	t.Helper()
+	select {
+	case <-b.Lost():
+	case <-time.After(soon):
+		t.Fatal("nobody says that the helper is gone")
+	}
+	if err := b.Err(); !errors.Is(err, helper.ErrLost) || !strings.Contains(err.Error(), why) {
+		t.Errorf("lost by %v, want %q", err, why)
+	}
+	draining := charter().Steering
+	draining.Draining = true
+	if err := b.Apply(t.Context(), draining); err != nil {
+		t.Errorf("stop the capturing, which has stopped: %v", err)
+	}
+	if err := b.Apply(t.Context(), charter().Steering); !errors.Is(err, helper.ErrLost) {
+		t.Errorf("capture without a helper: %v", err)
+	}
+	if _, err := b.dial(t, upstream(lab.ClientAddr4+":0"), netip.MustParseAddrPort(lab.ServerAddr4+":80")); !errors.Is(err, helper.ErrLost) {
+		t.Errorf("dial without a helper: %v", err)
+	}
+}
+
+func TestHelperDies(t *testing.T) {
+	b, pid := capturing(t, charter())
+	b.divert(t)
+	dst := b.origin(t, lab.ServerAddr4+":80")
+	stop := make(chan struct{})
+	var dialers sync.WaitGroup
+	for range 4 {
+		dialers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				c, err := b.dial(t, upstream(lab.ClientAddr4+":0"), dst)
+				if err != nil {
+					t.Errorf("while the helper dies: %v", err)
+					return
+				}
+				if _, err := io.ReadAll(c); err != nil {
+					t.Error(err)
+				}
+				c.Close()
+			}
+		})
+	}
+	for range 3 {
+		before := pid
+		kill(t, pid)
+		if pid = b.diary.await(t, "open nft"); pid == before {
+			t.Error("the dead helper lives")
+		}
+		b.diary.await(t, "on")
+	}
+	close(stop)
+	dialers.Wait()
+	if b.Err() != nil {
+		t.Error(b.Err())
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	b.diary.await(t, "off")
+	b.diary.nothing(t)
+}
+
+// TestHelperDiesTooOften also has the case that what is to be refused while nobody
+// captures it stays so.
+func TestHelperDiesTooOften(t *testing.T) {
+	for name, closed := range map[string]bool{"open": false, "closed": true} {
+		t.Run(name, func(t *testing.T) {
+			c := charter()
+			c.Steering.Closed = closed
+			b, pid := capturing(t, c)
+			for range 3 {
+				kill(t, pid)
+				pid = b.diary.await(t, "open nft")
+				b.diary.await(t, "on")
+			}
+			kill(t, pid)
+			b.diary.await(t, "open nft") // the watch
+			if !closed {
+				b.diary.await(t, "draining")
+			}
+			if !closed {
+				b.awaitLost(t, "died 4 times")
+			} else {
+				<-b.Lost()
+			}
+			if err := b.Close(); err != nil {
+				t.Error(err)
+			}
+			b.diary.await(t, "open nft")
+			b.diary.await(t, "leave")
+			b.diary.nothing(t)
+		})
+	}
+}
+
+func TestWatchDies(t *testing.T) {
+	b, pid := capturing(t, charter())
+	kill(t, parent(t, pid))
+	b.diary.await(t, "draining")
+	b.awaitLost(t, "watch")
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	b.diary.await(t, "leave")
+	b.diary.nothing(t)
+}
+
+// gateway is a proxy in a process of its own.
+type gateway struct {
+	*lab.Net
+	*lab.Cmd
+	diary  *diary
+	helper int
+	out    *bufio.Reader
+	in     io.Closer
+	errs   *lines
+}
+
+func startGateway(t *testing.T, n *lab.Net, d *diary) *gateway {
+	t.Helper()
+	g := &gateway{Net: n, diary: d, errs: &lines{}}
+	g.Cmd = n.Gateway.Command(t.Context(), "/proc/self/exe", "helper", "proxy")
+	g.Stderr = g.errs
+	g.WaitDelay = soon // standard error ends with the watch
+	out, err := g.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g.in, err = g.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	g.out = bufio.NewReader(out)
+	if err := g.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := g.out.ReadString('\n'); line != "ready\n" {
+		g.in.Close()
+		_ = g.Wait()
+		t.Fatalf("the proxy says %q, %v: %s", line, err, g.errs)
+	}
+	g.helper = d.await(t, "open nft")
+	d.await(t, "on")
+	return g
+}
+
+func TestProxyDies(t *testing.T) {
+	for name, tt := range map[string]struct {
+		kill func(*testing.T, *gateway)
+		open bool // somebody else takes it back
+	}{
+		"killed":           {kill: func(t *testing.T, g *gateway) { kill(t, g.Process.Pid) }},
+		"ended":            {kill: func(_ *testing.T, g *gateway) { g.in.Close() }},
+		"helper-first":     {func(t *testing.T, g *gateway) { kill(t, g.helper); kill(t, g.Process.Pid) }, true},
+		"helper-last":      {func(t *testing.T, g *gateway) { kill(t, g.Process.Pid); kill(t, g.helper) }, true},
+		"helper-is-halted": {func(t *testing.T, g *gateway) { halt(t, g.helper); kill(t, g.Process.Pid) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n, d := labtest.Gateway(t), newDiary(t)
+			g := startGateway(t, n, d)
+			tt.kill(t, g)
+			// A helper that was started meanwhile may do it as well as the watch, and
+			// one that is killed last may have done it already.
+			for what := ""; what != "leave"; {
+				e := d.next(t)
+				if what = e.what; what != "leave" && (!tt.open || what != "open nft") {
+					t.Errorf("the steerer was told %q", what)
+				}
+			}
+			if rest, err := io.ReadAll(g.out); len(rest) > 0 || err != nil {
+				t.Errorf("standard output goes on: %q, %v", rest, err)
+			}
+			_ = g.Wait()
+			g = startGateway(t, n, d) // the lock is free, or soon
+			g.in.Close()
+			d.await(t, "leave")
+			_ = g.Wait()
+		})
+	}
+}
+
+func halt(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestProxyHangs(t *testing.T) {
+	t.Setenv(patienceVariable, "100ms")
+	n, d := labtest.Gateway(t), newDiary(t)
+	g := startGateway(t, n, d)
+	halt(t, g.Process.Pid)
+	d.await(t, "draining")
+	if err := syscall.Kill(g.Process.Pid, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	d.await(t, "on")
+	g.in.Close()
+	d.await(t, "leave")
+	_ = g.Wait()
+}
+
+func TestSecondOne(t *testing.T) {
+	b, pid := capturing(t, charter())
+	_, err := b.start(t, charter())
+	if err == nil || !strings.Contains(err.Error(), "another transom (process "+strconv.Itoa(parent(t, pid))+")") {
+		t.Errorf("a second one: %v", err)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.diary.await(t, "off")
+	if _, err := b.start(t, charter()); err != nil {
+		t.Errorf("after the first one: %v", err)
+	}
+}
+
+// TestSignals: what a terminal or a service manager sends to everybody is for the
+// proxy alone.
+func TestSignals(t *testing.T) {
+	b, pid := capturing(t, charter())
+	for _, s := range []syscall.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP} {
+		for _, p := range []int{pid, parent(t, pid)} {
+			if err := syscall.Kill(p, s); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := b.Apply(t.Context(), platform.Steering{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.diary.await(t, "off"); got != pid {
+		t.Errorf("process %d, want %d", got, pid)
+	}
+}
