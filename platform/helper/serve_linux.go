@@ -270,8 +270,8 @@ func (s *server) send(r report, with int) { _ = s.voice.say(r, with) }
 // prepare checks and prepares a socket.
 func (s *server) prepare(fd int, src netip.AddrPort) error {
 	if src == (netip.AddrPort{}) {
-		if !s.charter.Mark && len(s.charter.Sources) == 0 {
-			return fmt.Errorf("%w: mark a socket: it was started for none", ErrRefused)
+		if !s.charter.Mark {
+			return fmt.Errorf("%w: mark a socket that is not bound: it was started for none", ErrRefused)
 		}
 	} else if err := s.charter.allowsSource(src, s.host.Own); err != nil {
 		return err
