@@ -47,12 +47,17 @@ type bed struct {
 
 func start(t testing.TB, c helper.Charter) *bed {
 	t.Helper()
-	b := &bed{Net: labtest.Gateway(t), diary: newDiary(t), log: &lines{}}
+	b := bedWithoutHelper(t)
 	var err error
 	if b.Client, err = b.start(t, c); err != nil {
 		t.Fatal(err)
 	}
 	return b
+}
+
+func bedWithoutHelper(t testing.TB) *bed {
+	t.Helper()
+	return &bed{Net: labtest.Gateway(t), diary: newDiary(t), log: &lines{}}
 }
 
 // start starts a helper on the gateway. It is closed when t ends.
@@ -106,9 +111,7 @@ func newDiary(t testing.TB) *diary {
 	if err := unix.Mkfifo(name, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if b, ok := t.(interface{ Setenv(k, v string) }); ok {
-		b.Setenv(diaryVariable, name)
-	}
+	t.Setenv(diaryVariable, name)
 	f, err := os.OpenFile(name, os.O_RDWR, 0) // a writer of our own: it never ends by itself
 	if err != nil {
 		t.Fatal(err)
