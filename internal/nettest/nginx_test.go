@@ -60,6 +60,7 @@ pid PREFIX/pid;
 events { worker_connections 256; }
 http {
 	log_format seen '$server_addr:$server_port $scheme "$request" "$http_host" "$http_user_agent" "$http_content_length" $status $body_bytes_sent';
+	log_format who '$remote_addr $remote_port';
 	access_log PREFIX/access.log seen;
 	client_body_temp_path PREFIX/body;
 	proxy_temp_path PREFIX/proxy;

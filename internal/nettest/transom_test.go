@@ -83,6 +83,9 @@ func (p *transom) signal(s syscall.Signal) {
 // pid is the proxy's, also if a shell runs it.
 func (p *transom) pid() int {
 	pid := p.cmd.Process.Pid
+	if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err == nil && string(name) == "transom\n" {
+		return pid
+	}
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
 	if child, convErr := strconv.Atoi(strings.TrimSpace(string(b))); err == nil && convErr == nil {
 		return child

@@ -26,6 +26,7 @@ type world struct {
 	ctx       context.Context
 	dir       string // for files of this world
 	authority *authority
+	more      map[string]*lab.Host // hosts besides the three, by name
 }
 
 // newWorld returns a world that ends with t, which runs beside others.
