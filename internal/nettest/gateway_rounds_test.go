@@ -1,0 +1,164 @@
+package nettest_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"transom/platform/lab"
+)
+
+const (
+	rounds = 200
+	lanes  = 2 // at once, in networks of their own
+	// soon is how long the host may take to be as it was.
+	soon = time.Second
+)
+
+// TestGatewayRounds starts transom, has traffic, and kills the proxy, the helper
+// or both at a random moment, again and again. Each time the host is as it was
+// soon afterwards, and a new connection works.
+func TestGatewayRounds(t *testing.T) {
+	for lane := range lanes {
+		t.Run(fmt.Sprint("lane-", lane), func(t *testing.T) {
+			w := newGatewayWorld(t)
+			w.echoes()
+			w.secure(w.Server, 443)
+			r := &roundabout{
+				world: w, before: w.state(w.Gateway), armed: map[string]string{},
+				rand: rand.New(rand.NewPCG(uint64(lane), uint64(time.Now().UnixNano()))),
+			}
+			for r.n = range rounds / lanes {
+				if r.round(); t.Failed() {
+					t.Fatalf("in round %d", r.n)
+				}
+			}
+			slices.Sort(r.took)
+			t.Logf("as it was after %v in half of the rounds, after %v in nineteen of twenty, after %v at worst",
+				r.took[len(r.took)/2], r.took[len(r.took)*19/20], r.took[len(r.took)-1])
+			// One in twenty may have had to wait for a processor.
+			if late := r.took[len(r.took)*19/20]; late > soon {
+				t.Errorf("it took more than %v in more than one of twenty rounds", soon)
+			}
+		})
+	}
+}
+
+// A roundabout is the rounds in one network.
+type roundabout struct {
+	*world
+	rand   *rand.Rand
+	n      int
+	before string
+	armed  map[string]string // what the host is like while transom runs, by method
+	took   []time.Duration
+}
+
+func (r *roundabout) round() {
+	r.t.Helper()
+	way := ways[r.n/3%len(ways)]
+	victim := []string{"proxy", "helper", "both"}[r.n%3]
+	early := r.rand.IntN(4) == 0 // while it still starts
+	g := r.launch(way.args)
+	if !early {
+		eventually(r.t, "the gateway to capture", func() bool { return r.armed1(g) })
+		if r.armed[way.name] == "" {
+			r.armed[way.name] = r.state(r.Gateway)
+		}
+	}
+	stop := r.traffic()
+	r.wait(time.Duration(r.rand.Int64N(int64(60 * time.Millisecond))))
+	ok := false
+	switch victim {
+	case "proxy":
+		kill(r.t, g.pid())
+	case "both":
+		kill(r.t, append(r.processes(helper), g.pid())...)
+	case "helper":
+		ok = r.helperDies(g, way.name)
+	}
+	if !ok {
+		g.wait(-1)
+	}
+	r.took = append(r.took, r.restored(r.Gateway, r.before))
+	stop()
+	r.alone()
+	for _, f := range families {
+		r.reach(r.Client, &net.Dialer{}, addrPort(f.addr, 443)).want(r.t, direct, seenClient)
+	}
+	if r.t.Failed() {
+		r.t.Logf("in round %d, %s by %s, early: %v, transom logged:\n%s", r.n, victim, way.name, early, g.log.short())
+	}
+}
+
+// launch starts transom, and leaves it to the round to end it.
+func (r *roundabout) launch(args []string) *gateway {
+	r.t.Helper()
+	cmd := r.command(r.Gateway, "transom", r.gatewayArgs(args...)...)
+	p := &transom{t: r.t, cmd: cmd, out: newOutput(), log: newOutput()}
+	cmd.Stdout, cmd.Stderr = p.out, p.log
+	if err := cmd.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	return &gateway{transom: p, w: r.world}
+}
+
+func (r *roundabout) armed1(g *gateway) bool { return g.listens() && r.world.armed() }
+
+// helperDies kills the helper, which has to come back with its rules, and then
+// ends transom in order. It reports true.
+func (r *roundabout) helperDies(g *gateway, way string) bool {
+	r.t.Helper()
+	eventually(r.t, "a helper", func() bool { return len(r.processes(helper)) > 0 })
+	kill(r.t, r.processes(helper)...)
+	eventually(r.t, "the rules to be back", func() bool { return r.armed1(g) })
+	if armed := r.armed[way]; armed != "" {
+		r.took = append(r.took, r.restored(r.Gateway, armed))
+	}
+	r.reach(r.Client, &net.Dialer{}, addrPort(lab.ServerAddr4, 443)).want(r.t, captured, seenAnybody)
+	g.signal(syscall.SIGTERM)
+	g.wait(0)
+	return true
+}
+
+// wait lets traffic go on.
+func (r *roundabout) wait(d time.Duration) {
+	tm := time.NewTimer(d)
+	defer tm.Stop()
+	select {
+	case <-tm.C:
+	case <-r.ctx.Done():
+	}
+}
+
+// traffic makes connections, of which some are open at any moment, until stop
+// is called. How they fare when transom is killed is nobody's promise.
+func (r *roundabout) traffic() (stop func()) {
+	ctx, cancel := context.WithCancel(r.ctx)
+	var wg sync.WaitGroup
+	for _, f := range families {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				c, err := r.Client.Dial(ctx, addrPort(f.addr, 80))
+				if err != nil {
+					continue
+				}
+				l := &live{r.t, c}
+				_ = l.SetDeadline(time.Now().Add(time.Second)) // shows in the next line
+				for i := 0; i < 20 && ctx.Err() == nil && l.echo() == nil; i++ {
+				}
+				c.Close()
+			}
+		})
+	}
+	return func() {
+		cancel()
+		wg.Wait()
+	}
+}
