@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -85,7 +86,8 @@ func TestProxyAfterDrop(t *testing.T) {
 		t.Fatal(err)
 	}
 	run := n.Gateway.Command(t.Context(), cmd.Path)
-	run.Env, run.Stderr = cmd.Env, os.Stderr
+	var log strings.Builder
+	run.Env, run.Stderr = cmd.Env, &log
 	out, err := run.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -113,8 +115,8 @@ func TestProxyAfterDrop(t *testing.T) {
 	if err := lines.Decode(&last); err != nil || last != "ended" {
 		t.Errorf("its last words are %q, %v", last, err)
 	}
-	if err := run.Wait(); err != nil {
-		t.Error(err)
+	if err := run.Wait(); err != nil || strings.Contains(log.String(), "ERROR") {
+		t.Errorf("%v\n%s", err, log.String())
 	}
 }
 
