@@ -56,9 +56,12 @@ func proxy() any {
 			UpstreamRoots: must(ca.Roots(filepath.Join(os.Getenv(dirVariable), rootsName))),
 		},
 		Host: host, Log: log,
-		Listening: func([]net.Addr) {
-			r := must(sandbox.Drop(sandbox.Options{User: &u, Read: sandbox.SystemFiles(to), Log: log}))
-			must(0, json.NewEncoder(os.Stdout).Encode(ready{r, authority.Root().Raw}))
+		Listening: func([]net.Addr) error {
+			r, err := sandbox.Drop(sandbox.Options{User: &u, Read: sandbox.SystemFiles(to), Log: log})
+			if err != nil {
+				return err
+			}
+			return json.NewEncoder(os.Stdout).Encode(ready{r, authority.Root().Raw})
 		},
 	}
 	must(0, p.Run(ctx))
