@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -126,22 +125,17 @@ func wantsLowPorts(c *helper.Charter) bool {
 	return c.SourcePort
 }
 
-// confine gives all rights up. The certificates that servers are verified
-// against are read before, wherever this system keeps them.
+// confine gives all rights up. What the proxy may still read is how names are
+// resolved, the roots of trust and the time zones.
 func (r *rights) confine() error {
-	if _, err := x509.SystemCertPool(); err != nil {
-		r.log.Debug("the system's certificates can't be read", "err", err)
+	to := sandbox.Self()
+	if r.user != nil {
+		to, _ = sandbox.Within(*r.user)
 	}
-	if _, err := sandbox.Drop(sandbox.Options{User: r.user, Read: readable(), Log: r.log}); err != nil {
+	if _, err := sandbox.Drop(sandbox.Options{User: r.user, Read: sandbox.SystemFiles(to), Log: r.log}); err != nil {
 		return fmt.Errorf("give up the rights it was started with: %w", err)
 	}
 	return nil
-}
-
-// readable is what the proxy may still read: how names are resolved, and the
-// time zones.
-func readable() []string {
-	return []string{"/etc", "/usr/share/zoneinfo", "/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager"}
 }
 
 // asUser runs f with the file rights of whom we become, if that is the person
