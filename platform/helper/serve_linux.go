@@ -259,7 +259,7 @@ func (s *server) refuse(req request, err error) {
 		s.log.Warn("the proxy asked for what it may not have", "err", err, "unsaid", dropped)
 	}
 	if req.kind != 0 && req.kind != sayPong {
-		s.send(report{kind: sayAnswer, id: req.id, errno: uint32(unix.EACCES), refused: true, text: []byte(err.Error())}, -1)
+		s.send(report{kind: sayAnswer, id: req.id, errno: uint32(unix.EPERM), refused: true, text: []byte(err.Error())}, -1)
 	}
 }
 
