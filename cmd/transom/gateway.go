@@ -73,6 +73,9 @@ func (f *gatewayFlags) open(ctx context.Context, p *transom.Proxy, r *rights) (p
 	if err := r.need("redirect connections", needed...); err != nil {
 		return nil, err
 	}
+	if err := f.exempt(p); err != nil {
+		return nil, err
+	}
 	if err := f.chooseMethod(ctx, p); err != nil {
 		return nil, err
 	}
@@ -106,6 +109,15 @@ func (f *gatewayFlags) chooseInterfaces(p *transom.Proxy) error {
 	}
 	p.Steering.Interfaces = names
 	return nil
+}
+
+// exempt keeps what we send ourselves from being captured. Connections to servers
+// are known by their mark; a cgroup of our own has all the rest.
+func (f *gatewayFlags) exempt(p *transom.Proxy) (err error) {
+	if p.Steering.Local {
+		p.Steering.Cgroup, err = steer.OwnCgroup()
+	}
+	return err
 }
 
 // chooseMethod tries what is best first.

@@ -1,7 +1,6 @@
 package steer_test
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"transom/platform/steer"
 )
 
-var rewrite = flag.Bool("rewrite", false, "rewrite the golden files")
 
 func portList(t testing.TB, text string) []platform.PortRange {
 	t.Helper()
@@ -57,7 +55,7 @@ func TestShow(t *testing.T) {
 			t.Run(name+"-"+format, func(t *testing.T) {
 				got := shownText(t, s, format)
 				file := filepath.Join("testdata", name+"."+format)
-				if *rewrite {
+				if *update {
 					if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 						t.Fatal(err)
 					}

@@ -89,6 +89,9 @@ func (t *steering) divert() *nft.Table {
 	}
 	if t.redirects() {
 		add(t.delivered())
+		// The kernel changes the addresses of open connections only as long as
+		// there is some chain of this type.
+		add(nft.Chain{Name: "keep", Type: "nat", Hook: nft.Prerouting, Priority: redirecting + 1})
 	}
 	return table
 }
