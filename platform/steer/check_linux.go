@@ -89,6 +89,14 @@ func refused(err error) error {
 	return noTables(err)
 }
 
+// noTables explains that there is no nf_tables.
+func noTables(err error) error {
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPROTONOSUPPORT) {
+		return fmt.Errorf("this kernel has no nf_tables (modprobe nf_tables, or use iptables: --backend iptables): %w", err)
+	}
+	return err
+}
+
 // modules names the modules for the statements in a text.
 func modules(text string) string {
 	var list []string

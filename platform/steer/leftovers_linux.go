@@ -2,11 +2,8 @@ package steer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-
-	"golang.org/x/sys/unix"
 
 	"transom/platform"
 	"transom/platform/nft"
@@ -144,7 +141,7 @@ func (k *Kernel) leftoversLocked(ctx context.Context) (*leftovers, error) {
 func (k *Kernel) ourTables() ([]nft.TableInfo, error) {
 	list, err := k.rules.Tables()
 	if err != nil {
-		return nil, noTables(err)
+		return nil, refused(err)
 	}
 	list = slices.DeleteFunc(list, func(t nft.TableInfo) bool { return !isOurs(t.Family, t.Name) })
 	for _, t := range list {
@@ -153,14 +150,6 @@ func (k *Kernel) ourTables() ([]nft.TableInfo, error) {
 		}
 	}
 	return list, nil
-}
-
-// noTables explains that there is no nf_tables.
-func noTables(err error) error {
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPROTONOSUPPORT) {
-		return fmt.Errorf("this kernel has no nf_tables (modprobe nf_tables, or use iptables: --backend iptables): %w", err)
-	}
-	return err
 }
 
 // notes reads the settings that an earlier run changed, and that are still as it
