@@ -42,7 +42,7 @@ type Steering struct {
 	Ports   []PortRange    // TCP ports; empty is all
 
 	// RejectQUIC answers UDP to captured ports with port unreachable, so that
-	// clients fall back to TCP.
+	// clients fall back to TCP. If all ports are captured, it is UDP to 443 alone.
 	RejectQUIC bool
 	// Spoof says that our sockets towards servers have the clients' addresses:
 	// answers to them are diverted to us.

@@ -46,6 +46,9 @@ func (k *Kernel) Check(ctx context.Context, want platform.Steering) error {
 
 // interfaces looks for the interfaces that clients are to be behind.
 func (k *Kernel) interfaces(names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
 	links, err := again(k.routes.netlink.LinkList)
 	if err != nil {
 		return fmt.Errorf("list interfaces: %w", err)
@@ -144,7 +147,7 @@ func (k *Kernel) routing() error {
 func (k *Kernel) canSetLocked(t *steering) error {
 	plan, err := k.settings.plan(t.ifaces, k.was)
 	if err != nil {
-		return missing(err, t.ifaces)
+		return err
 	}
 	for _, c := range plan {
 		if _, done := find(k.was, c.key); done {
@@ -155,12 +158,4 @@ func (k *Kernel) canSetLocked(t *steering) error {
 		}
 	}
 	return nil
-}
-
-// missing explains that a setting of an interface is not there.
-func missing(err error, ifaces []string) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("are all the interfaces there (%s)? %w", strings.Join(ifaces, ", "), err)
-	}
-	return err
 }

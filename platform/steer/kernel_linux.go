@@ -153,9 +153,14 @@ func (k *Kernel) undoLocked(old platform.Steering) error {
 // not as it was, also if it fails.
 func (k *Kernel) putLocked(want platform.Steering) (changed bool, err error) {
 	t := steering{Steering: want, marks: want.Marks.OrDefault(), ifaces: unique(want.Interfaces)}
+	// Those that were there may have gone, which is no reason not to drain.
+	more := slices.DeleteFunc(slices.Clone(t.ifaces), func(n string) bool { return slices.Contains(k.now.Interfaces, n) })
+	if err := k.interfaces(more); err != nil {
+		return false, err
+	}
 	plan, err := k.settings.plan(t.ifaces, k.was)
 	if err != nil {
-		return false, missing(err, t.ifaces)
+		return false, err
 	}
 	var gone []change // that want has no need of
 	for _, c := range k.was {

@@ -2,14 +2,17 @@ package steer_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,12 +20,14 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"transom/internal/testnet"
 	"transom/internal/testnet/labtest"
 	"transom/platform"
 	"transom/platform/lab"
+	"transom/platform/nft"
 	"transom/platform/steer"
 )
 
@@ -612,6 +617,118 @@ func TestChangedMeanwhile(t *testing.T) {
 		before[i] = strings.Replace(l, "conf/lan0/send_redirects = 1", "conf/lan0/send_redirects = 2", 1)
 	}
 	same(t, n.Gateway, before)
+}
+
+// TestInterfaceGoes has an interface go while we steer.
+func TestInterfaceGoes(t *testing.T) {
+	for _, m := range []platform.Method{platform.TPROXY, platform.Redirect} {
+		t.Run(m.String(), func(t *testing.T) {
+			n := labtest.Gateway(t)
+			more, err := n.Host("more")
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := state(t, n.Gateway)
+			if err := n.Connect(lab.End{Host: more, Iface: "eth0"}, lab.End{Host: n.Gateway, Iface: "usb0"}); err != nil {
+				t.Fatal(err)
+			}
+			want := usual(m)
+			want.Interfaces = []string{"lan0", "usb0"}
+			k := open(t, n.Gateway)
+			apply(t, k, want)
+			if err := more.Do(func() error {
+				l, err := netlink.LinkByName("eth0")
+				if err != nil {
+					return err
+				}
+				return netlink.LinkDel(l)
+			}); err != nil {
+				t.Fatal(err)
+			}
+			want.Draining = true
+			apply(t, k, want)
+			apply(t, k, platform.Steering{})
+			same(t, n.Gateway, before)
+		})
+	}
+}
+
+// TestLockedFirewall meets a firewall that nobody but its owner may change.
+func TestLockedFirewall(t *testing.T) {
+	n := labtest.Gateway(t)
+	var owner *nft.Conn
+	if err := n.Gateway.Do(func() (err error) {
+		owner, err = nft.Dial()
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer owner.Close()
+	table := strict()
+	table.Owned = true
+	var b nft.Batch
+	b.Add(table)
+	if err := owner.Commit(&b); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	var k *steer.Kernel
+	if err := n.Gateway.Do(func() (err error) {
+		k, err = steer.Open(slog.New(slog.NewTextHandler(&log, nil)))
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, k, usual(platform.TPROXY))
+	if err := k.Close(); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(log.String(), "meta mark & 0x00000070 == 0x00000010 accept") {
+		t.Errorf("the log does not say which rule is missing: %s", &log)
+	}
+}
+
+const cgroupVariable = "TRANSOM_TEST_VISITOR"
+
+// TestVisitorProcess is no test: it is the program in a cgroup, or outside of
+// it, that TestOwnCgroup starts.
+func TestVisitorProcess(t *testing.T) {
+	to := os.Getenv(cgroupVariable)
+	if to == "" {
+		return // run as part of the suite: nothing to do
+	}
+	c, err := net.DialTimeout("tcp", to, within)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	io.Copy(os.Stdout, c)
+}
+
+// TestOwnCgroup captures what this host's programs send, but for those in our
+// cgroup.
+func TestOwnCgroup(t *testing.T) {
+	dir, err := os.MkdirTemp("/sys/fs/cgroup/unified", "transom-test-")
+	if errors.Is(err, os.ErrNotExist) {
+		dir, err = os.MkdirTemp("/sys/fs/cgroup", "transom-test-")
+	}
+	testnet.Need(t, err == nil, "a cgroup of version 2 that can be written to, at /sys/fs/cgroup")
+	t.Cleanup(func() { os.Remove(dir) })
+	cgroup, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cgroup.Close()
+	s := set(t, platform.Steering{Method: platform.TPROXY, Port: 8080, Local: true, Cgroup: filepath.Base(dir), Ports: web()})
+	for _, inside := range []bool{true, false} {
+		cmd := s.Gateway.Command(t.Context(), "/proc/self/exe", "-test.run=^TestVisitorProcess$")
+		cmd.Env = append(os.Environ(), cgroupVariable+"="+at(lab.ServerAddr4, 80))
+		cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: inside, CgroupFD: int(cgroup.Fd())}
+		out, err := cmd.CombinedOutput()
+		if err != nil || strings.HasPrefix(string(out), "by us, from") == inside {
+			t.Errorf("in our cgroup %v: %v, %q", inside, err, out)
+		}
+	}
 }
 
 // TestHost applies by way of the whole host.

@@ -119,6 +119,9 @@ func (s *settings) plan(ifaces []string, old []change) ([]change, error) {
 	for _, name := range append([]string{"all"}, ifaces...) {
 		// One of the two is enough for redirects to be sent: "or", not "and".
 		c, err := s.want("ipv4/conf/"+name+"/send_redirects", "0", old)
+		if errors.Is(err, fs.ErrNotExist) && name != "all" {
+			continue // an interface that has gone since we began
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -261,7 +264,7 @@ func (s *settings) set(list []change) error {
 		if c.set == c.was || c.key == "ipv4/conf/all/accept_redirects" {
 			continue
 		}
-		if err := s.write(c.key, c.set); err != nil && !(errors.Is(err, fs.ErrNotExist) && strings.HasSuffix(c.key, "/accept_ra")) {
+		if err := s.write(c.key, c.set); err != nil && !errors.Is(err, fs.ErrNotExist) { // its interface may just have gone
 			return err
 		}
 	}
