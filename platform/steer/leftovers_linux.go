@@ -117,24 +117,8 @@ func (k *Kernel) leftoversLocked(ctx context.Context) (*leftovers, error) {
 	if l.changes, err = k.notes(); err != nil {
 		return nil, err
 	}
-	for _, family := range addressFamilies(true) {
-		rules, err := k.routes.rules(family)
-		if err != nil {
-			return nil, err
-		}
-		for i := range rules {
-			l.routing = append(l.routing, ruleText(&rules[i]))
-		}
-		routes, err := k.routes.routes(family)
-		if err != nil {
-			return nil, err
-		}
-		for i := range routes {
-			routes[i].Family = family
-			l.routing = append(l.routing, routeText(&routes[i]))
-		}
-	}
-	return l, nil
+	l.routing, err = k.routes.lines()
+	return l, err
 }
 
 // ourTables lists the tables of our names. None may belong to another process.

@@ -152,6 +152,28 @@ func (r *routes) remove() error {
 	return errors.Join(errs...)
 }
 
+// lines describes our rules and routes, one line each.
+func (r *routes) lines() (list []string, err error) {
+	for _, family := range addressFamilies(true) {
+		rules, err := r.rules(family)
+		if err != nil {
+			return nil, err
+		}
+		for i := range rules {
+			list = append(list, ruleText(&rules[i]))
+		}
+		routes, err := r.routes(family)
+		if err != nil {
+			return nil, err
+		}
+		for i := range routes {
+			routes[i].Family = family
+			list = append(list, routeText(&routes[i]))
+		}
+	}
+	return list, nil
+}
+
 func (r *routes) del(rule *netlink.Rule) error {
 	if err := r.netlink.RuleDel(rule); err != nil && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("remove a rule (%s): %w", ruleText(rule), err)
