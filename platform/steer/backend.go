@@ -34,7 +34,7 @@ type Steerer interface {
 }
 
 // Backends are the names that OpenBackend knows, the best first.
-func Backends() []string { return []string{"nft"} }
+func Backends() []string { return []string{"nft", "iptables"} }
 
 // OpenBackend opens a backend by its name. log gets what an operator should
 // know; nil is silence.
@@ -46,6 +46,12 @@ func OpenBackend(name string, log *slog.Logger) (Steerer, error) {
 			return nil, err // not a nil *Kernel in an interface
 		}
 		return k, nil
+	case "iptables":
+		x, err := OpenIPTables(log)
+		if err != nil {
+			return nil, err
+		}
+		return x, nil
 	}
 	return nil, fmt.Errorf("there is no backend %q", name)
 }

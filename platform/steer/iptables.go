@@ -145,40 +145,39 @@ func (x *xtables) filter() []xtChain {
 	if x.diverts() {
 		input = append(input, fmt.Sprintf("-m mark --mark %s -j ACCEPT", x.mark(x.marks.In)))
 	}
-	if x.gateway() && !x.tproxy() {
+	if x.redirects() {
 		input = append(input, fmt.Sprintf("-p tcp --dport %d -m conntrack --ctstate DNAT -j ACCEPT", x.Port))
 	}
 	chains := []xtChain{hooked("INPUT", "Past firewalls that let nothing in: what was given to the listener or has a socket of transom's.", input...)}
 	if x.Draining {
 		return chains
 	}
-	var forward, out []string
-	var quic, quicHere, closed, closedHere []string
 	if len(quicPorts(&x.Steering)) > 0 {
-		quic = append(x.leftAlone(), x.refusedQUIC()...)
-		quicHere = append(x.leftAloneHere(), x.everywhere().refusedQUIC()...)
-		forward = append(forward, x.fromInterfaces("-p udp -j TRANSOM_QUIC")...)
-		out = append(out, "-p udp -j TRANSOM_QUIC_HERE")
+		chains = append(chains, x.refusal("TRANSOM_QUIC", "QUIC is refused at once, so that programs use TCP.", (*xtables).refusedQUIC)...)
 	}
 	if x.Closed {
-		closed = append(x.leftAlone(), x.refused()...)
-		closedHere = append(x.leftAloneHere(), x.everywhere().refused()...)
-		forward = append(forward, x.fromInterfaces("-j TRANSOM_CLOSED")...)
-		out = append(out, "-j TRANSOM_CLOSED_HERE")
+		chains = append(chains, x.refusal(closedChain, "What would be captured never comes here; while nobody captures it, it is refused.", (*xtables).refused)...)
 	}
-	if !x.gateway() {
-		quic, closed = nil, nil
+	return chains
+}
+
+// closedChain begins the names of the chains that stay when transom is gone, if
+// nothing may go past it.
+const closedChain = chainPrefix + "CLOSED"
+
+// refusal returns chains that refuse what clients send past this host, and what
+// this host sends itself.
+func (x *xtables) refusal(name, why string, refused func(*xtables) []string) []xtChain {
+	var chains []xtChain
+	if x.gateway() {
+		chains = append(
+			chains,
+			xtChain{name: name, hook: "FORWARD", why: why, rules: x.fromInterfaces("-j " + name + "_CLIENT")},
+			xtChain{name: name + "_CLIENT", rules: append(x.leftAlone(), refused(x)...)},
+		)
 	}
-	if !x.Local {
-		out, quicHere, closedHere = nil, nil, nil
+	if x.Local {
+		chains = append(chains, xtChain{name: name + "_HERE", hook: "OUTPUT", why: why, rules: append(x.leftAloneHere(), refused(x.everywhere())...)})
 	}
-	return append(
-		chains,
-		hooked("FORWARD", "What clients send past this host.", forward...),
-		hooked("OUTPUT", "What this host's own programs send.", out...),
-		xtChain{name: "TRANSOM_QUIC", why: "QUIC is refused at once, so that programs use TCP.", rules: quic},
-		xtChain{name: "TRANSOM_QUIC_HERE", rules: quicHere},
-		xtChain{name: "TRANSOM_CLOSED", why: "What would be captured never comes here; while nobody captures it, it is refused.", rules: closed},
-		xtChain{name: "TRANSOM_CLOSED_HERE", rules: closedHere},
-	)
+	return chains
 }

@@ -50,8 +50,8 @@ func (x *xtables) leftAloneHere() []string {
 		fmt.Sprintf("-m mark --mark %s -j RETURN", x.mark(x.marks.Upstream)),
 		fmt.Sprintf("-m mark --mark %s -j RETURN", x.mark(x.marks.Client)),
 	}
-	if x.Cgroup != "" {
-		out = append(out, fmt.Sprintf("-m cgroup --path %s -j RETURN", strings.Trim(x.Cgroup, "/")))
+	if path := strings.Trim(x.Cgroup, "/"); path != "" {
+		out = append(out, fmt.Sprintf("-m cgroup --path %s -j RETURN", path))
 	}
 	return append(append(out, "-o lo -j RETURN"), x.leftAlone()...)
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -226,14 +227,31 @@ func (w *router) state() string {
 		b.WriteString(w.run("ip", family, "route", "show", "table", "all"))
 	}
 	b.WriteString(w.run("/bin/sh", "-c", "cd /proc/sys/net && grep -rs . ipv4/ip_forward ipv4/conf ipv6/conf | grep -v secret | sort"))
-	empty := regexp.MustCompile(`(?m)^(#|\*|COMMIT|:[A-Z]+ ACCEPT).*\n`)
 	for _, save := range []string{"iptables-save", "ip6tables-save"} {
-		b.WriteString(empty.ReplaceAllString(w.run("/bin/sh", "-c", save), ""))
+		for _, table := range []string{"raw", "mangle", "nat", "filter"} {
+			b.WriteString(save + " -t " + table + "\n")
+			b.WriteString(ofChains(w.run("/bin/sh", "-c", save+" -t "+table)))
+		}
 	}
-	// What iptables leaves of its tables when nothing is in them.
-	rest := regexp.MustCompile(`(?m)^table ip6? (raw|mangle|nat|filter) \{\n(\tchain [A-Z]+ \{\n\t\ttype .*\n\t\}\n\n?)*\}\n`)
-	b.WriteString(rest.ReplaceAllString(w.run("nft", "list", "ruleset"), ""))
+	b.WriteString(w.run("nft", "-s", "list", "ruleset", "inet")) // where iptables has nothing
 	return b.String()
+}
+
+// ofChains orders what iptables-save tells by chains, and drops built-in ones
+// that are empty: iptables leaves them behind.
+func ofChains(saved string) string {
+	var lines []string
+	for line := range strings.Lines(saved) {
+		if strings.HasPrefix(line, "-A ") || strings.HasPrefix(line, ":") && !strings.Contains(line, " ACCEPT ") {
+			lines = append(lines, line)
+		}
+	}
+	slices.SortStableFunc(lines, func(a, b string) int {
+		chain := func(line string) string { return strings.Fields(strings.TrimPrefix(line, "-A "))[0] }
+		return strings.Compare(chain(a), chain(b))
+	})
+	counts := regexp.MustCompile(`\[\d+:\d+\]`)
+	return counts.ReplaceAllString(strings.Join(lines, ""), "")
 }
 
 // cutAfter drops what varies.

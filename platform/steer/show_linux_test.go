@@ -19,18 +19,7 @@ func TestShownTextsWork(t *testing.T) {
 	for _, p := range []string{"nft", "iptables", "iptables-save", "ip", "sysctl"} {
 		tool(t, p)
 	}
-	web := portList(t, "80,443")
-	lan := []string{"lan0"}
-	for name, s := range map[string]platform.Steering{
-		"tproxy":         {Method: platform.TPROXY, Port: 8080, Interfaces: lan, Ports: web, RejectQUIC: true},
-		"tproxy-all":     {Method: platform.TPROXY, Port: 8080, Interfaces: lan, Spoof: true, Exclude: prefixes("10.9.0.2/32", "fd09::2/128")},
-		"tproxy-spoof":   {Method: platform.TPROXY, Port: 8080, Interfaces: lan, Ports: web, Spoof: true},
-		"redirect":       {Method: platform.Redirect, Port: 8080, Interfaces: lan, Ports: web, RejectQUIC: true, From: prefixes("192.168.0.0/16", "fd01::/64")},
-		"redirect-spoof": {Method: platform.Redirect, Port: 8080, Interfaces: lan, Ports: web, Spoof: true},
-		"elsewhere":      {Method: platform.Redirect, Port: 8080, Interfaces: lan, Ports: web, From: prefixes("10.0.0.0/8", "fd02::/64")},
-		"local":          {Method: platform.TPROXY, Port: 8080, Local: true, Ports: web},
-		"both":           {Method: platform.TPROXY, Port: 8080, Interfaces: lan, Local: true, Ports: web, Spoof: true, RejectQUIC: true},
-	} {
+	for name, s := range workable(t) {
 		for _, format := range []string{"nft", "iptables", "iptables-legacy"} {
 			t.Run(name+"-"+format, func(t *testing.T) {
 				w := newRouter(t)
@@ -153,4 +142,20 @@ func holds(list []netip.Prefix, a netip.Addr) bool {
 		}
 	}
 	return false
+}
+
+// workable are steerings for a router.
+func workable(t testing.TB) map[string]platform.Steering {
+	web := portList(t, "80,443")
+	lan := []string{"lan0"}
+	return map[string]platform.Steering{
+		"tproxy":         {Method: platform.TPROXY, Port: 8080, Interfaces: lan, Ports: web, RejectQUIC: true},
+		"tproxy-all":     {Method: platform.TPROXY, Port: 8080, Interfaces: lan, Spoof: true, Exclude: prefixes("10.9.0.2/32", "fd09::2/128")},
+		"tproxy-spoof":   {Method: platform.TPROXY, Port: 8080, Interfaces: lan, Ports: web, Spoof: true},
+		"redirect":       {Method: platform.Redirect, Port: 8080, Interfaces: lan, Ports: web, RejectQUIC: true, From: prefixes("192.168.0.0/16", "fd01::/64")},
+		"redirect-spoof": {Method: platform.Redirect, Port: 8080, Interfaces: lan, Ports: web, Spoof: true},
+		"elsewhere":      {Method: platform.Redirect, Port: 8080, Interfaces: lan, Ports: web, From: prefixes("10.0.0.0/8", "fd02::/64")},
+		"local":          {Method: platform.TPROXY, Port: 8080, Local: true, Ports: web},
+		"both":           {Method: platform.TPROXY, Port: 8080, Interfaces: lan, Local: true, Ports: web, Spoof: true, RejectQUIC: true},
+	}
 }

@@ -12,7 +12,6 @@ import (
 	"transom/platform/steer"
 )
 
-
 func portList(t testing.TB, text string) []platform.PortRange {
 	t.Helper()
 	out, err := platform.ParsePorts(text)

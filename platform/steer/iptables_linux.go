@@ -1,0 +1,264 @@
+package steer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"transom/platform"
+)
+
+// An IPTables steers as a Kernel does, by the programs iptables-restore and
+// ip6tables-restore: for kernels without nf_tables. It needs CAP_NET_ADMIN and
+// CAP_NET_RAW, and where the programs are of the old kind, leave to write
+// /run/xtables.lock, which is root's. Its methods may be called from any
+// goroutine, on threads in the network namespace in which it was opened.
+//
+// What it puts into the kernel has no owner. If this process is killed, captures
+// stay until the next Apply or Cleanup: somebody who outlives it has to see to
+// that, and where all are killed at once, as with a control group, nobody does.
+// Nor can it tell the leavings of one transom from another that lives; that there
+// is one at most is for the caller to know. And a firewall that is loaded anew
+// throws our rules out with its own.
+type IPTables struct {
+	log      *slog.Logger
+	kernel   *Kernel // settings and routes of one, and no rules
+	programs []*xtPrograms
+
+	mu     sync.Mutex
+	now    platform.Steering // what is in force
+	was    []change          // settings that we changed, in the order of taking them back
+	closed bool
+}
+
+var _ Steerer = (*IPTables)(nil)
+
+// OpenIPTables returns an IPTables, which has changed nothing yet. log gets what
+// an operator should know; nil is silence.
+func OpenIPTables(log *slog.Logger) (*IPTables, error) { return openIPTables(log, "", "-legacy") }
+
+// openIPTables chooses among variants of the programs.
+func openIPTables(log *slog.Logger, variants ...string) (_ *IPTables, err error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	x := &IPTables{log: log, kernel: &Kernel{log: log}}
+	defer func() {
+		if err != nil {
+			x.kernel.release()
+		}
+	}()
+	if x.kernel.routes, err = openRoutes(); err != nil {
+		return nil, err
+	}
+	if x.kernel.settings, err = openSettings(); err != nil {
+		return nil, err
+	}
+	names := []string{"iptables"}
+	if x.kernel.settings.ipv6() {
+		names = append(names, "ip6tables")
+	}
+	for _, name := range names {
+		p, err := findPrograms(context.Background(), name, variants)
+		if err != nil {
+			return nil, fmt.Errorf("steer by iptables: %w", err)
+		}
+		x.programs = append(x.programs, p)
+	}
+	return x, nil
+}
+
+// Close takes everything back and closes the IPTables. If that fails it is
+// closed all the same.
+func (x *IPTables) Close() error {
+	return errors.Join(x.Apply(context.Background(), platform.Steering{}), x.Abandon())
+}
+
+// Abandon closes the IPTables and takes nothing back: what is in force stays so.
+// Once closed, it does nothing.
+func (x *IPTables) Abandon() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.closed {
+		return nil
+	}
+	x.closed = true
+	return x.kernel.release()
+}
+
+// Apply implements platform.Network. Before it first puts anything in force, it
+// removes what an earlier run has left behind.
+func (x *IPTables) Apply(ctx context.Context, want platform.Steering) error {
+	if err := errors.Join(want.Check(), checkWords(&want)); err != nil {
+		return err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	switch {
+	case x.closed && want.IsZero():
+		return nil
+	case x.closed:
+		return fmt.Errorf("steer: %w", fs.ErrClosed)
+	case want.IsZero() && x.now.IsZero():
+		return nil
+	case want.IsZero():
+		return x.clearLocked(context.WithoutCancel(ctx))
+	}
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	if x.now.IsZero() {
+		if err := x.mendLocked(ctx); err != nil {
+			return err
+		}
+	}
+	old := x.now
+	if err := x.putLocked(ctx, want); err != nil {
+		return errors.Join(err, x.undoLocked(context.WithoutCancel(ctx), old))
+	}
+	return nil
+}
+
+// Leave takes back what this or an earlier process has put in force, but for the
+// rules that refuse what would be captured, if there are any (Steering.Closed).
+func (x *IPTables) Leave(ctx context.Context) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.closed {
+		return fmt.Errorf("steer: %w", fs.ErrClosed)
+	}
+	if x.now.IsZero() {
+		_, was, err := x.leftoversLocked(ctx)
+		if err != nil {
+			return err
+		}
+		x.was = was
+	}
+	return x.clearLocked(ctx, closedChain)
+}
+
+// undoLocked puts back what was in force before an Apply that failed.
+func (x *IPTables) undoLocked(ctx context.Context, old platform.Steering) error {
+	var err error
+	if old.IsZero() {
+		err = x.clearLocked(ctx)
+	} else {
+		err = x.putLocked(ctx, old)
+	}
+	if err != nil {
+		return fmt.Errorf("and then, to go back to how it was: %w", err)
+	}
+	return nil
+}
+
+// putLocked puts a steering in force, in place of another. The settings of before
+// are kept before they are changed, and new connections are brought only when
+// all that they need is there.
+func (x *IPTables) putLocked(ctx context.Context, want platform.Steering) error {
+	t := steeringOf(want)
+	k := x.kernel
+	plan, err := k.settings.plan(t.ifaces, x.was)
+	if err != nil {
+		return missing(err, t.ifaces)
+	}
+	gone := slices.DeleteFunc(slices.Clone(x.was), func(c change) bool {
+		_, needed := find(plan, c.key)
+		return needed
+	})
+	x.now = want
+	was := append(slices.Clone(plan), gone...)
+	if err := x.keepLocked(ctx, was); err != nil {
+		return err
+	}
+	x.was = was
+	if err := k.settings.set(plan); err != nil {
+		return err
+	}
+	if t.diverts() {
+		if err := k.routes.add(t.marks, k.settings.ipv6()); err != nil {
+			return err
+		}
+	}
+	if err := x.bringLocked(ctx, t); err != nil {
+		return err
+	}
+	if !t.diverts() {
+		if err := k.routes.remove(); err != nil {
+			return err
+		}
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	if err := k.settings.restore(gone); err != nil {
+		return err
+	}
+	x.was = plan
+	return x.keepLocked(ctx, plan)
+}
+
+// keepLocked writes down what settings were. The chain is there even if none
+// has changed: it says that something is in force.
+func (x *IPTables) keepLocked(ctx context.Context, was []change) error {
+	var b bytes.Buffer
+	writeTables(&b, notes(was), false)
+	if err := x.programs[0].put(ctx, b.Bytes()); err != nil {
+		return fmt.Errorf("keep the settings of before: %w", err)
+	}
+	return nil
+}
+
+// bringLocked puts the rules of t in force, nil for none, in the place of what is
+// there but for the notes and for chains to keep.
+func (x *IPTables) bringLocked(ctx context.Context, t *steering, keep ...string) error {
+	var errs []error
+	for i, p := range x.programs {
+		var want []xtTable
+		if t != nil {
+			want = (&xtables{t, i == 1}).tables()
+		}
+		there, err := p.list(ctx)
+		if err == nil {
+			var b bytes.Buffer
+			writeChange(&b, there, want, append(keep, wasChain)...)
+			err = p.put(ctx, b.Bytes())
+		}
+		if err != nil && t != nil {
+			return fmt.Errorf("put rules in force: %w", err)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// clearLocked takes everything back but for chains to keep, whoever put it
+// there. It goes on after a
+// failure: what was not taken back is still noted in the kernel.
+func (x *IPTables) clearLocked(ctx context.Context, keep ...string) error {
+	k := x.kernel
+	err := errors.Join(x.bringLocked(ctx, nil, keep...), k.settings.restore(x.was), k.routes.remove())
+	if err == nil {
+		err = x.forgetLocked(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("take back: %w", err)
+	}
+	x.now, x.was = platform.Steering{}, nil
+	return nil
+}
+
+// forgetLocked removes the notes, if there are any.
+func (x *IPTables) forgetLocked(ctx context.Context) error {
+	there, err := x.programs[0].list(ctx)
+	if err != nil || !slices.ContainsFunc(there, func(t xtThere) bool { return slices.Contains(t.chains, wasChain) }) {
+		return err
+	}
+	var b bytes.Buffer
+	writeRemoval(&b, notes(nil))
+	return x.programs[0].put(ctx, b.Bytes())
+}

@@ -1,0 +1,384 @@
+package steer_test
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"transom/internal/testnet"
+	"transom/platform"
+	"transom/platform/lab"
+	"transom/platform/steer"
+)
+
+// byIPTables runs f with a router for each kind of iptables, and what opens its
+// IPTables.
+func byIPTables(t *testing.T, f func(w *router, x *steered)) {
+	for kind, open := range map[string]func(*slog.Logger) (*steer.IPTables, error){
+		"nft": steer.OpenIPTables, "legacy": steer.OpenLegacy,
+	} {
+		t.Run(kind, func(t *testing.T) {
+			for _, p := range []string{"nft", "iptables", "iptables-save", "ip"} {
+				tool(t, p)
+			}
+			w := newRouter(t)
+			if kind == "legacy" {
+				w.legacy()
+				out, err := exec.CommandContext(t.Context(), tool(t, "iptables-legacy"), "-w", "-L", "-n").CombinedOutput()
+				testnet.Need(t, err == nil, "leave to write /run/xtables.lock: "+string(out))
+			}
+			for key, value := range map[string]string{"net.ipv4.ip_forward": "0", "net.ipv6.conf.all.forwarding": "0"} {
+				if err := w.Gateway.Sysctl(key, value); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f(w, &steered{w: w, kind: kind, open: open})
+		})
+	}
+}
+
+// steered calls an IPTables on the gateway, where its programs have to run.
+type steered struct {
+	w    *router
+	kind string
+	open func(*slog.Logger) (*steer.IPTables, error)
+	*steer.IPTables
+}
+
+func (x *steered) start() {
+	x.w.Helper()
+	x.do(func() (err error) {
+		x.IPTables, err = x.open(slog.New(slog.DiscardHandler))
+		return err
+	})
+}
+
+func (x *steered) do(f func() error) {
+	x.w.Helper()
+	if err := x.w.Gateway.Do(f); err != nil {
+		x.w.Fatal(err)
+	}
+}
+
+func (x *steered) apply(s platform.Steering) {
+	x.w.Helper()
+	x.do(func() error { return x.Apply(x.w.Context(), s) })
+}
+
+// unchanged fails if the gateway is not as it was.
+func (w *router) unchanged(before, when string) {
+	w.Helper()
+	if d := cmp.Diff(strings.Split(before, "\n"), strings.Split(w.state(), "\n")); d != "" {
+		w.Errorf("%s (-before +after):\n%s", when, d)
+	}
+}
+
+// services has the server and the gateway listen.
+func (w *router) services() {
+	w.Helper()
+	for _, port := range []uint16{80, 22} {
+		w.serve(w.Server, port)
+		w.serve(w.Gateway, port)
+	}
+	w.echo(443)
+	w.echo(53)
+}
+
+func TestIPTables(t *testing.T) {
+	for name, s := range workable(t) {
+		t.Run(name, func(t *testing.T) {
+			byIPTables(t, func(w *router, x *steered) {
+				w.services()
+				w.proxy(s)
+				before := w.state()
+				x.start()
+				x.do(func() error { return x.Check(w.Context(), s) })
+				w.unchanged(before, "after Check")
+				x.apply(s)
+				w.works(s)
+				first := w.state()
+				x.apply(s)
+				w.unchanged(first, "after the same Apply")
+				draining := s
+				draining.Draining = true
+				x.apply(draining)
+				if len(s.Interfaces) > 0 {
+					if got := w.ask(w.Client, netip.MustParseAddrPort(lab.ServerAddr4+":80")); got != "server sees CLIENT" {
+						t.Errorf("a new connection while it drains: %q", got)
+					}
+				}
+				x.apply(s)
+				w.unchanged(first, "after draining and another Apply")
+				x.do(x.Close)
+				w.unchanged(before, "after Close")
+			})
+		})
+	}
+}
+
+// TestIPTablesAmongOthers steers in a gateway with a firewall that lets in little
+// and nothing that is invalid, with strict checks of the way back.
+func TestIPTablesAmongOthers(t *testing.T) {
+	const firewall = `*filter
+:INPUT DROP [0:0]
+:OUTPUT DROP [0:0]
+-A INPUT -i lo -j ACCEPT
+-A INPUT -m conntrack --ctstate INVALID -j DROP
+-A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+-A INPUT -p tcp -d LAN --dport 80 -j ACCEPT
+-A INPUT -p icmpv6 -j ACCEPT
+-A FORWARD -m conntrack --ctstate INVALID -j DROP
+-A OUTPUT -m conntrack --ctstate INVALID -j DROP
+-A OUTPUT -j ACCEPT
+COMMIT
+`
+	kinds := workable(t)
+	for _, name := range []string{"tproxy-spoof", "redirect-spoof", "both"} {
+		t.Run(name, func(t *testing.T) {
+			byIPTables(t, func(w *router, x *steered) {
+				w.services()
+				for program, text := range map[string]string{
+					"iptables":  strings.ReplaceAll(strings.ReplaceAll(firewall, "LAN", lab.LANAddr4), "-A INPUT -p icmpv6 -j ACCEPT\n", ""),
+					"ip6tables": strings.ReplaceAll(firewall, "LAN", lab.LANAddr6),
+				} {
+					w.run("/bin/sh", "-c", program+"-restore <<'END'\n"+text+"END\n")
+				}
+				for _, key := range []string{"rp_filter", "src_valid_mark"} {
+					for _, iface := range []string{"all", "lan0", "wan0"} {
+						if err := w.Gateway.Sysctl("net.ipv4.conf."+iface+"."+key, "1"); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				s := kinds[name]
+				w.proxy(s)
+				before := w.state()
+				x.start()
+				x.apply(s)
+				w.works(s)
+				x.do(x.Close)
+				w.unchanged(before, "after Close")
+			})
+		})
+	}
+}
+
+// TestIPTablesLeftovers has one process die, and another find what it has left.
+func TestIPTablesLeftovers(t *testing.T) {
+	byIPTables(t, func(w *router, x *steered) {
+		before := w.state()
+		s := workable(t)["both"]
+		x.start()
+		x.apply(s)
+		x.do(x.Abandon)
+		w.unchanged(w.state(), "after Abandon")
+
+		x.start()
+		var found, removed []string
+		x.do(func() (err error) {
+			found, err = x.Leftovers(w.Context())
+			return err
+		})
+		for _, want := range []string{
+			"iptables -t raw: chains TRANSOM_",
+			"ip6tables -t filter: chains TRANSOM_",
+			"ip rule 7891: fwmark 0x10/0x70 lookup 7890",
+			"net.ipv4.ip_forward = 1 (was 0)",
+		} {
+			if !slices.ContainsFunc(found, func(line string) bool { return strings.HasPrefix(line, want) }) {
+				t.Errorf("leftovers lack %q:\n%s", want, strings.Join(found, "\n"))
+			}
+		}
+		x.do(func() (err error) {
+			removed, err = x.Cleanup(w.Context())
+			return err
+		})
+		if d := cmp.Diff(found, removed); d != "" {
+			t.Errorf("found and removed differ: %s", d)
+		}
+		w.unchanged(before, "after Cleanup")
+		x.do(func() (err error) {
+			found, err = x.Leftovers(w.Context())
+			return err
+		})
+		if len(found) > 0 {
+			t.Errorf("leftovers after Cleanup: %q", found)
+		}
+
+		// And Apply does that by itself: what is in the way, and what another
+		// steering needed.
+		x.apply(s)
+		x.do(x.Abandon)
+		x.start()
+		x.apply(workable(t)["local"])
+		x.do(x.Close)
+		w.unchanged(before, "after a run that found leftovers")
+	})
+}
+
+// TestIPTablesLeave refuses what was captured when nobody is there any more.
+func TestIPTablesLeave(t *testing.T) {
+	byIPTables(t, func(w *router, x *steered) {
+		w.services()
+		for key, value := range map[string]string{"net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "1"} {
+			if err := w.Gateway.Sysctl(key, value); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := w.state()
+		s := workable(t)["both"]
+		s.Closed = true
+		x.start()
+		x.apply(s)
+		x.do(x.Abandon)
+		x.start() // as a watch does, that has not applied it
+		x.do(func() error { return x.Leave(w.Context()) })
+		x.do(x.Close)
+		for family, a := range w.families() {
+			for _, from := range []*lab.Host{w.Client, w.Gateway} {
+				if got := w.ask(from, netip.AddrPortFrom(a[0], 80)); got != "error: connect: connection refused" {
+					t.Errorf("%s, %s, a captured port: %q", family, from.Name(), got)
+				}
+				if got := w.ask(from, netip.AddrPortFrom(a[0], 22)); got != "server sees CLIENT" {
+					t.Errorf("%s, %s, another port: %q", family, from.Name(), got)
+				}
+			}
+		}
+		x.start()
+		x.do(func() error {
+			_, err := x.Cleanup(w.Context())
+			return err
+		})
+		w.unchanged(before, "after Cleanup")
+		x.do(x.Close)
+	})
+}
+
+// TestIPTablesDraining keeps a connection that is open.
+func TestIPTablesDraining(t *testing.T) {
+	byIPTables(t, func(w *router, x *steered) {
+		for _, name := range []string{"tproxy-spoof", "redirect-spoof"} {
+			s := workable(t)[name]
+			l := w.echoes(s)
+			x.start()
+			x.apply(s)
+			for family, a := range w.families() {
+				c, err := w.Client.Dial(w.Context(), netip.AddrPortFrom(a[0], 80))
+				if err != nil {
+					t.Fatal(err)
+				}
+				r := bufio.NewReader(c)
+				say := func(when string) {
+					t.Helper()
+					io.WriteString(c, when+"\n")
+					if got, err := r.ReadString('\n'); got != when+"\n" {
+						t.Errorf("%s, %s, %s: %q, %v", name, family, when, got, err)
+					}
+				}
+				say("captured")
+				s.Draining = true
+				x.apply(s)
+				say("draining")
+				s.Draining = false
+				x.apply(s)
+				say("captured again")
+				c.Close()
+			}
+			x.do(x.Close)
+			l.Close()
+		}
+	})
+}
+
+// echoes runs a listener that sends back what it gets.
+func (w *router) echoes(s platform.Steering) net.Listener {
+	w.Helper()
+	host, err := w.Gateway.Platform(nil)
+	if err != nil {
+		w.Fatal(err)
+	}
+	l, err := host.Listen(w.Context(), platform.Socket{
+		Bind: netip.AddrPortFrom(netip.IPv6Unspecified(), s.Port), Transparent: true, Require: true, Mark: s.Marks.OrDefault().Client,
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.Cleanup(func() { l.Close(); host.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				io.Copy(c, c)
+			}()
+		}
+	}()
+	return l
+}
+
+// TestIPTablesFails leaves things as they were.
+func TestIPTablesFails(t *testing.T) {
+	byIPTables(t, func(w *router, x *steered) {
+		good := workable(t)["both"]
+		fails := map[string]struct {
+			change func(*platform.Steering)
+			says   string
+		}{
+			// The old iptables does not say which rule it was.
+			"a-cgroup-that-is-not-there": {func(s *platform.Steering) { s.Cgroup = "no/such/group" }, map[string]string{"nft": "--path no/such/group", "legacy": "a rule of table nat"}[x.kind]},
+			"no-such-interface":          {func(s *platform.Steering) { s.Interfaces = []string{"lan7"} }, "lan7"},
+			"a-name-that-is-a-rule":      {func(s *platform.Steering) { s.Interfaces = []string{"lan0 -j ACCEPT\n"} }, "want letters"},
+		}
+		before := w.state()
+		for name, tt := range fails {
+			bad := good
+			tt.change(&bad)
+			x.start()
+			try := func(what string, f func(context.Context, platform.Steering) error) {
+				t.Helper()
+				err := w.Gateway.Do(func() error { return f(w.Context(), bad) })
+				if err == nil || !strings.Contains(err.Error(), tt.says) {
+					t.Errorf("%s, %s: %v; want an error that says %s", name, what, err, tt.says)
+				}
+			}
+			try("Check", x.Check)
+			w.unchanged(before, name+", Check")
+			try("Apply", x.Apply)
+			w.unchanged(before, name+", Apply")
+			x.apply(good)
+			applied := w.state()
+			try("Apply over another", x.Apply)
+			w.unchanged(applied, name+", Apply over another")
+			x.do(x.Close)
+			w.unchanged(before, name+", Close")
+		}
+	})
+}
+
+// TestIPTablesWithout says what is missing.
+func TestIPTablesWithout(t *testing.T) {
+	t.Setenv("PATH", filepath.Join(t.TempDir())) // which is not looked at
+	x, err := steer.OpenIPTables(nil)
+	if err != nil {
+		if !strings.Contains(err.Error(), "iptables") {
+			t.Error(err)
+		}
+		return
+	}
+	if err := x.Abandon(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,175 @@
+package steer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"transom/platform"
+)
+
+// Check finds, before anything is changed, what Apply(want) would fail of. Its
+// one error says what, where, and what to do. Whether the kernel has all that the
+// rules need it finds out with chains that nothing jumps to, which are removed
+// at once.
+func (x *IPTables) Check(ctx context.Context, want platform.Steering) error {
+	if err := errors.Join(want.Check(), checkWords(&want)); err != nil || want.IsZero() {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	t := steeringOf(want)
+	if err := x.kernel.interfaces(t.ifaces); err != nil {
+		return err
+	}
+	if err := x.tryLocked(ctx, t); err != nil {
+		return err
+	}
+	if t.diverts() {
+		if err := x.kernel.routing(); err != nil {
+			return err
+		}
+	}
+	x.kernel.was = x.was
+	return x.kernel.canSetLocked(t)
+}
+
+// tryLocked asks the kernel about the rules.
+func (x *IPTables) tryLocked(ctx context.Context, t *steering) error {
+	for i, p := range x.programs {
+		tables := onTrial((&xtables{t, i == 1}).tables())
+		var put, remove bytes.Buffer
+		writeTables(&put, tables, false)
+		writeRemoval(&remove, tables)
+		err := p.put(ctx, put.Bytes())
+		there, listErr := p.list(context.WithoutCancel(ctx))
+		if listErr == nil && err == nil {
+			listErr = p.put(context.WithoutCancel(ctx), remove.Bytes())
+		} else if listErr == nil {
+			listErr = x.removeTrial(context.WithoutCancel(ctx), p, there)
+		}
+		switch {
+		case errors.Is(err, fs.ErrPermission):
+			err = fmt.Errorf("steering by iptables needs root, or CAP_NET_ADMIN and CAP_NET_RAW and leave to write /run/xtables.lock: %w", err)
+		case err != nil && ctx.Err() == nil:
+			err = fmt.Errorf("a rule for %s is %w; its module may be missing: %w", p.name, platform.ErrUnsupported, err)
+		}
+		if err := errors.Join(err, listErr); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeTrial removes what a trial that failed halfway has left.
+func (x *IPTables) removeTrial(ctx context.Context, p *xtPrograms, there []xtThere) error {
+	var left []xtTable
+	for _, t := range there {
+		table := xtTable{name: t.name}
+		for _, c := range t.chains {
+			if strings.HasPrefix(c, trialPrefix) {
+				table.chains = append(table.chains, xtChain{name: c})
+			}
+		}
+		if len(table.chains) > 0 {
+			left = append(left, table)
+		}
+	}
+	var b bytes.Buffer
+	writeRemoval(&b, left)
+	return p.put(ctx, b.Bytes())
+}
+
+// trialPrefix begins the names of chains that are there to be tried.
+const trialPrefix = chainPrefix + "TRY_"
+
+// onTrial gives chains other names, and nothing that jumps to them.
+func onTrial(tables []xtTable) []xtTable {
+	renamed := strings.NewReplacer("-j "+chainPrefix, "-j "+trialPrefix, "-g "+chainPrefix, "-g "+trialPrefix)
+	var out []xtTable
+	for _, t := range tables {
+		table := xtTable{name: t.name}
+		for _, c := range t.chains {
+			chain := xtChain{name: trialPrefix + strings.TrimPrefix(c.name, chainPrefix)}
+			for _, r := range c.rules {
+				chain.rules = append(chain.rules, renamed.Replace(r))
+			}
+			table.chains = append(table.chains, chain)
+		}
+		out = append(out, table)
+	}
+	return out
+}
+
+// Leftovers lists what an earlier run has left behind, one line each, as a
+// person would name it.
+func (x *IPTables) Leftovers(ctx context.Context) ([]string, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	lines, _, err := x.leftoversLocked(ctx)
+	return lines, err
+}
+
+// Cleanup removes what an earlier run has left behind, and returns what that
+// was, as Leftovers.
+func (x *IPTables) Cleanup(ctx context.Context) ([]string, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	lines, was, err := x.leftoversLocked(ctx)
+	if err != nil || len(lines) == 0 {
+		return nil, err
+	}
+	x.was = was
+	return lines, x.clearLocked(ctx)
+}
+
+// mendLocked is Cleanup for who is about to put things in force.
+func (x *IPTables) mendLocked(ctx context.Context) error {
+	lines, was, err := x.leftoversLocked(ctx)
+	if err != nil || len(lines) == 0 {
+		return err
+	}
+	for _, line := range lines {
+		x.log.Warn("an earlier run has left something behind, which is removed", "what", line)
+	}
+	x.was = was
+	return x.clearLocked(ctx)
+}
+
+// leftoversLocked returns lines, and the settings that are still as an earlier
+// run has set them.
+func (x *IPTables) leftoversLocked(ctx context.Context) (lines []string, was []change, err error) {
+	if !x.now.IsZero() {
+		return nil, nil, fmt.Errorf("look for leftovers: %w: this one", ErrLiving)
+	}
+	for _, p := range x.programs {
+		there, err := p.list(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, t := range there {
+			lines = append(lines, fmt.Sprintf("%s -t %s: chains %s", p.name, t.name, strings.Join(t.chains, ", ")))
+			for _, note := range t.notes {
+				if c, ok := parseChange(note); ok {
+					was = append(was, c)
+				}
+			}
+		}
+	}
+	routing, err := x.kernel.routes.lines()
+	if err != nil {
+		return nil, nil, err
+	}
+	lines = append(lines, routing...)
+	was = x.kernel.settings.stillOurs(was)
+	for _, c := range was {
+		lines = append(lines, c.String())
+	}
+	return lines, was, nil
+}
