@@ -3,6 +3,7 @@ package steer_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -380,5 +381,45 @@ func TestIPTablesWithout(t *testing.T) {
 	}
 	if err := x.Abandon(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestBackends has each backend find what the other has left.
+func TestBackends(t *testing.T) {
+	if got := steer.Backends(); !slices.Equal(got, []string{"nft", "iptables"}) {
+		t.Fatalf("backends: %q", got)
+	}
+	for _, p := range []string{"nft", "iptables", "iptables-save", "ip"} {
+		tool(t, p)
+	}
+	w := newRouter(t)
+	before := w.state()
+	s := workable(t)["both"]
+	for _, name := range []string{"nft", "iptables", "nft", "iptables"} {
+		if err := w.Gateway.Do(func() error {
+			b, err := steer.OpenBackend(name, nil)
+			if err != nil {
+				return err
+			}
+			return errors.Join(b.Apply(w.Context(), s), b.Abandon())
+		}); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if left := w.state(); strings.Contains(left, "TRANSOM_") && strings.Contains(left, "table inet transom") {
+			t.Errorf("with %s, the other's is still there:\n%s", name, left)
+		}
+	}
+	if err := w.Gateway.Do(func() error {
+		b, err := steer.OpenBackend("nft", nil)
+		if err != nil {
+			return err
+		}
+		return errors.Join(b.Apply(w.Context(), s), b.Close())
+	}); err != nil {
+		t.Fatal(err)
+	}
+	w.unchanged(before, "after Close")
+	if _, err := steer.OpenBackend("ebpf", nil); err == nil {
+		t.Error("a backend that is not there is opened")
 	}
 }
