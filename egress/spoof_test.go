@@ -219,6 +219,19 @@ func TestFixedSourceSaysWhatItLeavesOut(t *testing.T) {
 	}
 }
 
+// TestOff: it still says what it was, and does nothing.
+func TestOff(t *testing.T) {
+	for _, mode := range []string{"none", "ip+port", "203.0.113.9"} {
+		onGateway(t, mode, func(g *gateway) {
+			g.d.Spoof.Off()
+			g.want(client, first, hosts, 0)
+			if got := g.d.Spoof.String(); got != mode {
+				g.Errorf("%s is %s", mode, got)
+			}
+		})
+	}
+}
+
 // TestExplicitSource: who asks for one gets it, and no other.
 func TestExplicitSource(t *testing.T) {
 	onGateway(t, "ip+port", func(g *gateway) {
