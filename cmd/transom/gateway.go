@@ -84,6 +84,7 @@ func (f *gatewayFlags) open(ctx context.Context, p *transom.Proxy, r *rights) (p
 	if err != nil {
 		return nil, err
 	}
+	p.Spoof.From = clients
 	c := charterOf(p, clients)
 	c.Backend = f.chosen
 	return r.helper(ctx, p, c)
