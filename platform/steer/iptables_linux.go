@@ -164,7 +164,7 @@ func (x *IPTables) putLocked(ctx context.Context, want platform.Steering) error 
 	k := x.kernel
 	plan, err := k.settings.plan(t.ifaces, x.was)
 	if err != nil {
-		return missing(err, t.ifaces)
+		return err
 	}
 	gone := slices.DeleteFunc(slices.Clone(x.was), func(c change) bool {
 		_, needed := find(plan, c.key)
