@@ -30,7 +30,8 @@ type Client struct {
 	line          *line
 	leash         *os.File // the watch sees it end with this process
 	watch         *exec.Cmd
-	ready         func() // to be called at the first hello
+	watched       chan error // gets how the watch ended
+	ready         func()     // to be called at the first hello
 	ends          sync.WaitGroup
 	unmarked      sync.Once // that marks are refused
 	close         func() error
@@ -76,12 +77,12 @@ func (c *Client) heard(r report) {
 		c.lose(string(r.text))
 		return
 	}
-	c.ready()
 	// What was in force went with the helper that died. An Apply under way asks
 	// again by itself; that does no harm.
 	if c.wants() != off {
 		c.ends.Go(c.rearm)
 	}
+	c.ready()
 }
 
 // rearm asks a new helper for what the old one was asked for. If it can't be had

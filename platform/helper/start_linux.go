@@ -55,7 +55,7 @@ func Start(ctx context.Context, charter Charter, o Options) (*Client, error) {
 		return nil, err
 	}
 	ready := make(chan struct{})
-	c := &Client{Host: host, charter: charter, log: o.Log, lost: make(chan struct{})}
+	c := &Client{Host: host, charter: charter, log: o.Log, watched: make(chan error, 1), lost: make(chan struct{})}
 	c.ready = sync.OnceFunc(func() { close(ready) })
 	c.close = sync.OnceValue(c.end)
 	if err := c.start(&o); err != nil {
@@ -88,10 +88,7 @@ func (c *Client) start(o *Options) error {
 	if err := c.spawn(o, far); err != nil {
 		return errors.Join(err, near.Close())
 	}
-	c.ends.Go(func() {
-		c.line.hear()
-		c.lose("it and its watch have ended")
-	})
+	c.ends.Go(c.hear)
 	return nil
 }
 
@@ -128,21 +125,21 @@ func (c *Client) spawn(o *Options, far *os.File) error {
 		return errors.Join(err, hold.Close())
 	}
 	c.leash = hold
-	c.ends.Go(c.mourn)
+	c.ends.Go(func() { c.watched <- c.watch.Wait() })
 	return nil
 }
 
-// mourn waits for the end of the watch, which is not expected before Close.
-func (c *Client) mourn() {
-	err := c.watch.Wait()
-	if c.isClosing() {
-		return
-	}
-	why := "its watch has ended"
-	if err != nil {
+// hear hears what the helper and the watch say until both are gone, and what became
+// of the watch then. That one of them is gone the other one says.
+func (c *Client) hear() {
+	c.line.hear()
+	why := "it and its watch have ended"
+	if err := <-c.watched; err != nil {
 		why += ": " + err.Error()
 	}
-	c.lose(why)
+	if !c.isClosing() {
+		c.lose(why)
+	}
 }
 
 func (c *Client) isClosing() bool {
