@@ -75,7 +75,7 @@ func (s *server) tick(ctx context.Context) {
 // pong hears that the proxy lives. If it had hung, what it had asked for comes into
 // force again.
 func (s *server) pong(ctx context.Context, id uint64) {
-	if !s.pulse.pong(id) || s.want != on || s.unwatched {
+	if !s.pulse.pong(id) || s.want != on || s.unwatched || s.charter.Steering.Closed {
 		return
 	}
 	if err := s.steer(ctx, on); err != nil {
