@@ -1,0 +1,48 @@
+package helper
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+)
+
+// Descriptors that a watch and a helper are started with. The role is on standard
+// input.
+const (
+	pairFD  = 3 // the helper's end of the pair
+	leashFD = 4 // a pipe that ends with who started us
+)
+
+// deafen makes the process deaf to what a terminal, or a service manager that ends
+// all of a unit, sends to everybody: the proxy decides when it is over. A pipe of
+// standard error that nobody reads must not end it either.
+func deafen() {
+	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE, unix.SIGTSTP, unix.SIGTTOU)
+}
+
+// begin reads what this process is to be, and finds its end of the pair.
+func begin() (role, *voice, error) {
+	f := os.NewFile(pairFD, "proxy")
+	if f == nil {
+		return role{}, nil, fmt.Errorf("helper: descriptor %d is missing", pairFD)
+	}
+	unix.CloseOnExec(pairFD)
+	unix.CloseOnExec(leashFD)
+	p, err := pairOf(f)
+	if err != nil {
+		return role{}, nil, fmt.Errorf("helper: %w", err)
+	}
+	var r role
+	v := &voice{pair: p}
+	if err = json.NewDecoder(io.LimitReader(os.Stdin, 1<<20)).Decode(&r); err == nil {
+		err = r.Charter.Check()
+	}
+	if err != nil {
+		return role{}, nil, fmt.Errorf("helper: read the charter: %w", err)
+	}
+	return r, v, nil
+}
