@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -20,7 +19,6 @@ const (
 	pingEvery    = time.Second
 	pingPatience = 5 * time.Second
 	applyWithin  = 10 * time.Second // what the kernel does in milliseconds
-	burst        = 64               // requests between two looks at anything else
 )
 
 // ServeOptions are what Serve is given by the command.
@@ -113,54 +111,45 @@ func (s *server) run(ctx context.Context, leash int) error {
 	return errors.Join(err, s.end(ctx))
 }
 
-// loop returns when the proxy is gone.
+// loop returns when the proxy is gone. It looks after the pulse while nothing comes:
+// who asks is alive.
 func (s *server) loop(ctx context.Context, fd, leash int) error {
 	poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(leash)}}
-	greeted := false
-	for {
+	timeout := max(1, int(s.pulse.every/time.Millisecond/2))
+	for greeted := false; ctx.Err() == nil; {
 		if !greeted { // there may be no room in the queue of a proxy that was halted
 			greeted = s.voice.say(report{kind: sayHello}, -1) == nil
 		}
-		more, err := s.answer(ctx, fd)
-		if err != nil {
-			return nil // an end like any other: the proxy is gone
-		}
-		timeout := 0
-		if !more {
-			s.tick(ctx)
-			timeout = int(s.pulse.every / time.Millisecond / 2)
-		}
-		if _, err := unix.Poll(poll, timeout); err != nil && !errors.Is(err, unix.EINTR) {
+		n, err := unix.Poll(poll, timeout)
+		switch {
+		case err != nil && !errors.Is(err, unix.EINTR):
 			return fmt.Errorf("helper: wait for requests: %w", err)
-		}
-		if poll[1].Revents != 0 {
-			poll[1].Fd = -1
-			poll[1].Revents = 0
+		case err != nil || n == 0:
+			s.tick(ctx)
+			continue
+		case poll[1].Revents != 0:
+			poll[1] = unix.PollFd{Fd: -1}
 			s.unwatch(ctx)
 		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+		if poll[0].Revents != 0 && !s.answer(ctx, fd) {
+			return nil
 		}
 	}
+	return context.Cause(ctx)
 }
 
-// answer answers what has come, and reports whether there may be more. Its error
-// says that nothing will come any more.
-func (s *server) answer(ctx context.Context, fd int) (more bool, err error) {
+// answer answers one message, and reports whether there may come more.
+func (s *server) answer(ctx context.Context, fd int) bool {
 	var buf [requestLen + 1]byte
-	for range burst {
-		r, err := receive(fd, buf[:])
-		switch {
-		case errors.Is(err, unix.EAGAIN):
-			return false, nil
-		case err != nil:
-			return false, err
-		case r.n == 0 && r.has == 0 && !r.cut:
-			return false, io.EOF
-		}
-		s.take(ctx, buf[:min(r.n, len(buf))], &r)
+	r, err := receive(fd, buf[:])
+	switch {
+	case errors.Is(err, unix.EAGAIN):
+		return true
+	case err != nil, r.n == 0 && r.has == 0 && !r.cut:
+		return false // any end is the end: the proxy is gone
 	}
-	return true, nil
+	s.take(ctx, buf[:min(r.n, len(buf))], &r)
+	return true
 }
 
 // take answers one message, and closes what came with it before it does: when the
