@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -225,5 +226,57 @@ func TestDial(t *testing.T) {
 		if _, err := b.dial(t, upstream(from), dst); !errors.Is(err, helper.ErrRefused) || !errors.Is(err, unix.EPERM) {
 			t.Errorf("from %s: %v", name, err)
 		}
+	}
+}
+
+// TestWithoutOptions: what is wanted, but not required, is done without if the
+// charter does not have it.
+func TestWithoutOptions(t *testing.T) {
+	c := charter()
+	c.Mark = false
+	b := start(t, c)
+	dst := b.origin(t, lab.ServerAddr4+":80")
+	s := upstream("")
+	if _, err := b.dial(t, s, dst); !errors.Is(err, helper.ErrRefused) {
+		t.Errorf("a mark that is required: %v", err)
+	}
+	s.Require = false
+	for range 2 {
+		conn, err := b.dial(t, s, dst)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+	}
+	if n := strings.Count(b.log.String(), "not marked"); n != 1 {
+		t.Errorf("told %d times of marks: %s", n, b.log)
+	}
+	s.Mark++
+	if _, err := b.dial(t, s, dst); !errors.Is(err, helper.ErrRefused) {
+		t.Errorf("another mark: %v", err)
+	}
+	l, err := b.Listen(t.Context(), platform.Socket{Bind: netip.MustParseAddrPort("127.0.0.2:0"), Transparent: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if l.Transparent || !errors.Is(l.Denied, helper.ErrRefused) {
+		t.Errorf("transparent %v, denied %v", l.Transparent, l.Denied)
+	}
+}
+
+// TestPassThrough: what needs no right is done here.
+func TestPassThrough(t *testing.T) {
+	b := start(t, charter())
+	if !b.Own(netip.MustParseAddr(lab.LANAddr4)) || b.Own(netip.MustParseAddr(lab.ClientAddr4)) {
+		t.Error("its own addresses are not the gateway's")
+	}
+	c, err := b.dial(t, platform.Socket{}, b.origin(t, lab.ServerAddr4+":80"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, _, err := b.OriginalDst(t.Context(), c); !errors.Is(err, platform.ErrDirect) {
+		t.Errorf("original destination: %v", err)
 	}
 }
