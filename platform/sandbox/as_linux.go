@@ -2,7 +2,9 @@ package sandbox
 
 import (
 	"fmt"
+	"os"
 	"runtime"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,10 +21,6 @@ func fileCaps() Set {
 // f, if this process can't become u (see Within). A panic and a Goexit of f are
 // the caller's.
 func AsUser(u User, f func() error) (err error) {
-	held, err := Held()
-	if err != nil {
-		return err
-	}
 	var crash any
 	finished, done := false, make(chan struct{})
 	go offMain(func() {
@@ -32,9 +30,7 @@ func AsUser(u User, f func() error) (err error) {
 				crash = recover()
 			}
 		}()
-		if err = takeFiles(u, held); err == nil {
-			err = f()
-		}
+		err = as(u, f)
 		finished = true
 	})
 	<-done
@@ -48,8 +44,34 @@ func AsUser(u User, f func() error) (err error) {
 	return nil
 }
 
-// offMain runs f on a thread that ends with it, rather than one that would have
-// to be given its rights back. The main thread can't end.
+// as gives the calling thread u's rights to files while f runs. The thread gets its
+// own back, though it is about to end: it has to agree with all others if rights
+// are given up meanwhile.
+func as(u User, f func() error) (err error) {
+	effective, permitted, inheritable, err := capget()
+	if err != nil {
+		return err
+	}
+	self := User{UID: os.Geteuid(), GID: os.Getegid()}
+	if self.Groups, err = unix.Getgroups(); err != nil { // Self would add the gid
+		return fmt.Errorf("act as %s: read the groups of this process: %w", u, err)
+	}
+	defer func() {
+		if e := setFiles(self, permitted, permitted, inheritable); e != nil && err == nil {
+			err = fmt.Errorf("take back what was given up: %w", e)
+		}
+		if e := capsetThread(effective, permitted, inheritable); e != nil && err == nil {
+			err = fmt.Errorf("take back the capabilities over files: %w", e)
+		}
+	}()
+	if err := setFiles(u, permitted, permitted&^fileCaps(), inheritable); err != nil {
+		return fmt.Errorf("act as %s: %w", u, err)
+	}
+	return f()
+}
+
+// offMain runs f on a thread that ends with it, whatever became of its rights. The
+// main thread can't end.
 func offMain(f func()) {
 	runtime.LockOSThread() // until the goroutine ends, and the thread with it
 	if unix.Gettid() != unix.Getpid() {
@@ -65,26 +87,29 @@ func offMain(f func()) {
 	runtime.UnlockOSThread()
 }
 
-// takeFiles gives the calling thread u's rights to files. The ids come first: the
-// right to change them goes with the capabilities.
-func takeFiles(u User, held Set) error {
-	if err := capsetThread(held, held, 0); err != nil { // setgid may be permitted and not effective
-		return fmt.Errorf("act as %s: make the permitted capabilities effective: %w", u, err)
+// setFiles sets whose files the calling thread opens, and leaves it the effective
+// capabilities of then. The ids come first: the right to change them may go.
+func setFiles(u User, permitted, then, inheritable Set) error {
+	if err := capsetThread(permitted, permitted, inheritable); err != nil { // setgid may be permitted and not effective
+		return fmt.Errorf("make the permitted capabilities effective: %w", err)
 	}
-	if !sameIDs(u.Groups, Self().Groups) {
+	groups, err := unix.Getgroups()
+	if err != nil {
+		return fmt.Errorf("read its groups: %w", err)
+	}
+	if !sameIDs(append(groups, u.GID), append(slices.Clone(u.Groups), u.GID)) {
 		if err := unix.Setgroups(u.Groups); err != nil { // of this thread, unlike syscall.Setgroups
-			return fmt.Errorf("act as %s: set its groups: %w", u, err)
+			return fmt.Errorf("set its groups: %w", err)
 		}
 	}
 	if err := setFS("gid", u.GID, unix.SetfsgidRetGid); err != nil {
-		return fmt.Errorf("act as %s: %w", u, err)
+		return err
 	}
 	if err := setFS("uid", u.UID, unix.SetfsuidRetUid); err != nil {
-		return fmt.Errorf("act as %s: %w", u, err)
+		return err
 	}
-	rest := held &^ fileCaps()
-	if err := capsetThread(rest, rest, 0); err != nil {
-		return fmt.Errorf("act as %s: put down the capabilities over files: %w", u, err)
+	if err := capsetThread(then, permitted, inheritable); err != nil {
+		return fmt.Errorf("put down the capabilities over files: %w", err)
 	}
 	return nil
 }

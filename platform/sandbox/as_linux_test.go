@@ -108,3 +108,36 @@ func TestAsUserHandsOnHowItEnds(t *testing.T) {
 		t.Error("a Goexit does not end the caller")
 	}
 }
+
+// keepAfterAs changes all threads at once behind AsUser, whose thread may not have
+// ended: it must not disagree with the others.
+func keepAfterAs() any {
+	u := must(sandbox.Lookup("nobody"))
+	held := must(sandbox.Held()).Caps()
+	busy := make(chan bool)
+	defer close(busy)
+	for range 4 {
+		go func() {
+			for {
+				select {
+				case <-busy:
+					return
+				default:
+					runtime.Gosched()
+				}
+			}
+		}()
+	}
+	for range 300 {
+		must(0, sandbox.AsUser(u, func() error { return nil }))
+		must(0, sandbox.Keep(held...))
+	}
+	return "done"
+}
+
+func TestKeepAfterAsUser(t *testing.T) {
+	needRoot(t)
+	if got := run[string](t, child("as-keep")); got != "done" {
+		t.Errorf("%q", got)
+	}
+}

@@ -38,16 +38,17 @@ func TestMain(m *testing.M) {
 // children are the processes by name. Each returns what its test looks at.
 func children() map[string]func() any {
 	return map[string]func() any{
-		"rights": func() any { return rights() },
-		"drop":   dropToNobody,
-		"stay":   dropAndStay,
-		"keep":   keepRaw,
-		"across": keepAcross,
-		"work":   work,
-		"denied": denied,
-		"as":     as,
-		"proxy":  proxy,
-		"old":    dropOnAnOldKernel,
+		"rights":  func() any { return rights() },
+		"drop":    dropToNobody,
+		"stay":    dropAndStay,
+		"keep":    keepRaw,
+		"across":  keepAcross,
+		"work":    work,
+		"denied":  denied,
+		"as":      as,
+		"as-keep": keepAfterAs,
+		"proxy":   proxy,
+		"old":     dropOnAnOldKernel,
 
 		"without-capset":    dropWithout(unix.SYS_CAPSET),
 		"without-setresuid": dropWithout(unix.SYS_SETRESUID),
