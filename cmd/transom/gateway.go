@@ -23,6 +23,7 @@ type gatewayFlags struct {
 	captureFlags
 	backend string
 	chosen  string // of the backends
+	leftOut string // interfaces, if none was named
 }
 
 func gatewayCommand() *cobra.Command {
@@ -58,7 +59,7 @@ to them come back through this host.`,
 		if f.backend != "auto" && !slices.Contains(steer.Backends(), f.backend) {
 			return usagef("--backend %q: want auto, nft or iptables", f.backend)
 		}
-		return f.run(cmd, &job{steering: s, spoof: "ip+port", open: f.open})
+		return f.run(cmd, &job{steering: s, spoof: "ip+port", open: f.open, tell: f.tell})
 	})
 	return cmd
 }
@@ -105,10 +106,7 @@ func (f *gatewayFlags) chooseInterfaces(p *transom.Proxy) error {
 	if err != nil {
 		return &usageError{err}
 	}
-	if len(f.interfaces) == 0 {
-		p.Log.Info("capturing what comes in by these interfaces; --interface names others", "interfaces", strings.Join(names, ","), "left_out", why)
-	}
-	p.Steering.Interfaces = names
+	p.Steering.Interfaces, f.leftOut = names, why
 	return nil
 }
 
@@ -154,7 +152,16 @@ func (f *gatewayFlags) choose(p *transom.Proxy, s platform.Steering, backend str
 	if !s.Spoof && p.Spoof.Mode() != egress.SpoofNone {
 		p.Spoof.Off()
 	}
-	p.Log.Info("bringing connections here", "method", s.Method, "backend", backend, "ports", f.ports, "local", s.Local)
+}
+
+// tell says what is captured from now on.
+func (f *gatewayFlags) tell(p *transom.Proxy) {
+	s := &p.Steering
+	args := []any{"interfaces", strings.Join(s.Interfaces, ","), "ports", f.ports, "local", s.Local, "method", s.Method, "backend", f.chosen}
+	if len(f.interfaces) == 0 {
+		args = append(args, "left_out", f.leftOut)
+	}
+	p.Log.Info("capturing what comes in by these interfaces; --interface names others", args...)
 }
 
 func (f *gatewayFlags) try(ctx context.Context, p *transom.Proxy, backend string, s platform.Steering) error {

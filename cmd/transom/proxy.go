@@ -66,6 +66,7 @@ type job struct {
 	// open gets hold of the host, while the process still has its rights. It may
 	// still change what is captured.
 	open func(context.Context, *transom.Proxy, *rights) (platform.Host, error)
+	tell func(*transom.Proxy) // if set, says what has begun
 }
 
 // run checks all of the command line before it starts anything.
@@ -86,11 +87,6 @@ func (f *proxyFlags) run(cmd *cobra.Command, j *job) (err error) {
 	if err != nil {
 		return err
 	}
-	signer, closeLog, err := f.authority(p, r)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, closeLog()) }()
 	p.Store = store.NewMemory(f.store())
 	defer p.Store.Close()
 	p.Host, err = j.open(ctx, p, r)
@@ -98,6 +94,11 @@ func (f *proxyFlags) run(cmd *cobra.Command, j *job) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.Host.Close()) }()
+	signer, closeLog, err := f.authority(p, r)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeLog()) }()
 	out, done, err := f.output(stdout, r) // last, since it empties the file
 	if err != nil {
 		return err
@@ -109,6 +110,9 @@ func (f *proxyFlags) run(cmd *cobra.Command, j *job) (err error) {
 		}
 		if err := r.confine(); err != nil {
 			return err
+		}
+		if j.tell != nil {
+			j.tell(p)
 		}
 		p.Log.Info("signing for servers", "authority", signer.Path, "sha256", signer.SHA256, "new", signer.Made)
 		return nil

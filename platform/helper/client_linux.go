@@ -200,7 +200,7 @@ func (c *Client) Listen(ctx context.Context, s platform.Socket) (*platform.Liste
 func (c *Client) listen(ctx context.Context, a netip.AddrPort) (*platform.Listener, error) {
 	got, err := c.line.ask(ctx, request{kind: askListen, addr: unmap(a)}, -1)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", a, err)
+		return nil, err // which says what was asked for
 	}
 	if got.fd < 0 {
 		return nil, fmt.Errorf("listen on %s: the helper sent no listener", a)

@@ -18,6 +18,9 @@ import (
 	"transom/platform"
 )
 
+// shownAs is what lists of processes call the watch and the helper.
+const shownAs = "transom"
+
 // Options say how the watch and the helper are started.
 type Options struct {
 	Log *slog.Logger // nil is silence
@@ -106,6 +109,7 @@ func (c *Client) spawn(o *Options, far *os.File) error {
 	defer r.Close()
 	try := func(as *syscall.Credential) error {
 		c.watch = exec.Command(o.Program, o.Args...)
+		c.watch.Args[0] = shownAs
 		c.watch.Stdin, c.watch.Stderr = bytes.NewReader(brief), os.Stderr
 		c.watch.ExtraFiles = []*os.File{far, r}
 		c.watch.Dir = "/"

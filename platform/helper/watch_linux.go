@@ -151,6 +151,7 @@ func (w *watch) start() (*child, error) {
 	}
 	defer r.Close()
 	cmd := exec.Command(w.o.Program, w.o.Args...)
+	cmd.Args[0] = shownAs
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(brief), os.Stderr
 	cmd.ExtraFiles = []*os.File{w.voice.pair.f, r}
 	cmd.SysProcAttr = &syscall.SysProcAttr{AmbientCaps: w.role.Capabilities}
