@@ -1,5 +1,7 @@
 package nft
 
+import "encoding/binary"
+
 // A TableInfo is what the kernel tells of a table.
 type TableInfo struct {
 	Family Family
@@ -25,6 +27,24 @@ type RuleInfo struct {
 	Table, Chain string
 	Handle       uint64
 	Comment      string // "" if it has none
+	Packets      uint64 // what its first counter has counted; 0 if it has none
+}
+
+// counted finds how many packets the first counter of a rule's expressions has
+// seen.
+func counted(list attributes) uint64 {
+	for {
+		_, value, rest, ok := list.next()
+		if !ok {
+			return 0
+		}
+		if e := attributes(value); e.text(1) == "counter" {
+			if packets := e.get(2).get(2); len(packets) == 8 {
+				return binary.BigEndian.Uint64(packets)
+			}
+		}
+		list = rest
+	}
 }
 
 // comment finds a comment in a rule's user data: entries of a type, a length

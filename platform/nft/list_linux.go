@@ -58,7 +58,7 @@ func chainInfo(f Family, a attributes) ChainInfo {
 }
 
 func ruleInfo(f Family, a attributes) RuleInfo {
-	r := RuleInfo{Family: f, Table: a.text(1), Chain: a.text(2), Comment: comment(a.get(7))}
+	r := RuleInfo{Family: f, Table: a.text(1), Chain: a.text(2), Comment: comment(a.get(7)), Packets: counted(a.get(4))}
 	if h := a.get(3); len(h) == 8 {
 		r.Handle = binary.BigEndian.Uint64(h)
 	}

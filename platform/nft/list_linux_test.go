@@ -2,6 +2,7 @@ package nft_test
 
 import (
 	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -90,6 +91,24 @@ func TestInsertAndDelete(t *testing.T) {
 		bad.Insert(nft.Inet, "two", "in", nft.Rule{nft.Accept(), nft.Comment(`a "quoted" one`)})
 		if err := c.Commit(&bad); err == nil || !strings.Contains(err.Error(), "comment") {
 			t.Errorf("a comment with quotes: %v", err)
+		}
+	})
+}
+
+func TestCounter(t *testing.T) {
+	inHost(t, func(h *lab.Host, c *nft.Conn) {
+		commit(t, c, func(b *nft.Batch) {
+			b.Add(&nft.Table{Family: nft.Inet, Name: "count", Chains: []nft.Chain{{
+				Name: "out", Type: "filter", Hook: nft.Output,
+				Rules: []nft.Rule{{nft.L4Proto(nft.UDP), nft.Accept()}, {nft.DPort(nft.TCP, 9), nft.Counter(), nft.Accept()}},
+			}}})
+		})
+		if _, err := h.Dial(t.Context(), netip.MustParseAddrPort("127.0.0.1:9")); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Fatal(err)
+		}
+		list, err := c.Rules(nft.Inet, "count", "out")
+		if err != nil || len(list) != 2 || list[0].Packets != 0 || list[1].Packets != 1 {
+			t.Errorf("%+v, %v", list, err)
 		}
 	})
 }
