@@ -74,6 +74,9 @@ func (k *Kernel) adoptLocked(m platform.Marks) error {
 		k.log.Info("an earlier run has left something behind, which is taken over", "what", line)
 	}
 	k.was = l.changes
+	if err := removeCable(k.routes.netlink); err != nil {
+		return err
+	}
 	if !k.routes.sameMarks(m) {
 		return k.letOut() // put lets in what carries the new mark
 	}

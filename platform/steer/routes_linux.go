@@ -132,9 +132,9 @@ func sameRule(a, b *netlink.Rule) bool {
 	return a.Priority == b.Priority && a.Mark == b.Mark && mask(a) == mask(b) && a.IifName == b.IifName && a.Goto == b.Goto && a.Protocol == b.Protocol
 }
 
-// remove takes rules and routes back.
+// remove takes rules and routes back, and what a test has left.
 func (r *routes) remove() error {
-	var errs []error
+	errs := []error{removeCable(r.netlink)}
 	for _, family := range addressFamilies(true) {
 		rules, err := r.rules(family)
 		errs = append(errs, err)
@@ -152,7 +152,7 @@ func (r *routes) remove() error {
 	return errors.Join(errs...)
 }
 
-// lines describes our rules and routes, one line each.
+// lines describes our rules and routes, one line each, and what a test has left.
 func (r *routes) lines() (list []string, err error) {
 	for _, family := range addressFamilies(true) {
 		rules, err := r.rules(family)
@@ -171,7 +171,11 @@ func (r *routes) lines() (list []string, err error) {
 			list = append(list, routeText(&routes[i]))
 		}
 	}
-	return list, nil
+	cable, err := findCable(r.netlink)
+	if cable != nil {
+		list = append(list, "interface "+cableNear+", of a test")
+	}
+	return list, err
 }
 
 func (r *routes) del(rule *netlink.Rule) error {
