@@ -27,7 +27,7 @@ func (k *Kernel) foreign() ([]nft.ChainInfo, error) {
 }
 
 func isOurs(f nft.Family, table string) bool {
-	return f == nft.Inet && (table == tableName || table == divertName || table == closedName)
+	return f == nft.Inet && (table == tableName || table == divertName || table == closedName || table == testName)
 }
 
 // letIn puts the rule where it is not. A chain that its owner lets nobody change

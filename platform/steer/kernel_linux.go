@@ -293,6 +293,7 @@ func (k *Kernel) clearLocked(closed bool) error {
 		return fmt.Errorf("take back: %w", err)
 	}
 	var last nft.Batch
+	last.Remove(nft.Inet, testName)
 	last.Remove(nft.Inet, divertName)
 	last.Remove(nft.Inet, tableName)
 	if err := k.rules.Commit(&last); err != nil {

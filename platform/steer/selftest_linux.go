@@ -15,12 +15,14 @@ import (
 	"transom/platform"
 )
 
-// Bounds of one exchange: with both families, and a second exchange for each that
-// failed, a test takes two seconds. Nothing of it leaves this host, and it takes
-// no millisecond if all is well.
+// Bounds of an exchange: for the first one's question, for that of those that find out
+// why it failed, and for the answer. All of it is on this host, and takes no
+// millisecond if all is well. With both families, and two more exchanges for each that
+// failed, a test takes less than two seconds.
 const (
-	exchangeWithin = 600 * time.Millisecond
-	probeWithin    = 200 * time.Millisecond
+	askedWithin    = 500 * time.Millisecond
+	retriedWithin  = 100 * time.Millisecond
+	answeredWithin = 150 * time.Millisecond
 )
 
 // SelfTest proves that answers to connections from clients' addresses come back to
@@ -35,7 +37,7 @@ const (
 // stays on the network namespace it is in. Nothing of it is left, and if the process
 // is killed, Cleanup finds the rest. A steering that does not spoof needs no test.
 func SelfTest(ctx context.Context, s platform.Steering, clients []netip.Prefix) (err error) {
-	t := steering{s, s.Marks.OrDefault(), unique(s.Interfaces)}
+	t := steeringOf(s)
 	if !t.spoofs() || t.Draining {
 		return nil
 	}
@@ -53,17 +55,36 @@ func SelfTest(ctx context.Context, s platform.Steering, clients []netip.Prefix) 
 		return fmt.Errorf("test spoofing: %w", err)
 	}
 	defer func() { err = errors.Join(err, c.remove()) }()
+	var failures []failure
 	for _, client := range families {
 		server, failed := c.serverFor(client)
 		if failed == nil {
-			e := &exchange{steering: &t, cable: c, client: client, server: netip.AddrPortFrom(server, t.testPort())}
+			e := &exchange{steering: t, cable: c, client: client, server: netip.AddrPortFrom(server, t.testPort())}
 			failed = e.test(ctx)
 		}
 		if failed != nil {
-			err = errors.Join(err, fmt.Errorf("test spoofing of %s: %w", client, failed))
+			failures = append(failures, failure{client.String(), failed})
 		}
 	}
-	return err
+	return together(failures)
+}
+
+// A failure is a client's address and why it can't be assumed.
+type failure struct {
+	client string
+	err    error
+}
+
+// together joins failures, and those of both families that are alike to one.
+func together(list []failure) error {
+	if len(list) == 2 && list[0].err.Error() == list[1].err.Error() {
+		list = []failure{{list[0].client + " and " + list[1].client, list[0].err}}
+	}
+	var errs []error
+	for _, f := range list {
+		errs = append(errs, fmt.Errorf("test spoofing of %s: %w", f.client, f.err))
+	}
+	return errors.Join(errs...)
 }
 
 // testPort is a port of servers whose connections are captured.
@@ -139,19 +160,33 @@ type exchange struct {
 
 // test connects, and finds out why if that fails.
 func (e *exchange) test(ctx context.Context) error {
-	asked, err := e.connect(ctx, exchangeWithin)
-	if err == nil {
-		return nil
+	_, err := e.connect(ctx, askedWithin)
+	if !lost(err) || ctx.Err() != nil {
+		return err
 	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+	p, denied := e.openProbes()
+	if denied != nil {
+		return fmt.Errorf("%w, and where it was lost can't be seen: %w", err, denied)
 	}
-	_ = asked
-	return err
+	defer func() { _ = p.close() }() // the table goes with its owner, or with Cleanup
+	asked, err := e.connect(ctx, retriedWithin)
+	if !lost(err) || ctx.Err() != nil {
+		return err
+	}
+	if denied := p.read(); denied != nil {
+		return fmt.Errorf("%w, and where it was lost can't be seen: %w", err, denied)
+	}
+	f := e.explain(ctx, p, asked)
+	return fmt.Errorf("%w: %s; to mend it: %s", err, f.what, f.mend)
+}
+
+// lost reports whether a packet was dropped or refused on its way.
+func lost(err error) bool {
+	return errors.Is(err, errNoAnswer) || errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.EHOSTUNREACH)
 }
 
 // errNoAnswer is for an answer that was sent and did not arrive.
-var errNoAnswer = errors.New("the answer did not arrive")
+var errNoAnswer = errors.New("no answer arrives")
 
 // connect connects from the client's address to the server, and answers as the
 // server would. asked reports whether the server saw the question.
@@ -176,8 +211,8 @@ func (e *exchange) connect(ctx context.Context, within time.Duration) (asked boo
 		if poll[0].Revents != 0 {
 			return asked, e.outcome(conn)
 		}
-		if poll[1].Revents != 0 {
-			asked = e.answer(wire) || asked
+		if poll[1].Revents != 0 && e.answer(wire) && !asked {
+			asked, deadline = true, time.Now().Add(answeredWithin)
 		}
 		switch {
 		case ctx.Err() != nil:

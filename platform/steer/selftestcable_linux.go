@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -114,16 +115,49 @@ func (c *cable) serverFor(client netip.Addr) (netip.Addr, error) {
 		if c.taken(a) {
 			continue
 		}
-		route := &netlink.Route{
-			Dst:       &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(a.BitLen(), a.BitLen())},
-			LinkIndex: c.near.Attrs().Index, Scope: netlink.SCOPE_LINK, Protocol: protocol,
-		}
-		if err := c.RouteAdd(route); err != nil {
-			return a, fmt.Errorf("route %s by %s: %w", a, cableNear, err)
-		}
-		return a, nil
+		return a, c.routeBy(a)
 	}
 	return netip.Addr{}, fmt.Errorf("this host has routes to all of %v, which are reserved; one has to be free for a test", list)
+}
+
+// routeBy routes an address by the cable, in each table that a rule looks in: what
+// other traffic is routed by is not what is tested, and a strict check of the way back
+// would refuse an answer from where the address is not.
+func (c *cable) routeBy(a netip.Addr) error {
+	tables, err := c.tables(a)
+	if err != nil {
+		return err
+	}
+	for _, t := range tables {
+		route := &netlink.Route{
+			Dst:   &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(a.BitLen(), a.BitLen())},
+			Table: t, LinkIndex: c.near.Attrs().Index, Scope: netlink.SCOPE_LINK, Protocol: protocol,
+		}
+		if err := c.RouteAdd(route); err != nil && !errors.Is(err, unix.EEXIST) {
+			return fmt.Errorf("route %s by %s in table %d: %w", a, cableNear, t, err)
+		}
+	}
+	return nil
+}
+
+// tables are those that rules of an address's family look in, but for the one of this
+// host's own addresses and ours.
+func (c *cable) tables(a netip.Addr) ([]int, error) {
+	family := unix.AF_INET
+	if a.Is6() {
+		family = unix.AF_INET6
+	}
+	rules, err := again(func() ([]netlink.Rule, error) { return c.RuleList(family) })
+	if err != nil {
+		return nil, fmt.Errorf("list routing rules: %w", err)
+	}
+	list := []int{unix.RT_TABLE_MAIN}
+	for _, r := range rules {
+		if r.Table > 0 && r.Table != unix.RT_TABLE_LOCAL && r.Table != number && !slices.Contains(list, r.Table) {
+			list = append(list, r.Table)
+		}
+	}
+	return list, nil
 }
 
 // taken reports whether there is a route to an address that is not for everything.

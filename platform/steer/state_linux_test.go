@@ -108,6 +108,7 @@ func tables() (out []string, err error) {
 			return nil, err
 		}
 		for _, r := range rules {
+			r.Packets = 0
 			out = append(out, fmt.Sprintf("rule %+v", r))
 		}
 	}

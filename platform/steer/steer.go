@@ -17,6 +17,8 @@
 //   - rules with the comment "transom", at the head of other firewalls' chains
 //     at hook input.
 //   - settings below net.ipv4 and net.ipv6.
+//   - for the moment of a self-test: interfaces transom-test0 and transom-test1,
+//     with a route, and table inet transom_test if it fails.
 package steer
 
 import "errors"
@@ -30,6 +32,7 @@ const (
 	tableName  = "transom"
 	divertName = "transom_divert"
 	closedName = "transom_closed"
+	testName   = "transom_test"
 	wasName    = "was" // the chain of transom_divert that holds settings
 )
 
