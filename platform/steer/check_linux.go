@@ -26,7 +26,7 @@ func (k *Kernel) Check(ctx context.Context, want platform.Steering) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	t := steering{Steering: want, marks: want.Marks.OrDefault(), ifaces: unique(want.Interfaces)}
+	t := steeringOf(want)
 	if err := k.interfaces(t.ifaces); err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (k *Kernel) Check(ctx context.Context, want platform.Steering) error {
 			return err
 		}
 	}
-	return k.canSetLocked(&t)
+	return k.canSetLocked(t)
 }
 
 // interfaces looks for the interfaces that clients are to be behind.

@@ -7,7 +7,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"transom/platform"
 	"transom/platform/nft"
 )
 
@@ -16,13 +15,17 @@ import (
 // us what we bring, all that is brought carries our mark, and a rule for it is
 // put at the head of each such chain. iptables lists that rule as
 // "-m mark --mark 0x10/0x70 -m comment --comment transom -j ACCEPT".
+//
+// What we answer to clients that TPROXY brought, conntrack does not know: it goes
+// out by a rule of the same kind. What we send to servers is for the firewall to
+// judge, as all that this host sends.
 
 // foreign returns the chains of others that may keep packets from us.
 func (k *Kernel) foreign() ([]nft.ChainInfo, error) {
 	list, err := k.rules.Chains()
 	return slices.DeleteFunc(list, func(c nft.ChainInfo) bool {
 		ip := c.Family == nft.Inet || c.Family == nft.IPv4 || c.Family == nft.IPv6
-		return !ip || c.Type != "filter" || c.Hook != nft.Input || isOurs(c.Family, c.Table)
+		return !ip || c.Type != "filter" || c.Hook != nft.Input && c.Hook != nft.Output || isOurs(c.Family, c.Table)
 	}), err
 }
 
@@ -30,9 +33,21 @@ func isOurs(f nft.Family, table string) bool {
 	return f == nft.Inet && (table == tableName || table == divertName || table == closedName || table == testName)
 }
 
-// letIn puts the rule where it is not. A chain that its owner lets nobody change
-// is told of: that is the operator's to mend.
-func (k *Kernel) letIn(m platform.Marks) error {
+// pass is the rule for a chain of others, nil if it needs none.
+func (t *steering) pass(h nft.Hook) nft.Rule {
+	switch {
+	case h == nft.Input:
+		return nft.Rule{t.marked(t.marks.In), nft.Accept(), nft.Comment(mine)}
+	case h == nft.Output && t.tproxy():
+		return nft.Rule{t.marked(t.marks.Client), nft.Accept(), nft.Comment(mine)}
+	}
+	return nil
+}
+
+// letIn puts the rules where they are not, and takes away those that this
+// steering has no need of; anew says that those which are there may be of other
+// marks.
+func (k *Kernel) letIn(t *steering, anew bool) error {
 	chains, err := k.foreign()
 	if err != nil {
 		return err
@@ -42,22 +57,38 @@ func (k *Kernel) letIn(m platform.Marks) error {
 		if err != nil {
 			return err
 		}
-		if slices.ContainsFunc(rules, isMine) {
+		old := slices.DeleteFunc(rules, func(r nft.RuleInfo) bool { return !isMine(r) })
+		rule := t.pass(c.Hook)
+		if !anew && (len(old) > 0) == (rule != nil) {
 			continue
 		}
-		rule := nft.Rule{nft.Mark(m.In, m.Mask), nft.Accept(), nft.Comment(mine)}
 		var b nft.Batch
-		b.Insert(c.Family, c.Table, c.Name, rule)
-		switch err := k.rules.Commit(&b); {
-		case err == nil:
-			k.log.Debug("let captured packets into another's firewall", "table", c.Table, "chain", c.Name)
-		case errors.Is(err, unix.ENOENT): // it has just gone
-		case errors.Is(err, unix.EPERM):
-			k.log.Warn("another program lets nobody change its firewall; if captured connections time out, have it accept our mark",
-				"table", fmt.Sprintf("%s %s", c.Family, c.Table), "chain", c.Name, "rule", rule[:2].String())
-		default:
-			return fmt.Errorf("let captured packets into chain %s of table %s %s: %w", c.Name, c.Family, c.Table, err)
+		for _, r := range old {
+			b.Delete(r)
 		}
+		if rule != nil {
+			b.Insert(c.Family, c.Table, c.Name, rule)
+		}
+		if err := k.judge(c, rule, k.rules.Commit(&b)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// judge says what it means that a chain could not be changed. One that its owner
+// lets nobody change is told of: that is the operator's to mend.
+func (k *Kernel) judge(c nft.ChainInfo, rule nft.Rule, err error) error {
+	table := fmt.Sprintf("%s %s", c.Family, c.Table)
+	switch {
+	case err == nil:
+		k.log.Debug("let captured packets through another's firewall", "table", table, "chain", c.Name)
+	case errors.Is(err, unix.ENOENT): // it has just gone, or been loaded anew, which we hear of
+	case errors.Is(err, unix.EPERM):
+		k.log.Warn("another program lets nobody change its firewall; if captured connections time out, have it accept our mark",
+			"table", table, "chain", c.Name, "rule", rule[:2].String())
+	default:
+		return fmt.Errorf("let captured packets through chain %s of table %s: %w", c.Name, table, err)
 	}
 	return nil
 }
@@ -113,5 +144,5 @@ func (k *Kernel) again() error {
 	if k.now.IsZero() {
 		return nil
 	}
-	return k.letIn(k.now.Marks.OrDefault())
+	return k.letIn(steeringOf(k.now), false)
 }

@@ -152,7 +152,7 @@ func (k *Kernel) undoLocked(old platform.Steering) error {
 // brought only when all that they need is there. changed says that something is
 // not as it was, also if it fails.
 func (k *Kernel) putLocked(want platform.Steering) (changed bool, err error) {
-	t := steering{Steering: want, marks: want.Marks.OrDefault(), ifaces: unique(want.Interfaces)}
+	t := steeringOf(want)
 	// Those that were there may have gone, which is no reason not to drain.
 	more := slices.DeleteFunc(slices.Clone(t.ifaces), func(n string) bool { return slices.Contains(k.now.Interfaces, n) })
 	if err := k.interfaces(more); err != nil {
@@ -175,6 +175,7 @@ func (k *Kernel) putLocked(want platform.Steering) (changed bool, err error) {
 	}
 	tables := Tables(want)
 	was := append(slices.Clone(plan), gone...)
+	anew := !k.now.IsZero() && k.now.Marks.OrDefault() != t.marks
 	k.now = want
 	if err := k.keepLocked(tables[0], was); err != nil { // the values are saved before they change
 		return true, err
@@ -188,13 +189,13 @@ func (k *Kernel) putLocked(want platform.Steering) (changed bool, err error) {
 			return true, err
 		}
 	}
-	if err := k.letIn(t.marks); err != nil {
+	if err := k.letIn(t, anew); err != nil {
 		return true, err
 	}
 	if err := k.bringLocked(tables[1:]); err != nil {
 		return true, err
 	}
-	return true, k.dropLocked(&t, tables[0], plan, gone)
+	return true, k.dropLocked(t, tables[0], plan, gone)
 }
 
 // dropLocked takes back what the steering before this one needed alone.

@@ -731,6 +731,27 @@ func TestOwnCgroup(t *testing.T) {
 	}
 }
 
+// TestMarksChange has a firewall know the marks that are in force.
+func TestMarksChange(t *testing.T) {
+	n := labtest.Gateway(t)
+	serve(t, n.Server, 80)
+	firewall(t, n.Gateway, strict())
+	a, b := usual(platform.TPROXY), usual(platform.TPROXY)
+	b.Port, b.Marks = 8081, platform.Marks{Mask: 0x700, In: 0x100, Client: 0x200, Upstream: 0x300}
+	proxy(t, n.Gateway, a)
+	proxy(t, n.Gateway, b)
+	before := state(t, n.Gateway)
+	k := open(t, n.Gateway)
+	for _, s := range []platform.Steering{a, b, a} {
+		apply(t, k, s)
+		for _, server := range servers() {
+			expect(t, n.Client, at(server, 80), "by us, from CLIENT")
+		}
+	}
+	apply(t, k, platform.Steering{})
+	same(t, n.Gateway, before)
+}
+
 // TestHost applies by way of the whole host.
 func TestHost(t *testing.T) {
 	n := labtest.Gateway(t)

@@ -15,7 +15,7 @@
 //   - routing table 7890 and the rules 7890 to 7892, of protocol 201, in both
 //     families. They concern packets that carry our mark alone.
 //   - rules with the comment "transom", at the head of other firewalls' chains
-//     at hook input.
+//     at the hooks input and output.
 //   - settings below net.ipv4 and net.ipv6.
 //   - for the moment of a self-test: interfaces transom-test0 and transom-test1,
 //     with a route, and table inet transom_test if it fails.

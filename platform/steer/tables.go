@@ -25,7 +25,7 @@ func Tables(s platform.Steering) []*nft.Table {
 	if s.IsZero() {
 		return nil
 	}
-	t := steering{s, s.Marks.OrDefault(), unique(s.Interfaces)}
+	t := steeringOf(s)
 	if s.Draining {
 		return []*nft.Table{t.divert(), claim()}
 	}

@@ -161,7 +161,7 @@ func strict() *nft.Table {
 	return &nft.Table{Family: nft.Inet, Name: "strict", Chains: []nft.Chain{
 		{Name: "in", Type: "filter", Hook: nft.Input, Drop: true, Rules: []nft.Rule{invalid, known, icmp, icmp6, lo, {nft.DPort(nft.TCP, 80, 22), nft.DAddrType(nft.AddrLocal), nft.Accept()}}},
 		{Name: "forward", Type: "filter", Hook: nft.Forward, Drop: true, Rules: []nft.Rule{invalid, known, {nft.IIFName("lan0", "br0"), nft.Accept()}}},
-		{Name: "out", Type: "filter", Hook: nft.Output, Rules: []nft.Rule{invalid}},
+		{Name: "out", Type: "filter", Hook: nft.Output, Drop: true, Rules: []nft.Rule{invalid, known, icmp, icmp6, {nft.OIFName("lo"), nft.Accept()}, {nft.CTState(nft.New), nft.Accept()}}},
 	}}
 }
 
