@@ -43,7 +43,9 @@ func (p *Proxy) serve(ctx context.Context, sources []capture.Source) error {
 
 	p.engine.Drain()
 	p.wait(&conns, func() {
-		p.Log.Warn("open connections are cut, with a reset; they had their time to finish", "connections", p.engine.Open())
+		if n := p.engine.Open(); n > 0 {
+			p.Log.Warn("open connections are cut, with a reset; they had their time to finish", "connections", n)
+		}
 		stopServing(errStopping)
 	})
 	if err := context.Cause(accepting); ctx.Err() == nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 
 	"github.com/spf13/cobra"
@@ -33,7 +34,7 @@ func helperCommand() *cobra.Command {
 		Short: "Answer requests for what takes rights",
 		Args:  noArguments,
 		RunE: running(func(cmd *cobra.Command, _ []string) error {
-			return helper.Serve(cmd.Context(), helper.ServeOptions{Rights: helperRights()})
+			return helper.Serve(cmd.Context(), helper.ServeOptions{Rights: helperRights(), Test: selfTest})
 		}),
 	})
 	return cmd
@@ -56,4 +57,9 @@ func keep(caps []uintptr, across bool) error {
 		return sandbox.KeepAcross(kept...)
 	}
 	return sandbox.Keep(kept...)
+}
+
+// selfTest tries whether answers to assumed addresses would be taken.
+func selfTest(ctx context.Context, c helper.Charter) error {
+	return steer.SelfTest(ctx, c.Steering, c.Sources)
 }
