@@ -32,10 +32,11 @@ const (
 // command that mends it.
 //
 // It is for after Apply(s), and independent of who put s in force. Clients are the
-// networks whose addresses are assumed; from each family one is tried that is not
-// this host's. It needs CAP_NET_ADMIN and CAP_NET_RAW, and the calling goroutine
-// stays on the network namespace it is in. Nothing of it is left, and if the process
-// is killed, Cleanup finds the rest. A steering that does not spoof needs no test.
+// networks whose addresses are assumed; from each family one address is tried that is
+// not this host's, whose answers come to it anyway. It needs CAP_NET_ADMIN and
+// CAP_NET_RAW, and is about the network namespace of the thread that calls it. Nothing
+// of it is left, and if the process is killed, Cleanup finds the rest. A steering that
+// does not spoof needs no test.
 func SelfTest(ctx context.Context, s platform.Steering, clients []netip.Prefix) (err error) {
 	t := steeringOf(s)
 	if !t.spoofs() || t.Draining {
@@ -46,9 +47,12 @@ func SelfTest(ctx context.Context, s platform.Steering, clients []netip.Prefix) 
 		return fmt.Errorf("open a routing socket: %w", err)
 	}
 	defer h.Close()
-	families, err := impersonated(h, clients)
+	assumed, err := impersonated(h, clients)
 	if err != nil {
 		return fmt.Errorf("test spoofing: %w", err)
+	}
+	if len(assumed) == 0 {
+		return nil
 	}
 	c, err := layCable(h)
 	if err != nil {
@@ -56,7 +60,7 @@ func SelfTest(ctx context.Context, s platform.Steering, clients []netip.Prefix) 
 	}
 	defer func() { err = errors.Join(err, c.remove()) }()
 	var failures []failure
-	for _, client := range families {
+	for _, client := range assumed {
 		server, failed := c.serverFor(client)
 		if failed == nil {
 			e := &exchange{steering: t, cable: c, client: client, server: netip.AddrPortFrom(server, t.testPort())}
@@ -95,7 +99,8 @@ func (t *steering) testPort() uint16 {
 	return 443
 }
 
-// impersonated chooses an address of each family that a client could have.
+// impersonated chooses an address of each family that a client could have. There is
+// none if the only addresses to assume are this host's own.
 func impersonated(h *netlink.Handle, clients []netip.Prefix) ([]netip.Addr, error) {
 	list, err := again(func() ([]netlink.Addr, error) { return h.AddrList(nil, unix.AF_UNSPEC) })
 	if err != nil {
@@ -107,7 +112,11 @@ func impersonated(h *netlink.Handle, clients []netip.Prefix) ([]netip.Addr, erro
 			own[p.Addr()] = true
 		}
 	}
-	v4, v6 := families(clients)
+	foreign := slices.DeleteFunc(slices.Clone(clients), func(p netip.Prefix) bool { return p.IsSingleIP() && own[p.Addr()] })
+	if len(clients) > 0 && len(foreign) == 0 {
+		return nil, nil
+	}
+	v4, v6 := families(foreign)
 	if !own[netip.IPv6Loopback()] {
 		v6 = nil // this host does without, and so does the steering
 	}

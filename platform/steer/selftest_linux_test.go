@@ -34,6 +34,8 @@ func selfTest(t testing.TB, h *lab.Host, s platform.Steering) error {
 func TestSelfTestPasses(t *testing.T) {
 	places := surroundings()
 	places["tunnelled"] = tunnelled
+	places["without-ipv6"] = setting("net.ipv6.conf.all.disable_ipv6")
+	places["new-ones-without-ipv6"] = setting("net.ipv6.conf.default.disable_ipv6")
 	for name, surround := range places {
 		for how, s := range map[string]platform.Steering{
 			"tproxy":   usual(platform.TPROXY),
@@ -54,13 +56,20 @@ func TestSelfTestPasses(t *testing.T) {
 	}
 }
 
+// setting sets one to 1.
+func setting(key string) func(testing.TB, *lab.Host) {
+	return func(t testing.TB, h *lab.Host) {
+		if err := h.Sysctl(key, "1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // tunnelled routes everything as another interface's table says, as a VPN does, and
 // checks strictly that it comes from there.
 func tunnelled(t testing.TB, h *lab.Host) {
 	const table = 51820
-	if err := h.Sysctl("net.ipv4.conf.all.rp_filter", "1"); err != nil {
-		t.Fatal(err)
-	}
+	setting("net.ipv4.conf.all.rp_filter")(t, h)
 	eachFamily(t, h, func(family int) error {
 		wan, err := netlink.LinkByName("wan0")
 		if err != nil {
@@ -111,9 +120,7 @@ func broken() map[string]struct {
 		},
 		"the-rule-for-lo-is-gone": {
 			func(t testing.TB, h *lab.Host) {
-				if err := h.Sysctl("net.ipv4.conf.all.src_valid_mark", "1"); err != nil {
-					t.Fatal(err)
-				}
+				setting("net.ipv4.conf.all.src_valid_mark")(t, h)
 				noRule(t, h, 7890)
 			},
 			[]string{"a rule is missing: ip rule 7890: iif lo", "ip rule add pref 7890 iif lo fwmark 0x10/0x70 goto 7892 protocol 201"},
@@ -156,9 +163,7 @@ func broken() map[string]struct {
 		},
 		"nothing-goes-back": {
 			func(t testing.TB, h *lab.Host) {
-				if err := h.Sysctl("net.ipv4.conf.all.rp_filter", "1"); err != nil {
-					t.Fatal(err)
-				}
+				setting("net.ipv4.conf.all.rp_filter")(t, h)
 				eachFamily(t, h, func(family int) error {
 					const blackhole = 6 // FR_ACT_BLACKHOLE
 					r, mask := netlink.NewRule(), uint32(0x70)
@@ -285,7 +290,8 @@ func TestSelfTestChooses(t *testing.T) {
 		{"fd01::/64", ""},
 		{"0.0.0.0/0 ::/0", ""},
 		{"192.168.1.2/32", ""},
-		{"192.168.1.1/32", "no client can have"},
+		{"192.168.1.1/32", ""}, // nothing to test: it is the gateway's
+		{"127.0.0.0/8", "no client can have"},
 		{"", "no client can have"},
 	} {
 		err := n.Gateway.Do(func() error { return steer.SelfTest(t.Context(), s, prefixes(strings.Fields(c.clients)...)) })
@@ -296,6 +302,52 @@ func TestSelfTestChooses(t *testing.T) {
 	s.Spoof = false
 	if err := steer.SelfTest(t.Context(), s, nil); err != nil {
 		t.Errorf("without spoofing: %v", err)
+	}
+}
+
+// TestSelfTestRights has no rights but those that it says it needs.
+func TestSelfTestRights(t *testing.T) {
+	n := labtest.Gateway(t)
+	s := usual(platform.TPROXY)
+	apply(t, open(t, n.Gateway), s)
+	test := func(rights ...uint) error {
+		return n.Gateway.Do(func() error {
+			defer keepRights(t, rights...)()
+			return steer.SelfTest(t.Context(), s, prefixes(clients()...))
+		})
+	}
+	if err := test(unix.CAP_NET_ADMIN, unix.CAP_NET_RAW); err != nil {
+		t.Error(err)
+	}
+	if err := test(unix.CAP_NET_ADMIN); !errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), "CAP_NET_RAW") {
+		t.Errorf("without CAP_NET_RAW: %v", err)
+	}
+	if err := test(unix.CAP_NET_RAW); !errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), "CAP_NET_ADMIN") {
+		t.Errorf("without CAP_NET_ADMIN: %v", err)
+	}
+}
+
+// keepRights leaves the calling thread only some capabilities, until the function it
+// returns is called.
+func keepRights(t testing.TB, rights ...uint) (back func()) {
+	t.Helper()
+	head := &unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var all [2]unix.CapUserData
+	if err := unix.Capget(head, &all[0]); err != nil {
+		t.Fatal(err)
+	}
+	some := all
+	some[0].Effective, some[1].Effective = 0, 0
+	for _, r := range rights {
+		some[0].Effective |= 1 << r
+	}
+	if err := unix.Capset(head, &some[0]); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := unix.Capset(head, &all[0]); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -439,4 +491,15 @@ func steal(t testing.TB, h *lab.Host) {
 		r.Family, r.Priority, r.Mark, r.Mask, r.Table = family, 100, 0x10, &mask, unix.RT_TABLE_MAIN
 		return netlink.RuleAdd(r)
 	})
+}
+
+func BenchmarkSelfTest(b *testing.B) {
+	n := labtest.Gateway(b)
+	s := usual(platform.TPROXY)
+	apply(b, open(b, n.Gateway), s)
+	for b.Loop() {
+		if err := selfTest(b, n.Gateway, s); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -62,6 +62,9 @@ func layCable(h *netlink.Handle) (*cable, error) {
 	if errors.Is(err, unix.EOPNOTSUPP) {
 		return nil, fmt.Errorf("the kernel has no veth interfaces to test with (modprobe veth): %w", platform.ErrUnsupported)
 	}
+	if errors.Is(err, unix.EPERM) {
+		return nil, fmt.Errorf("add the interface %s (needs CAP_NET_ADMIN): %w", cableNear, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("add the interface %s: %w", cableNear, err)
 	}
@@ -109,6 +112,9 @@ func (c *cable) silence(l netlink.Link) error {
 func (c *cable) serverFor(client netip.Addr) (netip.Addr, error) {
 	list := nowhere4[:]
 	if client.Is6() {
+		if err := speakIPv6(); err != nil {
+			return netip.Addr{}, err
+		}
 		list = nowhere6[:]
 	}
 	for _, a := range list {
@@ -118,6 +124,15 @@ func (c *cable) serverFor(client netip.Addr) (netip.Addr, error) {
 		return a, c.routeBy(a)
 	}
 	return netip.Addr{}, fmt.Errorf("this host has routes to all of %v, which are reserved; one has to be free for a test", list)
+}
+
+// speakIPv6 lets the near device have IPv6 where new ones have not.
+func speakIPv6() error {
+	s, err := openSettings()
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.write("ipv6/conf/"+cableNear+"/disable_ipv6", "0"), s.close())
 }
 
 // routeBy routes an address by the cable, in each table that a rule looks in: what
