@@ -128,7 +128,7 @@ func keepAfterAs() any {
 			}
 		}()
 	}
-	for range 300 {
+	for range 100 {
 		must(0, sandbox.AsUser(u, func() error { return nil }))
 		must(0, sandbox.Keep(held...))
 	}
