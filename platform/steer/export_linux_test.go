@@ -2,5 +2,8 @@ package steer
 
 import "log/slog"
 
-// OpenLegacy is OpenIPTables where there are only the programs of the old kind.
-func OpenLegacy(log *slog.Logger) (*IPTables, error) { return openIPTables(log, "-legacy") }
+// OpenLegacy is OpenIPTables where there are only the programs of the old kind,
+// which lock a file that is root's unless they are told of another.
+func OpenLegacy(log *slog.Logger, lock string) (*IPTables, error) {
+	return openIPTables(log, []string{"XTABLES_LOCKFILE=" + lock}, "-legacy")
+}

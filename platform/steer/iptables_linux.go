@@ -40,10 +40,13 @@ var _ Steerer = (*IPTables)(nil)
 
 // OpenIPTables returns an IPTables, which has changed nothing yet. log gets what
 // an operator should know; nil is silence.
-func OpenIPTables(log *slog.Logger) (*IPTables, error) { return openIPTables(log, "", "-legacy") }
+func OpenIPTables(log *slog.Logger) (*IPTables, error) {
+	return openIPTables(log, nil, "", "-legacy")
+}
 
-// openIPTables chooses among variants of the programs.
-func openIPTables(log *slog.Logger, variants ...string) (_ *IPTables, err error) {
+// openIPTables chooses among variants of the programs, and adds to their
+// environment.
+func openIPTables(log *slog.Logger, env []string, variants ...string) (_ *IPTables, err error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
@@ -64,7 +67,7 @@ func openIPTables(log *slog.Logger, variants ...string) (_ *IPTables, err error)
 		names = append(names, "ip6tables")
 	}
 	for _, name := range names {
-		p, err := findPrograms(context.Background(), name, variants)
+		p, err := findPrograms(context.Background(), name, variants, env)
 		if err != nil {
 			return nil, fmt.Errorf("steer by iptables: %w", err)
 		}
@@ -91,8 +94,8 @@ func (x *IPTables) Abandon() error {
 	return x.kernel.release()
 }
 
-// Apply implements platform.Network. Before it first puts anything in force, it
-// removes what an earlier run has left behind.
+// Apply implements platform.Network. When it first puts anything in force, it
+// takes over what an earlier run has left behind.
 func (x *IPTables) Apply(ctx context.Context, want platform.Steering) error {
 	if err := errors.Join(want.Check(), checkWords(&want)); err != nil {
 		return err
@@ -113,7 +116,7 @@ func (x *IPTables) Apply(ctx context.Context, want platform.Steering) error {
 		return context.Cause(ctx)
 	}
 	if x.now.IsZero() {
-		if err := x.mendLocked(ctx); err != nil {
+		if err := x.adoptLocked(ctx); err != nil {
 			return err
 		}
 	}
@@ -162,6 +165,11 @@ func (x *IPTables) undoLocked(ctx context.Context, old platform.Steering) error 
 func (x *IPTables) putLocked(ctx context.Context, want platform.Steering) error {
 	t := steeringOf(want)
 	k := x.kernel
+	// Those that were there may have gone, which is no reason not to drain.
+	more := slices.DeleteFunc(slices.Clone(t.ifaces), func(n string) bool { return slices.Contains(x.now.Interfaces, n) })
+	if err := k.interfaces(more); err != nil {
+		return err
+	}
 	plan, err := k.settings.plan(t.ifaces, x.was)
 	if err != nil {
 		return err

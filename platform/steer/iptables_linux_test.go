@@ -8,15 +8,12 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
-	"transom/internal/testnet"
 	"transom/platform"
 	"transom/platform/lab"
 	"transom/platform/steer"
@@ -25,18 +22,16 @@ import (
 // byIPTables runs f with a router for each kind of iptables, and what opens its
 // IPTables.
 func byIPTables(t *testing.T, f func(w *router, x *steered)) {
-	for kind, open := range map[string]func(*slog.Logger) (*steer.IPTables, error){
-		"nft": steer.OpenIPTables, "legacy": steer.OpenLegacy,
-	} {
+	for _, kind := range []string{"nft", "legacy"} {
 		t.Run(kind, func(t *testing.T) {
 			for _, p := range []string{"nft", "iptables", "iptables-save", "ip"} {
 				tool(t, p)
 			}
 			w := newRouter(t)
+			open := steer.OpenIPTables
 			if kind == "legacy" {
-				w.legacy()
-				out, err := exec.CommandContext(t.Context(), tool(t, "iptables-legacy"), "-w", "-L", "-n").CombinedOutput()
-				testnet.Need(t, err == nil, "leave to write /run/xtables.lock: "+string(out))
+				lock := w.legacy()
+				open = func(log *slog.Logger) (*steer.IPTables, error) { return steer.OpenLegacy(log, lock) }
 			}
 			for key, value := range map[string]string{"net.ipv4.ip_forward": "0", "net.ipv6.conf.all.forwarding": "0"} {
 				if err := w.Gateway.Sysctl(key, value); err != nil {
@@ -265,7 +260,8 @@ func TestIPTablesLeave(t *testing.T) {
 	})
 }
 
-// TestIPTablesDraining keeps a connection that is open.
+// TestIPTablesDraining keeps a connection that is open, also when one process takes
+// over from another.
 func TestIPTablesDraining(t *testing.T) {
 	byIPTables(t, func(w *router, x *steered) {
 		for _, name := range []string{"tproxy-spoof", "redirect-spoof"} {
@@ -293,6 +289,10 @@ func TestIPTablesDraining(t *testing.T) {
 				s.Draining = false
 				x.apply(s)
 				say("captured again")
+				x.do(x.Abandon)
+				x.start()
+				x.apply(s)
+				say("taken over by another process")
 				c.Close()
 			}
 			x.do(x.Close)
@@ -371,7 +371,7 @@ func TestIPTablesFails(t *testing.T) {
 
 // TestIPTablesWithout says what is missing.
 func TestIPTablesWithout(t *testing.T) {
-	t.Setenv("PATH", filepath.Join(t.TempDir())) // which is not looked at
+	t.Setenv("PATH", t.TempDir()) // which is not looked at
 	x, err := steer.OpenIPTables(nil)
 	if err != nil {
 		if !strings.Contains(err.Error(), "iptables") {

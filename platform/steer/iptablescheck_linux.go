@@ -129,17 +129,19 @@ func (x *IPTables) Cleanup(ctx context.Context) ([]string, error) {
 	return lines, x.clearLocked(ctx)
 }
 
-// mendLocked is Cleanup for who is about to put things in force.
-func (x *IPTables) mendLocked(ctx context.Context) error {
+// adoptLocked is for who is about to put things in force: what an earlier run has
+// left behind becomes this one's, so that connections that live by it go on. Put
+// replaces it all.
+func (x *IPTables) adoptLocked(ctx context.Context) error {
 	lines, was, err := x.leftoversLocked(ctx)
-	if err != nil || len(lines) == 0 {
+	if err != nil {
 		return err
 	}
 	for _, line := range lines {
-		x.log.Warn("an earlier run has left something behind, which is removed", "what", line)
+		x.log.Info("an earlier run has left something behind, which is taken over", "what", line)
 	}
 	x.was = was
-	return x.clearLocked(ctx)
+	return nil
 }
 
 // leftoversLocked returns lines, and the settings that are still as an earlier

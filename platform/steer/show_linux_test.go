@@ -3,7 +3,6 @@ package steer_test
 import (
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -32,8 +31,8 @@ func TestShownTextsWork(t *testing.T) {
 	}
 }
 
-// legacy has iptables mean iptables-legacy.
-func (w *router) legacy() {
+// legacy has iptables mean iptables-legacy, and returns the file that it locks.
+func (w *router) legacy() (lock string) {
 	w.Helper()
 	dir := w.TempDir()
 	for _, name := range []string{"iptables", "ip6tables"} {
@@ -43,9 +42,13 @@ func (w *router) legacy() {
 			}
 		}
 	}
-	out, err := exec.CommandContext(w.Context(), tool(w, "iptables-legacy"), "-n", "-L").CombinedOutput()
+	lock = filepath.Join(dir, "lock")
+	w.env = append(w.env, "PATH="+dir+":"+os.Getenv("PATH"), "XTABLES_LOCKFILE="+lock)
+	cmd := w.Gateway.Command(w.Context(), "/bin/sh", "-c", "iptables -n -L")
+	cmd.Env = append(cmd.Environ(), w.env...)
+	out, err := cmd.CombinedOutput()
 	testnet.Need(w, err == nil, "a kernel for iptables-legacy: "+string(out))
-	w.env = append(w.env, "PATH="+dir+":"+os.Getenv("PATH"), "XTABLES_LOCKFILE="+filepath.Join(dir, "lock"))
+	return lock
 }
 
 func (w *router) shown(s platform.Steering, format string) {

@@ -25,15 +25,16 @@ const programPath = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin:/usr/local/bi
 type xtPrograms struct {
 	name          string // "iptables", "ip6tables"; for people
 	save, restore string // their paths
+	env           []string
 }
 
 // findPrograms looks for the programs of a family, name, that can talk to this
 // kernel. Those without an addition to their name mostly speak the language of
 // nf_tables now, those with "-legacy" the old one.
-func findPrograms(ctx context.Context, name string, variants []string) (*xtPrograms, error) {
+func findPrograms(ctx context.Context, name string, variants, env []string) (*xtPrograms, error) {
 	var errs []error
 	for _, variant := range variants {
-		p := &xtPrograms{name: name}
+		p := &xtPrograms{name: name, env: env}
 		var err1, err2 error
 		p.save, err1 = findProgram(name + variant + "-save")
 		p.restore, err2 = findProgram(name + variant + "-restore")
@@ -60,7 +61,7 @@ func findProgram(name string) (string, error) {
 
 // list returns what is ours.
 func (p *xtPrograms) list(ctx context.Context) ([]xtThere, error) {
-	out, err := run(ctx, nil, p.save)
+	out, err := p.run(ctx, nil, p.save)
 	if err != nil {
 		return nil, fmt.Errorf("list rules: %w", err)
 	}
@@ -72,15 +73,15 @@ func (p *xtPrograms) put(ctx context.Context, input []byte) error {
 	if len(input) == 0 {
 		return nil
 	}
-	_, err := run(ctx, input, p.restore, "-w", "5", "--noflush")
+	_, err := p.run(ctx, input, p.restore, "-w", "5", "--noflush")
 	return err
 }
 
 // run runs a program of ours by its path, on the calling thread's namespace. The
 // error has its words, and the line of input that they are about.
-func run(ctx context.Context, input []byte, path string, args ...string) ([]byte, error) {
+func (p *xtPrograms) run(ctx context.Context, input []byte, path string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Env = []string{"PATH=" + programPath, "LC_ALL=C"}
+	cmd.Env = append([]string{"PATH=" + programPath, "LC_ALL=C"}, p.env...)
 	cmd.Stdin = bytes.NewReader(input)
 	var out, words bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &words
