@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"transom/platform/helper"
 	"transom/platform/sandbox"
 	"transom/platform/steer"
 )
@@ -37,6 +38,11 @@ when it starts. It touches nothing of a gateway that runs.`,
 
 // cleanup asks each of the backends that work here.
 func cleanup(cmd *cobra.Command, r *rights, list bool) error {
+	alone, err := helper.Lock(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer alone.Close()
 	found := 0
 	for _, name := range steer.Backends() {
 		k, err := steer.OpenBackend(name, r.log)

@@ -5,6 +5,7 @@ package helper
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"time"
 
@@ -58,3 +59,6 @@ func (c *Client) Err() error { return unsupported() }
 
 // SelfTest fails.
 func (c *Client) SelfTest(context.Context) error { return unsupported() }
+
+// Lock fails: there is nothing to be alone with.
+func Lock(context.Context) (io.Closer, error) { return nil, unsupported() }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"time"
@@ -17,6 +18,11 @@ const lockName = "@transom-gateway"
 
 // lockWithin is how long an earlier run may take to clean up.
 const lockWithin = 2 * time.Second
+
+// Lock makes sure that no helper is at work in this network namespace, and none
+// begins until the result is closed. It waits a moment for one that ends; else
+// the error names the process.
+func Lock(ctx context.Context) (io.Closer, error) { return lock(ctx, lockWithin) }
 
 // lock makes sure that there is one watch in this network namespace. What it
 // returns is held until it is closed.

@@ -11,7 +11,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"unicode"
+
+	"golang.org/x/sys/unix"
 
 	"transom/platform"
 )
@@ -26,6 +29,7 @@ type xtPrograms struct {
 	name          string // "iptables", "ip6tables"; for people
 	save, restore string // their paths
 	env           []string
+	caps          []uintptr // handed on to them
 }
 
 // findPrograms looks for the programs of a family, name, that can talk to this
@@ -33,8 +37,12 @@ type xtPrograms struct {
 // nf_tables now, those with "-legacy" the old one.
 func findPrograms(ctx context.Context, name string, variants, env []string) (*xtPrograms, error) {
 	var errs []error
+	caps, err := netCaps()
+	if err != nil {
+		return nil, err
+	}
 	for _, variant := range variants {
-		p := &xtPrograms{name: name, env: env}
+		p := &xtPrograms{name: name, env: env, caps: caps}
 		var err1, err2 error
 		p.save, err1 = findProgram(name + variant + "-save")
 		p.restore, err2 = findProgram(name + variant + "-restore")
@@ -47,6 +55,21 @@ func findPrograms(ctx context.Context, name string, variants, env []string) (*xt
 		errs = append(errs, err)
 	}
 	return nil, fmt.Errorf("find %s that works here: %w", name, errors.Join(errs...))
+}
+
+// netCaps are those of this process's capabilities that the programs have use
+// for. A process that has given up all else, root too, has to hand them on.
+func netCaps() (caps []uintptr, err error) {
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &data[0]); err != nil {
+		return nil, fmt.Errorf("read this process's capabilities: %w", err)
+	}
+	for _, c := range []uintptr{unix.CAP_NET_ADMIN, unix.CAP_NET_RAW} {
+		if data[0].Permitted&(1<<c) != 0 {
+			caps = append(caps, c)
+		}
+	}
+	return caps, nil
 }
 
 // findProgram finds a program.
@@ -83,6 +106,7 @@ func (p *xtPrograms) run(ctx context.Context, input []byte, path string, args ..
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = append([]string{"PATH=" + programPath, "LC_ALL=C"}, p.env...)
 	cmd.Stdin = bytes.NewReader(input)
+	cmd.SysProcAttr = &syscall.SysProcAttr{AmbientCaps: p.caps}
 	var out, words bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &words
 	err := cmd.Run()
