@@ -64,7 +64,8 @@ func (k *Kernel) Cleanup(ctx context.Context) ([]string, error) {
 
 // adoptLocked is for who is about to put things in force: what an earlier run has
 // left behind becomes this one's, so that connections that live by it go on, and
-// is taken back with the rest. What put does not replace by itself is removed.
+// is taken back with the rest. What put does not replace by itself is removed, but for
+// what a test has laid: a new one may be under way already.
 func (k *Kernel) adoptLocked(m platform.Marks) error {
 	l, err := k.leftoversLocked(context.Background())
 	if err != nil {
@@ -74,9 +75,6 @@ func (k *Kernel) adoptLocked(m platform.Marks) error {
 		k.log.Info("an earlier run has left something behind, which is taken over", "what", line)
 	}
 	k.was = l.changes
-	if err := removeCable(k.routes.netlink); err != nil {
-		return err
-	}
 	if !k.routes.sameMarks(m) {
 		return k.letOut() // put lets in what carries the new mark
 	}
