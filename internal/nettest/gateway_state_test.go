@@ -1,6 +1,7 @@
 package nettest_test
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -40,6 +41,9 @@ func networkSettings() (string, error) {
 	var text strings.Builder
 	const top = "/proc/sys/net"
 	err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // an interface went, and its settings with it
+		}
 		if err != nil || d.IsDir() {
 			return err
 		}
