@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -69,7 +70,10 @@ func (r *roundabout) round() {
 	if !early {
 		eventually(r.t, "the gateway to capture", func() bool { return r.armed1(g) })
 		if r.armed[way.name] == "" {
-			r.armed[way.name] = r.state(r.Gateway)
+			eventually(r.t, "the gateway to have tested itself", func() bool {
+				r.armed[way.name] = r.state(r.Gateway)
+				return !strings.Contains(r.armed[way.name], "transom-test")
+			})
 		}
 	}
 	stop := r.traffic()
