@@ -119,8 +119,7 @@ func (r *roundabout) armed1(g *gateway) bool { return g.listens() && r.world.arm
 // ends transom in order. It reports true.
 func (r *roundabout) helperDies(g *gateway, way string) bool {
 	r.t.Helper()
-	eventually(r.t, "a helper", func() bool { return len(r.processes(helper)) > 0 })
-	kill(r.t, r.processes(helper)...)
+	r.killHelper()
 	eventually(r.t, "the rules to be back", func() bool { return r.armed1(g) })
 	if armed := r.armed[way]; armed != "" {
 		r.took = append(r.took, r.restored(r.Gateway, armed))

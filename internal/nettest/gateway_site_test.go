@@ -59,33 +59,40 @@ func (w *world) secure(h *lab.Host, port uint16) {
 }
 
 // datagrams answers those to a port of the server with where they came from.
+// Each address has a socket: answers have to come from the one that was asked.
 func (w *world) datagrams(port uint16) {
 	w.t.Helper()
-	var pc *net.UDPConn
-	err := w.Server.Do(func() (err error) {
-		pc, err = net.ListenUDP("udp", &net.UDPAddr{Port: int(port)})
-		return err
-	})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		b := make([]byte, 1500)
-		for {
-			_, from, err := pc.ReadFromUDPAddrPort(b)
-			if err != nil {
-				return
-			}
-			from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-			_, _ = pc.WriteToUDPAddrPort([]byte(from.String()), from) // lost datagrams are noticed
+	for _, f := range families {
+		var pc *net.UDPConn
+		err := w.Server.Do(func() (err error) {
+			pc, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(addrPort(f.addr, port)))
+			return err
+		})
+		if err != nil {
+			w.t.Fatal(err)
 		}
-	}()
-	w.t.Cleanup(func() {
-		pc.Close()
-		<-done
-	})
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			answerFrom(pc)
+		}()
+		w.t.Cleanup(func() {
+			pc.Close()
+			<-done
+		})
+	}
+}
+
+func answerFrom(pc *net.UDPConn) {
+	b := make([]byte, 1500)
+	for {
+		_, from, err := pc.ReadFromUDPAddrPort(b)
+		if err != nil {
+			return
+		}
+		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+		_, _ = pc.WriteToUDPAddrPort([]byte(from.String()), from) // lost datagrams are noticed
+	}
 }
 
 // A journey is how a connection went.

@@ -91,7 +91,7 @@ func (w *world) processes(kind string) (pids []int) {
 			continue
 		}
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		if err != nil || !strings.Contains(string(b), "helper\x00"+kind) {
+		if err != nil || !strings.Contains(string(b), "helper\x00"+kind+"\x00") {
 			continue // gone, or another
 		}
 		if in, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", pid)); err == nil && in == ns {

@@ -57,7 +57,12 @@ func (w *world) start(cmd *lab.Cmd) *transom {
 		}
 	})
 	// The log line is the last it says when it starts.
-	eventually(w.t, "the proxy to listen", func() bool { return p.listens() && strings.Contains(p.log.String(), "signing for servers") })
+	eventually(w.t, "the proxy to listen", func() bool {
+		return p.gone() || p.listens() && strings.Contains(p.log.String(), "signing for servers")
+	})
+	if p.gone() {
+		w.t.Fatal("the proxy has ended")
+	}
 	return p
 }
 
