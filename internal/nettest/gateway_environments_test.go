@@ -65,6 +65,10 @@ func environments() []environment {
 			w.others(w.host("client2"), seenClient)
 		}},
 		{name: "iptables-backend", needs: "iptables ip6tables", set: func(*world) {}, args: []string{"--backend", "iptables"}},
+		{
+			name: "iptables-backend-strict", needs: "iptables ip6tables", set: func(w *world) { w.filter(strict) },
+			args: []string{"--backend", "iptables"}, end: (*world).noneInvalid,
+		},
 	}
 }
 

@@ -156,6 +156,29 @@ func (w *world) users() bool {
 	return strings.Contains(w.must(w.Gateway, "cat", "/proc/self/uid_map"), "4294967295")
 }
 
+// TestGatewayFixedAddress has servers see one address for everybody.
+func TestGatewayFixedAddress(t *testing.T) {
+	for _, method := range []string{"tproxy", "redirect"} {
+		t.Run(method, func(t *testing.T) {
+			w := newGatewayWorld(t)
+			w.site()
+			before := w.state(w.Gateway)
+			const fixed = "192.168.1.77" // nobody's, and routed to the gateway
+			g := w.gateway("--method", method, "--spoof-source", fixed)
+			for range 3 {
+				v := w.from(lab.ClientAddr4, lab.ServerAddr4, 443)
+				if v.want(t, captured, seenAnybody); v.seen.Addr().String() != fixed {
+					t.Errorf("the server saw %v, want %s", v.seen, fixed)
+				}
+			}
+			// There is no such address of the other family.
+			w.from(lab.ClientAddr6, lab.ServerAddr6, 443).want(t, captured, seenGateway)
+			g.stop()
+			w.restored(w.Gateway, before)
+		})
+	}
+}
+
 // TestGatewayQUIC refuses QUIC at once, so that clients fall back, or lets it
 // pass; other UDP always passes.
 func TestGatewayQUIC(t *testing.T) {

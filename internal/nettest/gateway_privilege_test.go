@@ -87,6 +87,7 @@ func asRoot(w *world, args []string) *gateway {
 }
 
 func bySudo(w *world, args []string) *gateway {
+	w.copied() // for the directory
 	cmd := w.command(w.Gateway, "transom", args...)
 	u, err := user.Lookup("daemon")
 	if err != nil {

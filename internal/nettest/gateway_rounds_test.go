@@ -78,7 +78,7 @@ func (r *roundabout) round() {
 	}
 	stop := r.traffic()
 	r.wait(time.Duration(r.rand.Int64N(int64(60 * time.Millisecond))))
-	ok := false
+	killed, ok := time.Now(), false
 	switch victim {
 	case "proxy":
 		kill(r.t, g.pid())
@@ -87,10 +87,11 @@ func (r *roundabout) round() {
 	case "helper":
 		ok = r.helperDies(g, way.name)
 	}
+	r.restored(r.Gateway, r.before)
 	if !ok {
+		r.took = append(r.took, time.Since(killed))
 		g.wait(-1)
 	}
-	r.took = append(r.took, r.restored(r.Gateway, r.before))
 	stop()
 	r.alone()
 	for _, f := range families {
@@ -119,10 +120,12 @@ func (r *roundabout) armed1(g *gateway) bool { return g.listens() && r.world.arm
 // ends transom in order. It reports true.
 func (r *roundabout) helperDies(g *gateway, way string) bool {
 	r.t.Helper()
+	killed := time.Now()
 	r.killHelper()
 	eventually(r.t, "the rules to be back", func() bool { return r.armed1(g) })
 	if armed := r.armed[way]; armed != "" {
-		r.took = append(r.took, r.restored(r.Gateway, armed))
+		r.restored(r.Gateway, armed)
+		r.took = append(r.took, time.Since(killed))
 	}
 	r.reach(r.Client, &net.Dialer{}, addrPort(lab.ServerAddr4, 443)).want(r.t, captured, seenAnybody)
 	g.signal(syscall.SIGTERM)

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -19,11 +20,15 @@ import (
 const rulesOf = `nft -s list ruleset
 for f in -4 -6; do ip $f rule; ip $f route show table all; done`
 
+// empty matches what iptables leaves behind when all its rules are gone. It does
+// not count.
+var empty = regexp.MustCompile(`(?m)^table ip6? (raw|mangle|nat|filter) \{\n(\tchain [A-Z]+ \{\n\t\ttype .* policy accept;\n\t\}\n\n?)*\}\n`)
+
 // state returns everything about a host that steering can change: packet
 // filter, policy routing, routes and all settings of the network, a line each.
 func (w *world) state(h *lab.Host) string {
 	w.t.Helper()
-	text := w.must(h, "sh", "-euc", rulesOf)
+	text := empty.ReplaceAllString(w.must(h, "sh", "-euc", rulesOf), "")
 	err := h.Do(func() error {
 		set, err := networkSettings()
 		text += set
@@ -59,25 +64,23 @@ func networkSettings() (string, error) {
 	return text.String(), err
 }
 
-// restored waits until a host is as it was, and returns how long that took. It
-// fails t with what is different if it takes too long.
-func (w *world) restored(h *lab.Host, before string) time.Duration {
+// restored waits until a host is as it was. It fails t with what is different if
+// that takes too long.
+func (w *world) restored(h *lab.Host, before string) {
 	w.t.Helper()
-	began := time.Now()
 	deadline := timer(w.t)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		asked := time.Now()
 		now := w.state(h)
 		if now == before {
-			return asked.Sub(began)
+			return
 		}
 		select {
 		case <-tick.C:
 		case <-deadline:
 			w.t.Errorf("%s is not as it was:\n%s", h.Name(), changes(before, now))
-			return time.Since(began)
+			return
 		}
 	}
 }

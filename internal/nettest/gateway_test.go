@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -50,19 +51,21 @@ func (w *world) gateway(args ...string) *gateway {
 // startGateway starts a program that is, or becomes, transom gateway.
 func (w *world) startGateway(cmd *lab.Cmd) *gateway {
 	w.t.Helper()
+	w.iptables = slices.Contains(cmd.Args, "iptables")
 	g := &gateway{transom: w.start(cmd), w: w}
 	eventually(w.t, "the gateway to capture", func() bool { return w.armed() })
 	return g
 }
 
-// armed reports whether rules capture.
+// armed reports whether rules capture, by nft or by iptables.
 func (w *world) armed() bool {
-	out, _, err := w.try(w.Gateway, "nft", "list", "tables")
-	if err == nil && strings.Contains(out+"\n", "table inet transom\n") {
-		return true
-	}
-	out, _, err = w.try(w.Gateway, "iptables-save")
-	return err == nil && strings.Contains(out, "TRANSOM_")
+	w.t.Helper()
+	return strings.Contains(w.must(w.Gateway, "nft", "list", "tables")+"\n", "table inet transom\n") || w.armedByIptables()
+}
+
+func (w *world) armedByIptables() bool {
+	w.t.Helper()
+	return w.iptables && strings.Contains(w.must(w.Gateway, "iptables-save"), "TRANSOM_")
 }
 
 // trusts returns a file with the certificate that clients of the gateway trust.

@@ -54,6 +54,7 @@ func (w *world) nginx(directives ...string) *nginx {
 
 // nginxConf needs no other user and no place but PREFIX.
 const nginxConf = `
+user root;
 daemon off;
 master_process off;
 pid PREFIX/pid;

@@ -27,6 +27,7 @@ type world struct {
 	dir       string // for files of this world
 	authority *authority
 	more      map[string]*lab.Host // hosts besides the three, by name
+	iptables  bool                 // what captures was made by iptables
 }
 
 // newWorld returns a world that ends with t, which runs beside others.
