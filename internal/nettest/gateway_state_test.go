@@ -28,10 +28,18 @@ var empty = regexp.MustCompile(`(?m)^table ip6? (raw|mangle|nat|filter) \{\n(\tc
 // filter, policy routing, routes and all settings of the network, a line each.
 func (w *world) state(h *lab.Host) string {
 	w.t.Helper()
-	text := empty.ReplaceAllString(w.must(h, "sh", "-euc", rulesOf), "")
-	err := h.Do(func() error {
-		set, err := networkSettings()
-		text += set
+	return w.rules(h) + w.settings(h)
+}
+
+func (w *world) rules(h *lab.Host) string {
+	w.t.Helper()
+	return empty.ReplaceAllString(w.must(h, "sh", "-euc", rulesOf), "")
+}
+
+func (w *world) settings(h *lab.Host) (text string) {
+	w.t.Helper()
+	err := h.Do(func() (err error) {
+		text, err = networkSettings()
 		return err
 	})
 	if err != nil {
@@ -72,7 +80,10 @@ func (w *world) restored(h *lab.Host, before string) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		now := w.state(h)
+		now := w.rules(h)
+		if strings.HasPrefix(before, now) { // otherwise the rest can wait, it is slow to read
+			now += w.settings(h)
+		}
 		if now == before {
 			return
 		}
