@@ -67,6 +67,11 @@ func (r *roundabout) round() {
 	victim := []string{"proxy", "helper", "both"}[r.n%3]
 	early := r.rand.IntN(4) == 0 // while it still starts
 	g := r.launch(way.args)
+	defer func() {
+		if r.t.Failed() {
+			r.t.Logf("in round %d, %s by %s, early: %v, transom logged:\n%s", r.n, victim, way.name, early, g.log.short())
+		}
+	}()
 	if !early {
 		eventually(r.t, "the gateway to capture", func() bool { return r.armed1(g) })
 		if r.armed[way.name] == "" {
@@ -96,9 +101,6 @@ func (r *roundabout) round() {
 	r.alone()
 	for _, f := range families {
 		r.reach(r.Client, &net.Dialer{}, addrPort(f.addr, 443)).want(r.t, direct, seenClient)
-	}
-	if r.t.Failed() {
-		r.t.Logf("in round %d, %s by %s, early: %v, transom logged:\n%s", r.n, victim, way.name, early, g.log.short())
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 
 	"transom/platform"
 )
@@ -38,21 +37,12 @@ type Steerer interface {
 // Backends are the names that OpenBackend knows, the best first.
 func Backends() []string { return []string{"nft", "iptables"} }
 
-// OpenBackend opens a backend by its name. Before it first puts anything in
-// force, it has the other ones that work here remove what an earlier run has left
-// behind. log gets what an operator should know; nil is silence.
+// OpenBackend opens a backend by its name. log gets what an operator should
+// know; nil is silence.
 func OpenBackend(name string, log *slog.Logger) (Steerer, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s, err := openBackend(name, log)
-	if err != nil {
-		return nil, err
-	}
-	return &mender{Steerer: s, name: name, log: log}, nil
-}
-
-func openBackend(name string, log *slog.Logger) (Steerer, error) {
 	switch name {
 	case "nft":
 		k, err := Open(log)
@@ -70,56 +60,32 @@ func openBackend(name string, log *slog.Logger) (Steerer, error) {
 	return nil, fmt.Errorf("there is no backend %q", name)
 }
 
-// mender is a backend that looks after what others have left.
-type mender struct {
-	Steerer
-	name string
-	log  *slog.Logger
-
-	mu   sync.Mutex
-	done bool
-}
-
-// Apply implements platform.Network.
-func (m *mender) Apply(ctx context.Context, want platform.Steering) error {
-	if !want.IsZero() {
-		if err := m.mend(ctx); err != nil {
-			return err
-		}
-	}
-	return m.Steerer.Apply(ctx, want)
-}
-
-// mend has the other backends clean up, once. What can't be cleaned up is told,
-// and only if it belongs to a process that lives it is an error.
-func (m *mender) mend(ctx context.Context) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.done {
-		return nil
-	}
+// Mend has all backends but one remove what an earlier run has left behind: it is
+// for who is about to steer by that one, and knows that nobody else is at work.
+// What can't be cleaned up is told, and only if it belongs to a process that
+// lives it is an error.
+func Mend(ctx context.Context, but string, log *slog.Logger) error {
 	for _, name := range Backends() {
-		if name == m.name {
+		if name == but {
 			continue
 		}
-		lines, err := cleanup(ctx, name, m.log)
+		lines, err := cleanup(ctx, name, log)
 		for _, line := range lines {
-			m.log.Warn("an earlier run has left something behind, which is removed", "what", line)
+			log.Warn("an earlier run has left something behind, which is removed", "what", line)
 		}
 		switch {
 		case errors.Is(err, ErrLiving):
 			return err
 		case err != nil:
-			m.log.Warn("can't remove what an earlier run may have left behind; run transom cleanup as root", "backend", name, "err", err)
+			log.Warn("can't remove what an earlier run may have left behind; run transom cleanup as root", "backend", name, "err", err)
 		}
 	}
-	m.done = true
 	return nil
 }
 
 // cleanup is Cleanup by a backend, if that works here.
 func cleanup(ctx context.Context, name string, log *slog.Logger) ([]string, error) {
-	s, err := openBackend(name, log)
+	s, err := OpenBackend(name, log)
 	if err != nil {
 		log.Debug("can't look for what was left", "backend", name, "err", err)
 		return nil, nil

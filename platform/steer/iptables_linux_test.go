@@ -401,7 +401,7 @@ func TestBackends(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			return errors.Join(b.Apply(w.Context(), s), b.Abandon())
+			return errors.Join(steer.Mend(w.Context(), name, slog.New(slog.DiscardHandler)), b.Apply(w.Context(), s), b.Abandon())
 		}); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -414,7 +414,7 @@ func TestBackends(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		return errors.Join(b.Apply(w.Context(), s), b.Close())
+		return errors.Join(steer.Mend(w.Context(), "nft", slog.New(slog.DiscardHandler)), b.Apply(w.Context(), s), b.Close())
 	}); err != nil {
 		t.Fatal(err)
 	}
