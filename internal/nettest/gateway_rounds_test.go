@@ -69,11 +69,13 @@ func (r *roundabout) round() {
 	g := r.launch(way.args)
 	defer func() {
 		if r.t.Failed() {
+			table, _, _ := r.try(r.Gateway, "cat", "/proc/net/nf_conntrack")
+			r.t.Logf("connections tracked:\n%s", table)
 			r.t.Logf("in round %d, %s by %s, early: %v, transom logged:\n%s", r.n, victim, way.name, early, g.log.short())
 		}
 	}()
 	if !early {
-		eventually(r.t, "the gateway to capture", func() bool { return r.armed1(g) })
+		eventually(r.t, "the gateway to capture", func() bool { return r.capturing(g) })
 		if r.armed[way.name] == "" {
 			eventually(r.t, "the gateway to have tested itself", func() bool {
 				r.armed[way.name] = r.state(r.Gateway)
@@ -116,15 +118,23 @@ func (r *roundabout) launch(args []string) *gateway {
 	return &gateway{transom: p, w: r.world}
 }
 
-func (r *roundabout) armed1(g *gateway) bool { return g.listens() && r.world.armed() }
+func (r *roundabout) capturing(g *gateway) bool { return r.started(g) && r.world.armed() }
+
+func (r *roundabout) started(g *gateway) bool {
+	return g.listens() && strings.Contains(g.log.String(), "signing for servers")
+}
 
 // helperDies kills the helper, which has to come back with its rules, and then
-// ends transom in order. It reports true.
+// ends transom in order. It reports true. A start may fail of it, in order.
 func (r *roundabout) helperDies(g *gateway, way string) bool {
 	r.t.Helper()
-	killed := time.Now()
+	started, killed := r.started(g), time.Now()
 	r.killHelper()
-	eventually(r.t, "the rules to be back", func() bool { return r.armed1(g) })
+	eventually(r.t, "the rules to be back", func() bool { return r.capturing(g) || !started && g.gone() })
+	if g.gone() {
+		g.wait(1)
+		return true
+	}
 	if armed := r.armed[way]; armed != "" {
 		r.restored(r.Gateway, armed)
 		r.took = append(r.took, time.Since(killed))
