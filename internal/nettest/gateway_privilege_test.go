@@ -9,14 +9,14 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"transom/platform/sandbox"
 )
 
 // TestGatewayPrivilege looks at what the three processes may do, however transom
 // was started: who reads traffic may do nothing, and the others may what the
 // options need.
 func TestGatewayPrivilege(t *testing.T) {
-	const all, noPorts = 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_NET_RAW | 1<<unix.CAP_NET_BIND_SERVICE, 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_NET_RAW
+	const all, noPorts = 1<<sandbox.NetAdmin | 1<<sandbox.NetRaw | 1<<sandbox.NetBindService, 1<<sandbox.NetAdmin | 1<<sandbox.NetRaw
 	spoofing := []string{"--method", "tproxy", "--spoof-source", "ip+port"}
 	for _, tc := range []struct {
 		name  string
@@ -193,7 +193,7 @@ func (th thread) mayAtMost(t *testing.T, when string, caps uint64) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if has&^caps != 0 || has&(1<<unix.CAP_NET_ADMIN) == 0 {
+		if has&^caps != 0 || has&(1<<sandbox.NetAdmin) == 0 {
 			t.Errorf("%s, thread %s has %s %s, want %#x at most, and to steer", when, th["Pid"], key, th[key], caps)
 		}
 	}
