@@ -1,10 +1,11 @@
 package nettest_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
-	"slices"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -148,12 +149,16 @@ func TestGatewayHelperDies(t *testing.T) {
 	}
 }
 
-// killHelper kills the helper, and returns when it has ended.
+// killHelper kills the helper, and returns when it has been buried: its command
+// line goes first, then its first thread, and its rules with the last one.
 func (w *world) killHelper() {
 	w.t.Helper()
 	old := w.process(helper)
 	kill(w.t, old)
-	eventually(w.t, "the helper to end", func() bool { return !slices.Contains(w.processes(helper), old) })
+	eventually(w.t, "the helper to end", func() bool {
+		_, err := os.Stat(fmt.Sprintf("/proc/%d", old))
+		return errors.Is(err, os.ErrNotExist)
+	})
 }
 
 // TestGatewayHelperKeepsDying kills the helper again and again: transom gives up
