@@ -69,8 +69,10 @@ func (r *roundabout) round() {
 	g := r.launch(way.args)
 	defer func() {
 		if r.t.Failed() {
-			table, _, _ := r.try(r.Gateway, "cat", "/proc/net/nf_conntrack")
-			r.t.Logf("connections tracked:\n%s", table)
+			for _, h := range []*lab.Host{r.Client, r.Gateway, r.Server} {
+				look, _, _ := r.try(h, "sh", "-c", "ss -tan; ip neigh; ip -s link; cat /proc/net/snmp /proc/net/netstat; cat /proc/net/nf_conntrack; true")
+				r.t.Logf("%s:\n%s", h.Name(), look)
+			}
 			r.t.Logf("in round %d, %s by %s, early: %v, transom logged:\n%s", r.n, victim, way.name, early, g.log.short())
 		}
 	}()

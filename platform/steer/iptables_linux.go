@@ -249,7 +249,7 @@ func (x *IPTables) bringLocked(ctx context.Context, t *steering, keep ...string)
 // failure: what was not taken back is still noted in the kernel.
 func (x *IPTables) clearLocked(ctx context.Context, keep ...string) error {
 	k := x.kernel
-	err := errors.Join(x.bringLocked(ctx, nil, keep...), k.settings.restore(x.was), k.routes.remove())
+	err := errors.Join(k.routes.sweepOrphans(x.now.Marks, !x.now.IsZero()), x.bringLocked(ctx, nil, keep...), k.settings.restore(x.was), k.routes.remove())
 	if err == nil {
 		err = x.forgetLocked(ctx)
 	}

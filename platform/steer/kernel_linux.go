@@ -289,7 +289,7 @@ func (k *Kernel) takeBackLocked() error {
 // refuses, if that is to stay closed. It goes on after a
 // failure: what was not taken back is still noted in the kernel.
 func (k *Kernel) clearLocked(closed bool) error {
-	err := errors.Join(k.claimLocked(closed), k.letOut(), k.settings.restore(k.was), k.routes.remove())
+	err := errors.Join(k.claimLocked(closed), k.routes.sweepOrphans(k.now.Marks, !k.now.IsZero()), k.letOut(), k.settings.restore(k.was), k.routes.remove())
 	if err != nil {
 		return fmt.Errorf("take back: %w", err)
 	}

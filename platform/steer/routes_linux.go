@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 
+	diag "github.com/mdlayher/netlink"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -32,6 +33,7 @@ const actionNop = 3
 // silence. Such a look-up is as from lo.
 type routes struct {
 	netlink *netlink.Handle
+	sockets *diag.Conn // for sweep; nil if the kernel lets nobody look at sockets
 }
 
 func openRoutes() (*routes, error) {
@@ -39,10 +41,19 @@ func openRoutes() (*routes, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open a routing socket: %w", err)
 	}
-	return &routes{h}, nil
+	r := &routes{netlink: h}
+	if c, err := diag.Dial(unix.NETLINK_SOCK_DIAG, nil); err == nil {
+		r.sockets = c
+	}
+	return r, nil
 }
 
-func (r *routes) close() { r.netlink.Close() }
+func (r *routes) close() {
+	r.netlink.Close()
+	if r.sockets != nil {
+		_ = r.sockets.Close() // nothing is under way
+	}
+}
 
 // families returns the address families to serve.
 func addressFamilies(ipv6 bool) []int {

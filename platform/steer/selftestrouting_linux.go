@@ -46,7 +46,7 @@ func nftCommand(t *nft.Table) string {
 
 // misrouted is for an answer that carries our mark and is not routed to this host.
 func (e *exchange) misrouted() fault {
-	r := &routes{e.Handle}
+	r := &routes{netlink: e.Handle}
 	family := unix.AF_INET
 	if e.client.Is6() {
 		family = unix.AF_INET6
