@@ -123,6 +123,24 @@ func TestHelperDies(t *testing.T) {
 		t.Error(err)
 	}
 	b.diary.await(t, "off")
+	b.diary.await(t, "cleanup")
+	b.diary.nothing(t)
+}
+
+// TestHelperDiesTakingBack has the next helper, which has put nothing in force,
+// take back what is.
+func TestHelperDiesTakingBack(t *testing.T) {
+	t.Setenv(mortalVariable, "1")
+	b, _ := capturing(t, charter())
+	if err := b.Apply(t.Context(), platform.Steering{}); err != nil {
+		t.Error(err)
+	}
+	for _, what := range []string{"dies", "open nft", "off", "cleanup"} {
+		b.diary.await(t, what)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
 	b.diary.nothing(t)
 }
 

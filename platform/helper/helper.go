@@ -160,6 +160,9 @@ type Steerer interface {
 	// the zero Steering does, but leaves what Steering.Closed refuses by: nobody
 	// has said that it is over.
 	Leave(ctx context.Context) error
+	// Cleanup takes back what an earlier process has left, all of it, and returns
+	// what that was, one line each. This one has nothing in force then.
+	Cleanup(ctx context.Context) ([]string, error)
 	// Abandon lets go of the kernel and takes nothing back. It is the last call.
 	Abandon() error
 }

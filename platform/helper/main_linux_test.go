@@ -2,10 +2,12 @@ package helper_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -28,6 +30,7 @@ const (
 	diaryVariable    = "TRANSOM_HELPER_DIARY"
 	closedVariable   = "TRANSOM_HELPER_CLOSED"
 	patienceVariable = "TRANSOM_HELPER_PATIENCE"
+	mortalVariable   = "TRANSOM_HELPER_MORTAL" // a helper dies of taking back what it has applied
 )
 
 // patience is for tests that stop the proxy.
@@ -74,14 +77,17 @@ func proxy() error {
 func selfTest(context.Context, helper.Charter) error { return nil }
 
 // fake is a steerer that keeps a diary: lines of a process's id and what it did.
-type fake struct{ diary *os.File }
+type fake struct {
+	diary   *os.File
+	applied bool // anything
+}
 
 func openFake(_ *slog.Logger, backend string) (helper.Steerer, error) {
 	f, err := os.OpenFile(os.Getenv(diaryVariable), os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		return nil, err
 	}
-	s := &fake{f}
+	s := &fake{diary: f}
 	return s, s.note("open", backend)
 }
 
@@ -91,8 +97,12 @@ func (s *fake) note(words ...any) error {
 }
 
 func (s *fake) Apply(_ context.Context, want platform.Steering) error {
+	defer func() { s.applied = true }()
 	switch {
 	case want.IsZero():
+		if s.applied && os.Getenv(mortalVariable) != "" {
+			return errors.Join(s.note("dies"), syscall.Kill(os.Getpid(), syscall.SIGKILL))
+		}
 		return s.note("off")
 	case want.Draining:
 		return s.note("draining")
@@ -100,5 +110,6 @@ func (s *fake) Apply(_ context.Context, want platform.Steering) error {
 	return s.note("on")
 }
 
-func (s *fake) Leave(context.Context) error { return s.note("leave") }
-func (s *fake) Abandon() error              { return s.diary.Close() }
+func (s *fake) Leave(context.Context) error               { return s.note("leave") }
+func (s *fake) Cleanup(context.Context) ([]string, error) { return nil, s.note("cleanup") }
+func (s *fake) Abandon() error                            { return s.diary.Close() }

@@ -32,6 +32,11 @@ func (s *server) steer(ctx context.Context, to state) error {
 	defer cancel()
 	s.dirty = s.dirty || to != off
 	err := s.steerer.Apply(ctx, steeringOf(&s.charter, to))
+	if to == off && err == nil && s.voice.epoch > 1 {
+		// Of what a helper before this one has put in force, this one's steerer
+		// knows nothing if it has itself put nothing there.
+		_, err = s.steerer.Cleanup(ctx)
+	}
 	if to == off && err == nil {
 		s.dirty = false
 	}
