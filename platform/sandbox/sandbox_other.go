@@ -4,6 +4,7 @@ package sandbox
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"runtime"
 	"syscall"
@@ -78,4 +79,9 @@ func become(u User) error {
 		return fmt.Errorf("become uid %d: %w", u.UID, err)
 	}
 	return nil
+}
+
+// OpenStraight is Linux's.
+func OpenStraight(name string, _ int, _ fs.FileMode) (*os.File, error) {
+	return nil, fmt.Errorf("open %s without following links: %w", name, platform.ErrUnsupported)
 }
