@@ -79,10 +79,13 @@ func (r *rights) need(what string, caps ...sandbox.Cap) error {
 
 // configDir is where the settings of the person who started us are kept.
 func (r *rights) configDir() (string, error) {
-	if dir := os.Getenv("XDG_CONFIG_HOME"); r.caller && dir == "" {
-		return filepath.Join(r.user.Home, ".config"), nil
+	switch {
+	case !r.caller || os.Getenv("XDG_CONFIG_HOME") != "":
+		return os.UserConfigDir()
+	case r.user.Home == "":
+		return "", fmt.Errorf("%s has no home that is known here", r.user)
 	}
-	return os.UserConfigDir()
+	return filepath.Join(r.user.Home, ".config"), nil
 }
 
 // helper starts the process that keeps the rights, and returns the host that
