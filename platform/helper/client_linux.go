@@ -132,8 +132,9 @@ func (c *Client) Apply(ctx context.Context, want platform.Steering) error {
 	if err != nil && to != on && errors.Is(err, ErrLost) {
 		return nil
 	}
-	if err != nil {
-		c.set(before)
+	var said *remoteError
+	if err != nil && (to == off || errors.As(err, &said)) {
+		c.set(before) // without an answer it may be in force, and Close takes it back
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package helper_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/netip"
@@ -282,6 +283,27 @@ func TestProxyHangs(t *testing.T) {
 	g.in.Close()
 	d.await(t, "leave")
 	_ = g.Wait()
+}
+
+// TestNoAnswer has what may have been put in force taken back, all of it.
+func TestNoAnswer(t *testing.T) {
+	b := start(t, charter())
+	pid := b.diary.await(t, "open nft")
+	halt(t, pid)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := b.Apply(ctx, charter().Steering); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("apply without an answer: %v", err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	b.diary.await(t, "on")
+	b.diary.await(t, "off")
+	b.diary.nothing(t)
 }
 
 func TestSecondOne(t *testing.T) {
