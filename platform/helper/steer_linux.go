@@ -44,7 +44,8 @@ func (s *server) steer(ctx context.Context, to state) error {
 }
 
 // bypass lets new connections go past a proxy that can't take them, unless it was
-// wanted that they are refused then: what is in force does that.
+// wanted that none does. What is in force then brings them to the listener still:
+// they wait there as long as it is open, and are refused when it is not.
 func (s *server) bypass(ctx context.Context) error {
 	if s.want != on || s.unwatched || s.charter.Steering.Closed {
 		return nil
@@ -71,7 +72,11 @@ func (s *server) tick(ctx context.Context) {
 	if !hung {
 		return
 	}
-	s.log.Warn("transom does not answer: new connections are not captured until it does", "for", s.pulse.patience, "refused", s.charter.Steering.Closed)
+	what := "new connections are not captured until it does"
+	if s.charter.Steering.Closed {
+		what = "new connections wait until it does"
+	}
+	s.log.Warn("transom does not answer: "+what, "for", s.pulse.patience)
 	if err := s.bypass(ctx); err != nil {
 		s.log.Error("transom does not answer, and its connections can't be sent past it", "err", err)
 	}
