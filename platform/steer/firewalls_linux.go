@@ -131,11 +131,23 @@ func (k *Kernel) letOut() error {
 // follow lets packets into firewalls that come, or are loaded anew, while we
 // steer. It ends with the watch.
 func (k *Kernel) follow() {
-	for k.news.Next() == nil {
+	for {
+		if err := k.news.Next(); err != nil {
+			if !k.isClosed() {
+				k.log.Error("changes of firewalls are not heard of any more: if one is loaded anew, captured packets may not pass it", "err", err)
+			}
+			return
+		}
 		if err := k.again(); err != nil {
 			k.log.Warn("a firewall has changed, and captured packets may not pass it", "err", err)
 		}
 	}
+}
+
+func (k *Kernel) isClosed() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.closed
 }
 
 func (k *Kernel) again() error {
