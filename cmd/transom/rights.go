@@ -98,7 +98,7 @@ func (r *rights) helper(ctx context.Context, p *transom.Proxy, c helper.Charter)
 	if r.held.Has(sandbox.NetBindService) && wantsLowPorts(&c) {
 		caps = append(caps, uintptr(sandbox.NetBindService))
 	}
-	o := helper.Options{Log: p.Log, Capabilities: caps}
+	o := helper.Options{Log: p.Log, Capabilities: caps, Env: []string{}}
 	if c.Backend != "iptables" { // whose lock is root's
 		o.UID, o.GID = r.helperUser()
 	}

@@ -22,7 +22,7 @@ type Options struct {
 	UID, GID     int
 	Capabilities []uintptr
 	Program      string
-	Args         []string
+	Args, Env    []string
 }
 
 // ServeOptions are what Serve is given by the command.

@@ -35,6 +35,10 @@ type Options struct {
 	// watch".
 	Program string
 	Args    []string
+	// Env is all that they find in their environment; nil is this process's. A
+	// program that has rights by its file is deaf to variables that load code into
+	// it, and what it starts is not.
+	Env []string
 }
 
 // Start starts a watch, which starts a helper, and returns the host that goes
@@ -112,7 +116,7 @@ func (c *Client) spawn(o *Options, far *os.File) error {
 		c.watch.Args[0] = shownAs
 		c.watch.Stdin, c.watch.Stderr = bytes.NewReader(brief), os.Stderr
 		c.watch.ExtraFiles = []*os.File{far, r}
-		c.watch.Dir = "/"
+		c.watch.Dir, c.watch.Env = "/", o.Env
 		c.watch.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: as, AmbientCaps: o.Capabilities}
 		return c.watch.Start()
 	}

@@ -16,6 +16,28 @@ import (
 	"transom/platform/helper"
 )
 
+// TestEnvironment: watch and helper find in theirs what they are given.
+func TestEnvironment(t *testing.T) {
+	b := bedWithoutHelper(t)
+	t.Setenv("LD_AUDIT", "/nonexistent")
+	want := diaryVariable + "=" + os.Getenv(diaryVariable)
+	err := b.Gateway.Do(func() (err error) {
+		b.Client, err = helper.Start(t.Context(), charter(), helper.Options{Env: []string{want}})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	pid := b.diary.await(t, "open nft")
+	for _, p := range []int{pid, parent(t, pid)} {
+		got, err := os.ReadFile("/proc/" + strconv.Itoa(p) + "/environ")
+		if string(got) != want+"\x00" || err != nil {
+			t.Errorf("process %d has %q, %v", p, got, err)
+		}
+	}
+}
+
 func TestStartFails(t *testing.T) {
 	b := bedWithoutHelper(t)
 	for name, tt := range map[string]struct {
