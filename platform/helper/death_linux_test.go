@@ -236,7 +236,7 @@ func TestProxyDies(t *testing.T) {
 		"killed":           {kill: func(t *testing.T, g *gateway) { kill(t, g.Process.Pid) }},
 		"ended":            {kill: func(_ *testing.T, g *gateway) { g.in.Close() }},
 		"helper-first":     {func(t *testing.T, g *gateway) { kill(t, g.helper); kill(t, g.Process.Pid) }, true},
-		"helper-last":      {func(t *testing.T, g *gateway) { kill(t, g.Process.Pid); kill(t, g.helper) }, true},
+		"helper-last":      {func(t *testing.T, g *gateway) { halt(t, g.helper); kill(t, g.Process.Pid); kill(t, g.helper) }, true},
 		"helper-is-halted": {func(t *testing.T, g *gateway) { halt(t, g.helper); kill(t, g.Process.Pid) }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
