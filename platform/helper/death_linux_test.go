@@ -285,6 +285,24 @@ func TestProxyHangs(t *testing.T) {
 	_ = g.Wait()
 }
 
+// TestHelpersDieIdle: a watch that gives up changes nothing on a host that nothing
+// was changed on.
+func TestHelpersDieIdle(t *testing.T) {
+	t.Setenv(cleanVariable, "1")
+	b := start(t, charter())
+	for range 4 {
+		kill(t, b.diary.await(t, "open nft"))
+	}
+	b.diary.await(t, "open nft") // the watch
+	<-b.Lost()
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	b.diary.await(t, "open nft")
+	b.diary.await(t, "leave")
+	b.diary.nothing(t)
+}
+
 // TestNoAnswer has what may have been put in force taken back, all of it.
 func TestNoAnswer(t *testing.T) {
 	b := start(t, charter())

@@ -160,6 +160,8 @@ type Steerer interface {
 	// the zero Steering does, but leaves what Steering.Closed refuses by: nobody
 	// has said that it is over.
 	Leave(ctx context.Context) error
+	// Leftovers lists what an earlier process has left, one line each.
+	Leftovers(ctx context.Context) ([]string, error)
 	// Cleanup takes back what an earlier process has left, all of it, and returns
 	// what that was, one line each. This one has nothing in force then.
 	Cleanup(ctx context.Context) ([]string, error)

@@ -29,9 +29,10 @@ func (s *still) Apply(_ context.Context, want platform.Steering) error {
 	s.applied = append(s.applied, want)
 	return nil
 }
-func (s *still) Leave(context.Context) error               { return nil }
-func (s *still) Cleanup(context.Context) ([]string, error) { return nil, nil }
-func (s *still) Abandon() error                            { return nil }
+func (s *still) Leave(context.Context) error                 { return nil }
+func (s *still) Leftovers(context.Context) ([]string, error) { return nil, nil }
+func (s *still) Cleanup(context.Context) ([]string, error)   { return nil, nil }
+func (s *still) Abandon() error                              { return nil }
 
 // narrow is a charter that leaves much to be refused.
 func narrow() Charter {

@@ -30,6 +30,7 @@ const (
 	diaryVariable    = "TRANSOM_HELPER_DIARY"
 	closedVariable   = "TRANSOM_HELPER_CLOSED"
 	patienceVariable = "TRANSOM_HELPER_PATIENCE"
+	cleanVariable    = "TRANSOM_HELPER_CLEAN"  // nothing is left by a helper
 	mortalVariable   = "TRANSOM_HELPER_MORTAL" // a helper dies of taking back what it has applied
 )
 
@@ -110,6 +111,12 @@ func (s *fake) Apply(_ context.Context, want platform.Steering) error {
 	return s.note("on")
 }
 
-func (s *fake) Leave(context.Context) error               { return s.note("leave") }
+func (s *fake) Leave(context.Context) error { return s.note("leave") }
+func (s *fake) Leftovers(context.Context) ([]string, error) {
+	if os.Getenv(cleanVariable) != "" {
+		return nil, nil
+	}
+	return []string{"something"}, nil
+}
 func (s *fake) Cleanup(context.Context) ([]string, error) { return nil, s.note("cleanup") }
 func (s *fake) Abandon() error                            { return s.diary.Close() }

@@ -194,6 +194,9 @@ func (w *watch) retreat(ctx context.Context, why error) error {
 		}
 		ctx, cancel := context.WithTimeout(ctx, applyWithin)
 		defer cancel()
+		if left, err := s.Leftovers(ctx); err != nil || len(left) == 0 {
+			return err // there is nothing that captures, and none open that was
+		}
 		return s.Apply(ctx, steeringOf(&w.role.Charter, draining))
 	})
 	if err != nil {
