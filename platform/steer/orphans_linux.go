@@ -79,7 +79,7 @@ func (r *routes) sweep(m platform.Marks, patience time.Duration) error {
 		if err != nil || !busy || last {
 			return err
 		}
-		time.Sleep(orphansPause)
+		<-time.NewTimer(orphansPause).C // nobody tells when a socket has delivered
 	}
 }
 
