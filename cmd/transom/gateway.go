@@ -77,7 +77,7 @@ func (f *gatewayFlags) open(ctx context.Context, p *transom.Proxy, r *rights) (p
 	if err := f.exempt(p); err != nil {
 		return nil, err
 	}
-	if err := f.chooseMethod(ctx, p); err != nil {
+	if err := f.prepare(ctx, p); err != nil {
 		return nil, err
 	}
 	f.capture(p)
@@ -88,19 +88,20 @@ func (f *gatewayFlags) open(ctx context.Context, p *transom.Proxy, r *rights) (p
 	p.Spoof.From = clients
 	c := charterOf(p, clients)
 	c.Backend = f.chosen
-	if err := f.mend(ctx, p); err != nil {
-		return nil, err
-	}
 	return r.helper(ctx, p, c)
 }
 
-// mend removes what a run with another backend has left, unless one is at work.
-func (f *gatewayFlags) mend(ctx context.Context, p *transom.Proxy) error {
+// prepare chooses the method and removes what a run with another backend has
+// left, while nobody else is at work.
+func (f *gatewayFlags) prepare(ctx context.Context, p *transom.Proxy) error {
 	alone, err := helper.Lock(ctx)
 	if err != nil {
 		return err
 	}
-	return errors.Join(steer.Mend(ctx, f.chosen, p.Log), alone.Close())
+	if err = f.chooseMethod(ctx, p); err == nil {
+		err = steer.Mend(ctx, f.chosen, p.Log)
+	}
+	return errors.Join(err, alone.Close())
 }
 
 // chooseInterfaces finds the interfaces that clients are behind, if none was
