@@ -38,7 +38,7 @@ func lock(ctx context.Context, within time.Duration) (net.Listener, error) {
 			return nil, fmt.Errorf("make sure that no other transom steers this network: %w", err)
 		}
 		if holder, err := outlive(ctx); err != nil {
-			return nil, fmt.Errorf("another transom%s steers this network already: stop it first", holder)
+			return nil, fmt.Errorf("another transom%s steers this network already: stop it first (it holds the abstract socket %s)", holder, lockName)
 		}
 	}
 }

@@ -118,6 +118,16 @@ func port(p Proto, word string, offset uint32, ports []uint16) Stmt {
 	}}
 }
 
+// TCPOpening matches the first packet of a TCP connection: SYN, and none of FIN,
+// RST and ACK.
+func TCPOpening() Stmt {
+	const flagsAt, finSynRstAck, syn = 13, 0x17, 0x02
+	return Stmt{text: "tcp flags & (fin | syn | rst | ack) == syn", exprs: func(*encoder) []byte {
+		return slices.Concat(l4proto(TCP), payload(transportHeader, flagsAt, 1),
+			bitwise([]byte{finSynRstAck}, []byte{0}), cmp(equal, []byte{syn}))
+	}}
+}
+
 // DAddr matches packets to an address in one of prefixes, which are all of one
 // family.
 func DAddr(prefixes ...netip.Prefix) Stmt { return addr("daddr", 16, 24, false, prefixes) }

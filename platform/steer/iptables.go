@@ -63,7 +63,9 @@ func (x *xtables) tables() []xtTable {
 
 // raw is before connection tracking.
 func (x *xtables) raw() []xtChain {
-	var pre, client, out []string
+	var pre, client []string
+	// Sockets towards clients begin no connection: see steering.out.
+	out := []string{fmt.Sprintf("-p tcp --syn -m mark --mark %s -j DROP", x.mark(x.marks.Client))}
 	if x.tproxy() {
 		pre = x.fromInterfaces("-p tcp -j TRANSOM_CLIENT")
 		if x.spoofs() {

@@ -53,7 +53,12 @@ func TestWriteChange(t *testing.T) {
 		{name: "mangle", chains: []string{"TRANSOM_PREROUTING"}, jumps: []string{"PREROUTING -j TRANSOM_PREROUTING", "PREROUTING -j TRANSOM_PREROUTING"}},
 		{name: "security", chains: []string{"TRANSOM_X"}},
 	}
-	const want = `*mangle
+	const want = `*raw
+:TRANSOM_OUTPUT - [0:0]
+-A TRANSOM_OUTPUT -p tcp --syn -m mark --mark 0x20/0x70 -j DROP
+-I OUTPUT 1 -j TRANSOM_OUTPUT
+COMMIT
+*mangle
 -D PREROUTING -j TRANSOM_PREROUTING
 -D PREROUTING -j TRANSOM_PREROUTING
 -F TRANSOM_PREROUTING

@@ -62,20 +62,21 @@ func (r *routes) sweepOrphans(m platform.Marks, ours bool) error {
 		}
 		patience = orphansAtDeath
 	}
-	return r.sweep(m, patience)
+	return r.sweep(m, patience, !ours)
 }
 
 // sweep sees our sockets with foreign addresses to their end, which takes
-// patience at most. What a living process has is left alone. A kernel that can't
-// destroy sockets keeps them for a minute.
-func (r *routes) sweep(m platform.Marks, patience time.Duration) error {
+// patience at most. What a living process has is left alone; with dying it is
+// waited for, since the kernel may still be closing what that process had. A
+// kernel that can't destroy sockets keeps them for a minute.
+func (r *routes) sweep(m platform.Marks, patience time.Duration, dying bool) error {
 	if r.sockets == nil {
 		return nil
 	}
 	end := time.Now().Add(patience)
 	for {
 		last := time.Now().After(end)
-		busy, err := r.sweepOnce(m, last)
+		busy, err := r.sweepOnce(m, last, dying)
 		if err != nil || !busy || last {
 			return err
 		}
@@ -84,8 +85,8 @@ func (r *routes) sweep(m platform.Marks, patience time.Duration) error {
 }
 
 // sweepOnce destroys what has nothing more to deliver, and with now all orphans.
-// busy says that there are others, of living processes too.
-func (r *routes) sweepOnce(m platform.Marks, now bool) (busy bool, err error) {
+// busy says that there is something to wait for.
+func (r *routes) sweepOnce(m platform.Marks, now, dying bool) (busy bool, err error) {
 	own, err := r.ownAddresses()
 	if err != nil {
 		return false, err
@@ -100,7 +101,9 @@ func (r *routes) sweepOnce(m platform.Marks, now bool) (busy bool, err error) {
 				o := &list[i]
 				switch {
 				case own[o.local] || o.local.IsLoopback() || o.state == stateListen:
-				case o.owned || o.unsent > 0 && !now:
+				case o.owned:
+					busy = busy || dying
+				case o.unsent > 0 && !now:
 					busy = true
 				default:
 					if err := destroySocket(r.sockets, o); err != nil {

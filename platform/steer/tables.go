@@ -84,9 +84,7 @@ func (t *steering) divert() *nft.Table {
 			},
 		})
 	}
-	if out := t.out(); len(out.Rules) > 0 {
-		add(out)
-	}
+	add(t.out())
 	if t.redirects() {
 		add(t.delivered())
 		// The kernel changes the addresses of open connections only as long as
@@ -126,6 +124,10 @@ func (t *steering) fromClients() nft.Chain {
 // out is what our sockets send.
 func (t *steering) out() nft.Chain {
 	c := nft.Chain{Name: "to_both", Type: "filter", Hook: nft.Output, Priority: beforeConntrack}
+	// Sockets towards clients begin no connection. One that was accepted could be
+	// made to: it is transparent, and marked, so it would get past what the host
+	// has to say about who may connect where, and from which address.
+	c.Rules = append(c.Rules, nft.Rule{t.marked(t.marks.Client), nft.TCPOpening(), nft.Drop()})
 	if t.tproxy() {
 		// The other half of fromClients. This host's own programs are reached
 		// by way of lo, where conntrack turns the addresses back.
