@@ -146,11 +146,16 @@ func (p *Proxy) Run(ctx context.Context) error {
 		}
 	}
 	unsteer, err := p.steer(ctx, sources)
+	if err != nil && ctx.Err() != nil {
+		return nil // what was put in force was taken back
+	}
 	if err != nil {
 		return err
 	}
 	if p.Listening != nil {
-		if err := p.Listening(addrs(sources)); err != nil {
+		if err := p.Listening(addrs(sources)); err != nil && ctx.Err() != nil {
+			return unsteer()
+		} else if err != nil {
 			return errors.Join(err, unsteer())
 		}
 	}

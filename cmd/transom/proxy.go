@@ -133,6 +133,8 @@ func (f *proxyFlags) testSpoofing(ctx context.Context, p *transom.Proxy) error {
 	case err == nil:
 		p.Log.Info("servers see the clients' addresses", "spoof_source", p.Spoof)
 		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
 	case f.spoof.given():
 		return fmt.Errorf("--spoof-source %s: %w", p.Spoof, err)
 	}

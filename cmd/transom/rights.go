@@ -40,11 +40,15 @@ func rightsFor(name string, log *slog.Logger) (*rights, error) {
 	}
 	r := &rights{held: held, log: log}
 	if os.Geteuid() != 0 {
-		if name != "" && name != sandbox.Self().Name {
+		if name == "" {
+			return r, nil
+		}
+		if u, err := sandbox.Lookup(name); err != nil || u.UID != os.Geteuid() {
 			return nil, usagef("--user %s: only root can become another", name)
 		}
 		return r, nil
 	}
+	asked := name != ""
 	if name == "" {
 		u, ok, err := sandbox.Caller(os.Getenv)
 		if err != nil {
@@ -59,6 +63,9 @@ func rightsFor(name string, log *slog.Logger) (*rights, error) {
 	u, err := sandbox.Lookup(name)
 	if err != nil {
 		return nil, usagef("--user: %w", err)
+	}
+	if _, why := sandbox.Within(u); asked && why != "" {
+		return nil, usagef("--user %s: %s", name, why)
 	}
 	r.user = &u
 	return r, nil
