@@ -45,11 +45,11 @@ func (k *Kernel) Check(ctx context.Context, want platform.Steering) error {
 }
 
 // interfaces looks for the interfaces that clients are to be behind.
-func (k *Kernel) interfaces(names []string) error {
+func (g *ground) interfaces(names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
-	links, err := again(k.routes.netlink.LinkList)
+	links, err := again(g.routes.netlink.LinkList)
 	if err != nil {
 		return fmt.Errorf("list interfaces: %w", err)
 	}
@@ -123,16 +123,16 @@ func modules(text string) string {
 }
 
 // routing looks for others where our rules and routes would be.
-func (k *Kernel) routing() error {
+func (g *ground) routing() error {
 	for _, family := range addressFamilies(true) {
-		rules, err := k.routes.rulesAtOurs(family, func(p uint8) bool { return p != protocol })
+		rules, err := g.routes.rulesAtOurs(family, func(p uint8) bool { return p != protocol })
 		if err != nil {
 			return err
 		}
 		if len(rules) > 0 {
 			return fmt.Errorf("%s is not ours, and stands where ours would: give it another preference than %d to %d", ruleText(&rules[0]), prefSkip, prefEnd)
 		}
-		routes, err := k.routes.routesInOurs(family, func(p netlink.RouteProtocol) bool { return p != protocol })
+		routes, err := g.routes.routesInOurs(family, func(p netlink.RouteProtocol) bool { return p != protocol })
 		if err != nil {
 			return err
 		}
@@ -144,16 +144,16 @@ func (k *Kernel) routing() error {
 }
 
 // canSetLocked asks whether settings that have to change can be.
-func (k *Kernel) canSetLocked(t *steering) error {
-	plan, err := k.settings.plan(t.ifaces, k.was)
+func (g *ground) canSetLocked(t *steering) error {
+	plan, err := g.settings.plan(t.ifaces, g.was)
 	if err != nil {
 		return err
 	}
 	for _, c := range plan {
-		if _, done := find(k.was, c.key); done {
+		if _, done := find(g.was, c.key); done {
 			continue
 		}
-		if err := k.settings.writable(c.key, c.set); err != nil {
+		if err := g.settings.writable(c.key, c.set); err != nil {
 			return err
 		}
 	}

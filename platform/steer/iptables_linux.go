@@ -27,12 +27,10 @@ import (
 // throws our rules out with its own.
 type IPTables struct {
 	log      *slog.Logger
-	kernel   *Kernel // settings and routes of one, and no rules
 	programs []*xtPrograms
 
-	mu     sync.Mutex
-	now    platform.Steering // what is in force
-	was    []change          // settings that we changed, in the order of taking them back
+	mu sync.Mutex
+	ground
 	closed bool
 }
 
@@ -50,20 +48,17 @@ func openIPTables(log *slog.Logger, env []string, variants ...string) (_ *IPTabl
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	x := &IPTables{log: log, kernel: &Kernel{log: log}}
+	x := &IPTables{log: log}
 	defer func() {
 		if err != nil {
-			x.kernel.release()
+			x.ground.release()
 		}
 	}()
-	if x.kernel.routes, err = openRoutes(); err != nil {
-		return nil, err
-	}
-	if x.kernel.settings, err = openSettings(); err != nil {
+	if err = x.ground.open(); err != nil {
 		return nil, err
 	}
 	names := []string{"iptables"}
-	if x.kernel.settings.ipv6() {
+	if x.settings.ipv6() {
 		names = append(names, "ip6tables")
 	}
 	for _, name := range names {
@@ -91,7 +86,7 @@ func (x *IPTables) Abandon() error {
 		return nil
 	}
 	x.closed = true
-	return x.kernel.release()
+	return x.ground.release()
 }
 
 // Apply implements platform.Network. When it first puts anything in force, it
@@ -163,51 +158,18 @@ func (x *IPTables) undoLocked(ctx context.Context, old platform.Steering) error 
 // are kept before they are changed, and new connections are brought only when
 // all that they need is there.
 func (x *IPTables) putLocked(ctx context.Context, want platform.Steering) error {
-	t := steeringOf(want)
-	k := x.kernel
-	// Those that were there may have gone, which is no reason not to drain.
-	more := slices.DeleteFunc(slices.Clone(t.ifaces), func(n string) bool { return slices.Contains(x.now.Interfaces, n) })
-	if err := k.interfaces(more); err != nil {
-		return err
-	}
-	plan, err := k.settings.plan(t.ifaces, x.was)
+	t, err := x.planLocked(want)
 	if err != nil {
 		return err
 	}
-	gone := slices.DeleteFunc(slices.Clone(x.was), func(c change) bool {
-		_, needed := find(plan, c.key)
-		return needed
-	})
-	x.now = want
-	was := append(slices.Clone(plan), gone...)
-	if err := x.keepLocked(ctx, was); err != nil {
+	keep := func(was []change) error { return x.keepLocked(ctx, was) }
+	if err := x.enterLocked(t, keep); err != nil {
 		return err
 	}
-	x.was = was
-	if err := k.settings.set(plan); err != nil {
+	if err := x.bringLocked(ctx, t.steering); err != nil {
 		return err
 	}
-	if t.diverts() {
-		if err := k.routes.add(t.marks, k.settings.ipv6()); err != nil {
-			return err
-		}
-	}
-	if err := x.bringLocked(ctx, t); err != nil {
-		return err
-	}
-	if !t.diverts() {
-		if err := k.routes.remove(); err != nil {
-			return err
-		}
-	}
-	if len(gone) == 0 {
-		return nil
-	}
-	if err := k.settings.restore(gone); err != nil {
-		return err
-	}
-	x.was = plan
-	return x.keepLocked(ctx, plan)
+	return x.finishLocked(t, keep)
 }
 
 // keepLocked writes down what settings were. The chain is there even if none
@@ -245,18 +207,17 @@ func (x *IPTables) bringLocked(ctx context.Context, t *steering, keep ...string)
 }
 
 // clearLocked takes everything back but for chains to keep, whoever put it
-// there. It goes on after a
-// failure: what was not taken back is still noted in the kernel.
+// there. It goes on after a failure: what was not taken back is still noted in
+// the kernel.
 func (x *IPTables) clearLocked(ctx context.Context, keep ...string) error {
-	k := x.kernel
-	err := errors.Join(k.routes.sweepOrphans(x.now.Marks, !x.now.IsZero()), x.bringLocked(ctx, nil, keep...), k.settings.restore(x.was), k.routes.remove())
+	err := errors.Join(x.sweepLocked(), x.bringLocked(ctx, nil, keep...), x.ground.clearLocked())
 	if err == nil {
 		err = x.forgetLocked(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("take back: %w", err)
 	}
-	x.now, x.was = platform.Steering{}, nil
+	x.clearedLocked()
 	return nil
 }
 

@@ -25,19 +25,18 @@ func (x *IPTables) Check(ctx context.Context, want platform.Steering) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	t := steeringOf(want)
-	if err := x.kernel.interfaces(t.ifaces); err != nil {
+	if err := x.interfaces(t.ifaces); err != nil {
 		return err
 	}
 	if err := x.tryLocked(ctx, t); err != nil {
 		return err
 	}
 	if t.diverts() {
-		if err := x.kernel.routing(); err != nil {
+		if err := x.routing(); err != nil {
 			return err
 		}
 	}
-	x.kernel.was = x.was
-	return x.kernel.canSetLocked(t)
+	return x.canSetLocked(t)
 }
 
 // tryLocked asks the kernel about the rules.
@@ -164,12 +163,12 @@ func (x *IPTables) leftoversLocked(ctx context.Context) (lines []string, was []c
 			}
 		}
 	}
-	routing, err := x.kernel.routes.lines()
+	routing, err := x.routes.lines()
 	if err != nil {
 		return nil, nil, err
 	}
 	lines = append(lines, routing...)
-	was = x.kernel.settings.stillOurs(was)
+	was = x.settings.stillOurs(was)
 	for _, c := range was {
 		lines = append(lines, c.String())
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -18,17 +17,14 @@ import (
 // A Kernel applies steerings in one network namespace: that of the thread that
 // opened it. Its methods may be called from any goroutine.
 type Kernel struct {
-	log      *slog.Logger
-	rules    *nft.Conn // owns the table that brings connections
-	routes   *routes
-	settings *settings
-	news     *nft.Watch // nil without the right to it
-	done     sync.WaitGroup
+	log   *slog.Logger
+	rules *nft.Conn  // owns the table that brings connections
+	news  *nft.Watch // nil without the right to it
+	done  sync.WaitGroup
 
-	mu      sync.Mutex
-	now     platform.Steering // what is in force
-	was     []change          // settings that we changed, in the order of taking them back
-	unowned bool              // the kernel has no tables with an owner
+	mu sync.Mutex
+	ground
+	unowned bool // the kernel has no tables with an owner
 	closed  bool
 }
 
@@ -49,10 +45,7 @@ func Open(log *slog.Logger) (_ *Kernel, err error) {
 	if k.rules, err = nft.Dial(); err != nil {
 		return nil, err
 	}
-	if k.routes, err = openRoutes(); err != nil {
-		return nil, err
-	}
-	if k.settings, err = openSettings(); err != nil {
+	if err = k.ground.open(); err != nil {
 		return nil, err
 	}
 	if k.news, err = k.rules.Watch(); err == nil {
@@ -73,13 +66,7 @@ func (k *Kernel) release() error {
 	if k.rules != nil {
 		errs = append(errs, k.rules.Close())
 	}
-	if k.routes != nil {
-		k.routes.close()
-	}
-	if k.settings != nil {
-		errs = append(errs, k.settings.close())
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, k.ground.release())...)
 }
 
 // Close takes everything back and closes the Kernel. If that fails it is closed
@@ -152,67 +139,28 @@ func (k *Kernel) undoLocked(old platform.Steering) error {
 // brought only when all that they need is there. changed says that something is
 // not as it was, also if it fails.
 func (k *Kernel) putLocked(want platform.Steering) (changed bool, err error) {
-	t := steeringOf(want)
-	// Those that were there may have gone, which is no reason not to drain.
-	more := slices.DeleteFunc(slices.Clone(t.ifaces), func(n string) bool { return slices.Contains(k.now.Interfaces, n) })
-	if err := k.interfaces(more); err != nil {
-		return false, err
-	}
-	plan, err := k.settings.plan(t.ifaces, k.was)
+	t, err := k.planLocked(want)
 	if err != nil {
 		return false, err
-	}
-	var gone []change // that want has no need of
-	for _, c := range k.was {
-		if _, ok := find(plan, c.key); !ok {
-			gone = append(gone, c)
-		}
 	}
 	if k.now.IsZero() {
 		if err := k.bringLocked([]*nft.Table{claim()}); err != nil {
 			return false, err
 		}
 	}
-	tables := Tables(want)
-	was := append(slices.Clone(plan), gone...)
 	anew := !k.now.IsZero() && k.now.Marks.OrDefault() != t.marks
-	k.now = want
-	if err := k.keepLocked(tables[0], was); err != nil { // the values are saved before they change
+	tables := Tables(want)
+	keep := func(was []change) error { return k.keepLocked(tables[0], was) }
+	if err := k.enterLocked(t, keep); err != nil {
 		return true, err
 	}
-	k.was = was
-	if err := k.settings.set(plan); err != nil {
-		return true, err
-	}
-	if t.diverts() {
-		if err := k.routes.add(t.marks, k.settings.ipv6()); err != nil {
-			return true, err
-		}
-	}
-	if err := k.letIn(t, anew); err != nil {
+	if err := k.letIn(t.steering, anew); err != nil {
 		return true, err
 	}
 	if err := k.bringLocked(tables[1:]); err != nil {
 		return true, err
 	}
-	return true, k.dropLocked(t, tables[0], plan, gone)
-}
-
-// dropLocked takes back what the steering before this one needed alone.
-func (k *Kernel) dropLocked(t *steering, divert *nft.Table, plan, gone []change) error {
-	if !t.diverts() {
-		if err := k.routes.remove(); err != nil {
-			return err
-		}
-	}
-	if len(gone) == 0 {
-		return nil
-	}
-	if err := k.settings.restore(gone); err != nil {
-		return err
-	}
-	k.was = plan
-	return k.keepLocked(divert, plan)
+	return true, k.finishLocked(t, keep)
 }
 
 // keepLocked puts the harmless table in force, with the notes of what settings
@@ -286,10 +234,10 @@ func (k *Kernel) takeBackLocked() error {
 }
 
 // clearLocked takes everything back, whoever put it there, but for the table that
-// refuses, if that is to stay closed. It goes on after a
-// failure: what was not taken back is still noted in the kernel.
+// refuses, if that is to stay closed. It goes on after a failure: what was not
+// taken back is still noted in the kernel.
 func (k *Kernel) clearLocked(closed bool) error {
-	err := errors.Join(k.claimLocked(closed), k.routes.sweepOrphans(k.now.Marks, !k.now.IsZero()), k.letOut(), k.settings.restore(k.was), k.routes.remove())
+	err := errors.Join(k.claimLocked(closed), k.sweepLocked(), k.letOut(), k.ground.clearLocked())
 	if err != nil {
 		return fmt.Errorf("take back: %w", err)
 	}
@@ -300,6 +248,6 @@ func (k *Kernel) clearLocked(closed bool) error {
 	if err := k.rules.Commit(&last); err != nil {
 		return fmt.Errorf("take back: %w", err)
 	}
-	k.now, k.was = platform.Steering{}, nil
+	k.clearedLocked()
 	return nil
 }
