@@ -14,7 +14,7 @@ import (
 func TestDebugLog(t *testing.T) {
 	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo} {
 		t.Run(level.String(), func(t *testing.T) {
-			var log lockedBuffer
+			var log testnet.Log
 			inWorld(t, func(p *transom.Proxy) {
 				p.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: level}))
 			}, func(w *world) {

@@ -57,7 +57,7 @@ func (u upper) Read(p []byte) (int, error) {
 // end.
 func (w *world) shown() (news func() []line, finish func()) {
 	w.t.Helper()
-	out := &lockedBuffer{}
+	out := &testnet.Log{}
 	flows := w.proxy.Follow(w.t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {

@@ -40,7 +40,7 @@ type world struct {
 	roots  *x509.CertPool // trusts the proxy's authority
 	stop   context.CancelFunc
 	ended  chan error
-	logged *lockedBuffer
+	logged *testnet.Log
 }
 
 var (
@@ -54,7 +54,7 @@ var (
 func inWorld(t *testing.T, change func(*transom.Proxy), f func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, net: testnet.NewNet(), src: testnet.NewSource(proxyAddr), ended: make(chan error, 1), logged: &lockedBuffer{}}
+		w := &world{t: t, net: testnet.NewNet(), src: testnet.NewSource(proxyAddr), ended: make(chan error, 1), logged: &testnet.Log{}}
 		w.host = &testnet.Host{Net: w.net}
 		w.host.SetOwn(proxyAddr.Addr())
 		authority, err := ca.New(ca.Options{ECDSA: true, Host: "test"})
@@ -259,22 +259,4 @@ func (p *pki) leaf(t *testing.T, names ...string) tls.Certificate {
 		t.Fatal(err)
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-}
-
-// A lockedBuffer collects log lines.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }

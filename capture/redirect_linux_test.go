@@ -1,7 +1,6 @@
 package capture_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"net/netip"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -31,21 +29,7 @@ type rules func(t *testing.T, gw *lab.Host)
 func table(tables ...*nft.Table) rules {
 	return func(t *testing.T, gw *lab.Host) {
 		t.Helper()
-		var c *nft.Conn
-		if err := gw.Do(func() (err error) {
-			c, err = nft.Dial()
-			return err
-		}); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { c.Close() })
-		var b nft.Batch
-		for _, x := range tables {
-			b.Add(x)
-		}
-		if err := c.Commit(&b); err != nil {
-			t.Fatal(err)
-		}
+		labtest.Rules(t, gw, tables...)
 	}
 }
 
@@ -394,30 +378,12 @@ func TestAcceptEnds(t *testing.T) {
 	}
 }
 
-// lines collects a log.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lines) count(s string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.text.String(), s)
-}
-
 func TestAcceptWaitsForDescriptors(t *testing.T) {
 	h, err := labtest.New(t).Host("h")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var log lines
+	var log testnet.Log
 	s := open(t, h, capture.Redirect{}, slog.New(slog.NewTextHandler(&log, nil)))
 	client, err := h.Dial(t.Context(), netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), netip.MustParseAddrPort(s.Addr().String()).Port()))
 	if err != nil {
@@ -447,14 +413,14 @@ func TestAcceptWaitsForDescriptors(t *testing.T) {
 		c, err := s.Accept(t.Context())
 		got <- accepted{c, err}
 	}()
-	eventually(t, func() bool { return log.count("ulimit -n") > 0 }, "the operator is told")
+	eventually(t, func() bool { return strings.Count(log.String(), "ulimit -n") > 0 }, "the operator is told")
 	restore()
 	a := <-got
 	if a.err != nil {
 		t.Fatal(a.err)
 	}
 	a.c.Close()
-	if n, m := log.count("cannot accept"), log.count("accepting connections again"); n != 1 || m != 1 {
+	if n, m := strings.Count(log.String(), "cannot accept"), strings.Count(log.String(), "accepting connections again"); n != 1 || m != 1 {
 		t.Errorf("told of the failure %d times and of its end %d times; want once each", n, m)
 	}
 }
@@ -464,11 +430,11 @@ func TestOpenSaysWhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var log lines
+	var log testnet.Log
 	r := capture.Redirect{Listen: netip.MustParseAddrPort("127.0.0.1:8080"), RequireTransparent: true}
 	s := open(t, h, r, slog.New(slog.NewTextHandler(&log, nil)))
-	if log.count("listen=127.0.0.1:8080") != 1 || log.count("tproxy=true") != 1 {
-		t.Errorf("log: %s", log.text.String())
+	if strings.Count(log.String(), "listen=127.0.0.1:8080") != 1 || strings.Count(log.String(), "tproxy=true") != 1 {
+		t.Errorf("log: %s", log.String())
 	}
 	p, err := h.Platform(nil)
 	if err != nil {

@@ -37,7 +37,7 @@ func TestNoWayBack(t *testing.T) {
 			if g.logged(slog.LevelWarn) != 1 {
 				g.Fatalf("log: %s", &g.log)
 			}
-			time.Sleep(again - time.Nanosecond)
+			time.Sleep(again - time.Nanosecond) // fake time, as everywhere here
 			g.want(client, first, hosts, 0)
 			time.Sleep(time.Nanosecond)
 			g.want(client, first, hosts, pause)
@@ -215,7 +215,7 @@ func TestOneServerStrikesOnce(t *testing.T) {
 		if g.log.Len() > 0 {
 			g.Fatalf("log: %s", &g.log)
 		}
-		time.Sleep(time.Minute) // that others answered is long ago
+		time.Sleep(time.Minute) // fake time: that others answered is long ago
 		g.want(client, first, hosts, 0)
 		if g.logged(slog.LevelWarn) != 1 {
 			g.Errorf("log: %s", &g.log)
@@ -246,7 +246,7 @@ func TestPatience(t *testing.T) {
 		g.want(client, other, theirs, 0)
 		g.BlackHoleFrom(anyPort)
 		g.want(client, first, hosts, patience)
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // the address is taken for granted no longer
 		g.want(client, first, hosts, pause)
 	})
 	onGateway(t, "ip+port", func(g *gateway) {
@@ -283,7 +283,7 @@ func TestOneTries(t *testing.T) {
 		for range 2 {
 			g.dial(client, first)
 		}
-		time.Sleep(again)
+		time.Sleep(again) // the network is tried again
 		var mu sync.Mutex
 		slow := 0
 		var wg sync.WaitGroup
@@ -311,7 +311,7 @@ func TestUnclearTrial(t *testing.T) {
 			g.dial(client, first)
 		}
 		g.Mend(anyPort)
-		time.Sleep(again)
+		time.Sleep(again) // likewise
 		g.BlackHole(first)
 		g.dial(client, first)
 		g.want(client, other, theirs, 0)

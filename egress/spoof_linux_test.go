@@ -1,7 +1,6 @@
 package egress_test
 
 import (
-	"bytes"
 	"io"
 	"log/slog"
 	"net"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"transom/egress"
+	"transom/internal/testnet"
 	"transom/internal/testnet/labtest"
 	"transom/platform"
 	"transom/platform/lab"
@@ -39,19 +39,7 @@ func divert(t *testing.T, gw *lab.Host, tproxy bool) {
 			nft.IIFName("lan0"), nft.DPort(nft.TCP, 80), nft.NotLocal(), nft.TProxy(netip.MustParseAddrPort("[::]:8080")), nft.SetMark(marks.In, marks.Mask), nft.Notrack(),
 		}))
 	}
-	var c *nft.Conn
-	if err := gw.Do(func() (err error) {
-		c, err = nft.Dial()
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	var b nft.Batch
-	b.Add(x)
-	if err := c.Commit(&b); err != nil {
-		t.Fatal(err)
-	}
+	labtest.Rules(t, gw, x)
 	if err := gw.Divert(marks.In, marks.Mask, 100); err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +51,7 @@ type router struct {
 	*lab.Net
 	host platform.Host
 	d    *egress.Direct
-	log  lockedBuffer
+	log  testnet.Log
 	seen chan string // what each connection came from, as the server saw it
 }
 
@@ -239,22 +227,4 @@ func TestNoWayBackInFact(t *testing.T) {
 			}
 		})
 	}
-}
-
-// A lockedBuffer collects log lines.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }

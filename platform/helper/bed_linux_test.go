@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"transom/internal/testnet"
 	"transom/internal/testnet/labtest"
 	"transom/platform"
 	"transom/platform/helper"
@@ -42,7 +43,7 @@ type bed struct {
 	*lab.Net
 	*helper.Client
 	diary *diary
-	log   *lines
+	log   *testnet.Log
 }
 
 func start(t testing.TB, c helper.Charter) *bed {
@@ -57,7 +58,7 @@ func start(t testing.TB, c helper.Charter) *bed {
 
 func bedWithoutHelper(t testing.TB) *bed {
 	t.Helper()
-	return &bed{Net: labtest.Gateway(t), diary: newDiary(t), log: &lines{}}
+	return &bed{Net: labtest.Gateway(t), diary: newDiary(t), log: &testnet.Log{}}
 }
 
 // start starts a helper on the gateway. It is closed when t ends.
@@ -74,24 +75,6 @@ func (b *bed) start(t testing.TB, charter helper.Charter) (c *helper.Client, err
 		})
 	}
 	return c, err
-}
-
-// lines is a log in memory.
-type lines struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 // A diary is what fakes in other processes write.

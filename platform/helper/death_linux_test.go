@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"transom/internal/testnet"
 	"transom/internal/testnet/labtest"
 	"transom/platform"
 	"transom/platform/helper"
@@ -168,14 +169,20 @@ func TestHelperDiesTooOften(t *testing.T) {
 			} else {
 				<-b.Lost()
 			}
-			if err := b.Close(); err != nil {
-				t.Error(err)
-			}
-			b.diary.await(t, "open nft")
-			b.diary.await(t, "leave")
-			b.diary.nothing(t)
+			b.takenBack(t)
 		})
 	}
+}
+
+// takenBack closes what is given up, and sees the watch take everything back.
+func (b *bed) takenBack(t *testing.T) {
+	t.Helper()
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	b.diary.await(t, "open nft")
+	b.diary.await(t, "leave")
+	b.diary.nothing(t)
 }
 
 func TestWatchDies(t *testing.T) {
@@ -198,12 +205,12 @@ type gateway struct {
 	helper int
 	out    *bufio.Reader
 	in     io.Closer
-	errs   *lines
+	errs   *testnet.Log
 }
 
 func startGateway(t *testing.T, n *lab.Net, d *diary) *gateway {
 	t.Helper()
-	g := &gateway{Net: n, diary: d, errs: &lines{}}
+	g := &gateway{Net: n, diary: d, errs: &testnet.Log{}}
 	g.Cmd = n.Gateway.Command(t.Context(), "/proc/self/exe", "helper", "proxy")
 	g.Stderr = g.errs
 	g.WaitDelay = soon // standard error ends with the watch
@@ -295,12 +302,7 @@ func TestHelpersDieIdle(t *testing.T) {
 	}
 	b.diary.await(t, "open nft") // the watch
 	<-b.Lost()
-	if err := b.Close(); err != nil {
-		t.Error(err)
-	}
-	b.diary.await(t, "open nft")
-	b.diary.await(t, "leave")
-	b.diary.nothing(t)
+	b.takenBack(t)
 }
 
 // TestNoAnswer has what may have been put in force taken back, all of it.

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"transom/internal/testnet"
 	"transom/platform/helper"
 )
 
@@ -94,7 +95,7 @@ func TestUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	alone := bytes.HasSuffix(bytes.TrimSpace(ids), []byte(" 1"))
-	var log lines
+	var log testnet.Log
 	caps := []uintptr{unix.CAP_NET_BIND_SERVICE, unix.CAP_NET_ADMIN, unix.CAP_NET_RAW}
 	b := bedWithoutHelper(t)
 	c := charter()

@@ -148,19 +148,7 @@ func serveOrigin(t *testing.T, n *lab.Net, authority *ca.Authority) {
 // redirect sends what the client sends to port 443 to the proxy.
 func redirect(t *testing.T, h *lab.Host) {
 	t.Helper()
-	err := h.Do(func() error {
-		c, err := nft.Dial()
-		if err != nil {
-			return err
-		}
-		t.Cleanup(func() { c.Close() })
-		var b nft.Batch
-		b.Add(nft.Redirection("test", "lan0", []uint16{443}, 8080))
-		return c.Commit(&b)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	labtest.Rules(t, h, nft.Redirection("test", "lan0", []uint16{443}, 8080))
 }
 
 // visit asks the server, by each version of IP and of HTTP, and is answered under

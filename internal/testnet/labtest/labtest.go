@@ -10,6 +10,7 @@ import (
 
 	"transom/internal/testnet"
 	"transom/platform/lab"
+	"transom/platform/nft"
 )
 
 // Main is the body of TestMain for packages that use this one: it runs the
@@ -56,5 +57,26 @@ func closeLab(t testing.TB, l *lab.Lab) {
 	t.Helper()
 	if err := l.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Rules puts nft tables in force on h until t ends. Owned ones are gone then,
+// the others with the lab.
+func Rules(t testing.TB, h *lab.Host, tables ...*nft.Table) {
+	t.Helper()
+	var c *nft.Conn
+	if err := h.Do(func() (err error) {
+		c, err = nft.Dial()
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	var b nft.Batch
+	for _, x := range tables {
+		b.Add(x)
+	}
+	if err := c.Commit(&b); err != nil {
+		t.Fatal(err)
 	}
 }
