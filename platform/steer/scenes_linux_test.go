@@ -273,18 +273,8 @@ func talker(t testing.TB, h *lab.Host, port uint16) {
 // proxyTalking relays both ways, from the client's address.
 func proxyTalking(t testing.TB, h *lab.Host, s platform.Steering) {
 	t.Helper()
-	p, err := h.Platform(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Close() })
+	p, l := listenFor(t, h, s)
 	m := s.Marks.OrDefault()
-	l, err := p.Listen(t.Context(), platform.Socket{
-		Bind: netip.AddrPortFrom(netip.IPv6Unspecified(), s.Port), Transparent: true, Require: true, Mark: m.Client,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	accept(t, l, func(c net.Conn) {
 		dst, _, err := p.OriginalDst(context.Background(), c)
 		if err != nil {
@@ -434,14 +424,12 @@ func TestSteererProcess(t *testing.T) {
 	<-context.Background().Done()
 }
 
-func TestKill(t *testing.T) {
-	n := labtest.Gateway(t)
-	if err := n.Gateway.Sysctl("net.ipv4.ip_forward", "0"); err != nil {
-		t.Fatal(err)
-	}
-	before := state(t, n.Gateway)
-	cmd := n.Gateway.Command(t.Context(), "/proc/self/exe", "-test.run=^TestSteererProcess$")
-	cmd.Env = append(os.Environ(), steererVariable+"=1")
+// startTest runs one of these tests in a process of its own on a host, with an
+// environment variable set, and waits until it says a word.
+func startTest(t *testing.T, h *lab.Host, test, variable, word string) *lab.Cmd {
+	t.Helper()
+	cmd := h.Command(t.Context(), "/proc/self/exe", "-test.run=^"+test+"$")
+	cmd.Env = append(os.Environ(), variable+"=1")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -449,10 +437,20 @@ func TestKill(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	word := make([]byte, 6)
-	if _, err := io.ReadFull(out, word); err != nil || string(word) != "ready\n" {
-		t.Fatalf("the steerer says %q, %v", word, err)
+	said := make([]byte, len(word)+1)
+	if _, err := io.ReadFull(out, said); err != nil || string(said) != word+"\n" {
+		t.Fatalf("%s says %q, %v", test, said, err)
 	}
+	return cmd
+}
+
+func TestKill(t *testing.T) {
+	n := labtest.Gateway(t)
+	if err := n.Gateway.Sysctl("net.ipv4.ip_forward", "0"); err != nil {
+		t.Fatal(err)
+	}
+	before := state(t, n.Gateway)
+	cmd := startTest(t, n.Gateway, "TestSteererProcess", steererVariable, "ready")
 	k := open(t, n.Gateway)
 	for what, err := range map[string]error{
 		"check": k.Check(t.Context(), usual(platform.TPROXY)),

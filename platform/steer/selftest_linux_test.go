@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -403,19 +402,7 @@ func TestSelfTestKilled(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			n := labtest.Gateway(t)
 			before := state(t, n.Gateway)
-			cmd := n.Gateway.Command(t.Context(), "/proc/self/exe", "-test.run=^TestTesterProcess$")
-			cmd.Env = append(os.Environ(), testerVariable+"=1")
-			out, err := cmd.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			word := make([]byte, 6)
-			if _, err := io.ReadFull(out, word); err != nil || string(word) != "stuck\n" {
-				t.Fatalf("the tester says %q, %v", word, err)
-			}
+			cmd := startTest(t, n.Gateway, "TestTesterProcess", testerVariable, "stuck")
 			if err := cmd.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}

@@ -57,23 +57,31 @@ func plain(a net.Addr) string {
 	return netip.AddrPortFrom(p.Addr().Unmap(), p.Port()).String()
 }
 
-// proxy carries connections to where they were meant to go, and says "by us, "
-// before what the server says. If spoof, the server sees the client's address
-// and port.
-func proxy(t testing.TB, h *lab.Host, s platform.Steering) {
+// listenFor opens the listener that a steering brings connections to, on a host
+// that is closed when t ends.
+func listenFor(t testing.TB, h *lab.Host, s platform.Steering) (platform.Host, *platform.Listener) {
 	t.Helper()
 	p, err := h.Platform(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.Close() })
-	m := s.Marks.OrDefault()
 	l, err := p.Listen(t.Context(), platform.Socket{
-		Bind: netip.AddrPortFrom(netip.IPv6Unspecified(), s.Port), Transparent: true, Require: true, Mark: m.Client,
+		Bind: netip.AddrPortFrom(netip.IPv6Unspecified(), s.Port), Transparent: true, Require: true, Mark: s.Marks.OrDefault().Client,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return p, l
+}
+
+// proxy carries connections to where they were meant to go, and says "by us, "
+// before what the server says. If spoof, the server sees the client's address
+// and port.
+func proxy(t testing.TB, h *lab.Host, s platform.Steering) {
+	t.Helper()
+	p, l := listenFor(t, h, s)
+	m := s.Marks.OrDefault()
 	accept(t, l, func(c net.Conn) {
 		dst, via, err := p.OriginalDst(context.Background(), c)
 		if err != nil {

@@ -94,7 +94,7 @@ func TestClientEndsBehindTheResponse(t *testing.T) {
 			t.Fatalf("received %q", s)
 		}
 		_ = w.client.c.CloseWrite()
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // fake time, longer than the Close below takes
 		w.client.settle()
 		if !w.over || w.err != nil || !w.srv.Finished() {
 			t.Errorf("Serve: over %v, error %v, finished %v", w.over, w.err, w.srv.Finished())
@@ -105,7 +105,7 @@ func TestClientEndsBehindTheResponse(t *testing.T) {
 type slowToClose struct{ rfcSource }
 
 func (*slowToClose) Close() error {
-	time.Sleep(time.Second)
+	time.Sleep(time.Second) // fake time
 	return nil
 }
 
