@@ -1,0 +1,64 @@
+package main
+
+import (
+	"io"
+	"os"
+	"strings"
+
+	"transom"
+	"transom/app/landing"
+	"transom/ca"
+	"transom/store"
+)
+
+// What a run opens before it gives its rights up: the authority, the key log, the
+// store, and the file for flows.
+
+// authority opens what the proxy signs with and the key log. The returned
+// function closes the latter.
+func (f *proxyFlags) authority(p *transom.Proxy, r *rights) (signer ca.Info, done func() error, err error) {
+	authority, err := openAuthority(f.caDir, r)
+	if err != nil {
+		return signer, nil, err
+	}
+	signer = authority.Info()
+	p.Issuer = authority
+	p.Direct = landing.Handler(authority)
+	if f.keylog == "" {
+		return signer, func() error { return nil }, nil
+	}
+	file, err := r.create(f.keylog, os.O_APPEND)
+	if err != nil {
+		return signer, nil, usagef("--keylog: %w", err)
+	}
+	p.KeyLog = file
+	return signer, file.Close, nil
+}
+
+// store is how much is kept. For the options 0 is the default, for a person it
+// is nothing.
+func (f *proxyFlags) store() store.MemoryOptions {
+	o := store.MemoryOptions{MaxBytes: int64(f.storeMax), BodyLimit: int64(f.bodyLimit)}
+	if o.BodyLimit == 0 {
+		o.BodyLimit = -1
+	}
+	return o
+}
+
+// output opens what flows are written to. Like mitmproxy's, a name that begins
+// with + is of a file that is kept and added to.
+func (f *proxyFlags) output(stdout io.Writer, r *rights) (out io.Writer, done func() error, err error) {
+	if f.out == "" {
+		return stdout, func() error { return nil }, nil
+	}
+	name, appending := strings.CutPrefix(f.out, "+")
+	mode := os.O_APPEND
+	if !appending {
+		mode |= os.O_TRUNC
+	}
+	file, err := r.create(name, mode)
+	if err != nil {
+		return nil, nil, usagef("-o: %w", err)
+	}
+	return file, file.Close, nil
+}
