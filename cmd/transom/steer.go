@@ -36,6 +36,7 @@ force, transom listen --mode transparent does the rest.`,
 	}
 	fl := cmd.Flags()
 	f.add(fl)
+	fl.Lookup("interface").Usage = "what comes in by this `INTERFACE`, which clients are behind; may be repeated"
 	spoof.add(fl)
 	fl.StringVarP(&format, "format", "f", "nft", "for which tool: `nft|iptables|pf|ipfw`")
 	cmd.RunE = running(func(cmd *cobra.Command, _ []string) error {
