@@ -160,6 +160,7 @@ func TestHTTP2PassedWhole(t *testing.T) {
 					}
 					io.Copy(io.Discard, resp.Body)
 					resp.Body.Close()
+					synctest.Wait() // else net/http may not have its connection back, and dial another
 				}
 				tr.CloseIdleConnections()
 				d := w.only("conn").Detail.(*flow.Connection)
