@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"testing"
+	"testing/synctest"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -69,6 +70,7 @@ func TestWebSocketOverHTTP2(t *testing.T) {
 			if d := s.next(http2.FrameData).(*http2.DataFrame); string(d.Data()) != "\x81\x82abcd\x09\x0b" {
 				w.t.Errorf("the server got % x", d.Data())
 			}
+			synctest.Wait() // what went on is recorded after that
 			s.WriteData(1, true, []byte("\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00\x88\x02\x03\xe8"))
 			s.next(http2.FrameData)
 			io.Copy(io.Discard, c)

@@ -75,6 +75,7 @@ func TestWebSocket(t *testing.T) {
 		toClient := "\x81\x05hello" + "\x82\x7e\x00\x02\x00\xff" + "\x88\x02\x03\xe8"
 		w.say(c, toServer)
 		w.hear(s, toServer)
+		synctest.Wait() // what went on is recorded after that
 		w.say(s, toClient)
 		w.hear(c, toClient)
 		hangUp()
