@@ -83,7 +83,7 @@ func (w *world) knowing(name, addr string) *transom {
 		`mount --bind "$0" /etc/hosts; exec transom listen -T`, hosts))
 }
 
-// TestLANAlone listens on the LAN's addresses, as README.md says: redirected
+// TestLANAlone listens on the LAN's addresses, as docs/fidelity.md says: redirected
 // connections come in, and nobody on the other side does.
 func TestLANAlone(t *testing.T) {
 	need(t, "curl", "iptables", "ip6tables")

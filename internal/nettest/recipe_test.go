@@ -14,11 +14,11 @@ import (
 	"time"
 )
 
-// recipes returns the commands that README.md gives, by the names in the
+// recipes returns the commands that docs/by-hand.md gives, by the names in the
 // comments before them.
 func recipes(t *testing.T) map[string]string {
 	t.Helper()
-	b, err := os.ReadFile("../../README.md")
+	b, err := os.ReadFile("../../docs/by-hand.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,17 +28,17 @@ func recipes(t *testing.T) map[string]string {
 		found[m[1]] = strings.ReplaceAll("\n"+m[3], "\n"+m[2], "\n") // as it is indented in the list
 	}
 	if n := strings.Count(string(b), "<!-- recipe:"); n != len(found) {
-		t.Errorf("README.md announces %d recipes and has %d", n, len(found))
+		t.Errorf("docs/by-hand.md announces %d recipes and has %d", n, len(found))
 	}
 	for _, name := range []string{"forward", "redirect", "redirect-nft", "listen", "undo", "undo-nft", "redirect-tproxy", "undo-tproxy"} {
 		if found[name] == "" {
-			t.Fatalf("README.md has no recipe %q", name)
+			t.Fatalf("docs/by-hand.md has no recipe %q", name)
 		}
 	}
 	return found
 }
 
-// TestRecipe does what README.md says, word for word.
+// TestRecipe does what docs/by-hand.md says, word for word.
 func TestRecipe(t *testing.T) {
 	for _, kind := range []struct{ name, suffix string }{{"iptables", ""}, {"nft", "-nft"}, {"tproxy", "-tproxy"}} {
 		t.Run(kind.name, func(t *testing.T) {
@@ -104,7 +104,7 @@ func (r *recipe) rules() string {
 }
 
 // listen starts the proxy with the recipe's command; without any capability
-// unless privileged, as README.md says that it needs no privilege.
+// unless privileged, as docs/by-hand.md says that it needs no privilege.
 func (r *recipe) listen(privileged bool) *transom {
 	r.t.Helper()
 	if privileged {
