@@ -53,6 +53,9 @@ type Steering struct {
 	// Draining stops the capturing of new connections, which go direct; the open
 	// ones live on.
 	Draining bool
+	// Refusing has what Closed refuses by stay while draining: new connections
+	// are refused instead. It is for when whoever captures can't.
+	Refusing bool
 
 	Marks Marks // zero is DefaultMarks
 }
@@ -65,7 +68,8 @@ func (s *Steering) Equal(o *Steering) bool {
 	return s.Method == o.Method && s.Port == o.Port && slices.Equal(s.Interfaces, o.Interfaces) &&
 		s.Local == o.Local && s.Cgroup == o.Cgroup &&
 		slices.Equal(s.From, o.From) && slices.Equal(s.Exclude, o.Exclude) && slices.Equal(s.Ports, o.Ports) &&
-		s.RejectQUIC == o.RejectQUIC && s.Spoof == o.Spoof && s.Closed == o.Closed && s.Draining == o.Draining &&
+		s.RejectQUIC == o.RejectQUIC && s.Spoof == o.Spoof && s.Closed == o.Closed &&
+		s.Draining == o.Draining && s.Refusing == o.Refusing &&
 		s.Marks == o.Marks
 }
 

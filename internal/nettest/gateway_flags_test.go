@@ -254,21 +254,47 @@ func (w *world) rest(from *lab.Host) {
 	}
 }
 
+// brings reports whether new connections are brought to the listener, all or none.
+func (w *world) brings(all bool) bool {
+	w.t.Helper()
+	if !w.iptables {
+		return w.armed() == all
+	}
+	for _, save := range []string{"iptables-save", "ip6tables-save"} {
+		if strings.Contains(w.must(w.Gateway, save), "-j TPROXY") != all {
+			return false
+		}
+	}
+	return true
+}
+
 // TestGatewayHangs stops the proxy without killing it: new connections go
-// direct, until it goes on.
+// direct, or are refused if none may, until it goes on.
 func TestGatewayHangs(t *testing.T) {
-	w := newGatewayWorld(t)
-	w.site()
-	before := w.state(w.Gateway)
-	g := w.gateway()
-	w.wantAll(w.Client, 443, captured, seenAnybody)
-	g.signal(syscall.SIGSTOP)
-	defer g.signal(syscall.SIGCONT)
-	eventually(t, "connections to go direct", func() bool { return !w.armed() })
-	w.wantAll(w.Client, 443, direct, seenClient)
-	g.signal(syscall.SIGCONT)
-	eventually(t, "the rules to be back", w.armed)
-	w.wantAll(w.Client, 443, captured, seenAnybody)
-	g.stop()
-	w.restored(w.Gateway, before)
+	for name, tt := range map[string]struct {
+		how  string
+		args []string
+	}{
+		"open":            {direct, nil},
+		"closed":          {refused, []string{"--on-dead", "closed"}},
+		"closed-redirect": {refused, []string{"--on-dead", "closed", "--method", "redirect"}},
+		"closed-iptables": {refused, []string{"--on-dead", "closed", "--backend", "iptables"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newGatewayWorld(t)
+			w.site()
+			before := w.state(w.Gateway)
+			g := w.gateway(tt.args...)
+			w.wantAll(w.Client, 443, captured, seenAnybody)
+			g.signal(syscall.SIGSTOP)
+			defer g.signal(syscall.SIGCONT)
+			eventually(t, "new connections to be "+tt.how, func() bool { return w.brings(false) })
+			w.wantAll(w.Client, 443, tt.how, seenAnybody)
+			g.signal(syscall.SIGCONT)
+			eventually(t, "the rules to be back", func() bool { return w.brings(true) })
+			w.wantAll(w.Client, 443, captured, seenAnybody)
+			g.stop()
+			w.restored(w.Gateway, before)
+		})
+	}
 }

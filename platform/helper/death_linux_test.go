@@ -165,10 +165,9 @@ func TestHelperDiesTooOften(t *testing.T) {
 			b.diary.await(t, "open nft") // the watch
 			if !closed {
 				b.diary.await(t, "draining")
-			}
-			if !closed {
 				b.awaitLost(t, "died 4 times")
 			} else {
+				b.diary.await(t, "refusing")
 				<-b.Lost()
 			}
 			b.takenBack(t)
@@ -301,18 +300,23 @@ func halted(pid int) bool {
 }
 
 func TestProxyHangs(t *testing.T) {
-	t.Setenv(patienceVariable, "100ms")
-	n, d := labtest.Gateway(t), newDiary(t)
-	g := startGateway(t, n, d)
-	halt(t, g.Process.Pid)
-	d.await(t, "draining")
-	if err := syscall.Kill(g.Process.Pid, syscall.SIGCONT); err != nil {
-		t.Fatal(err)
+	for name, tt := range map[string]struct{ closed, want string }{"open": {"", "draining"}, "closed": {"1", "refusing"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(patienceVariable, "100ms")
+			t.Setenv(closedVariable, tt.closed)
+			n, d := labtest.Gateway(t), newDiary(t)
+			g := startGateway(t, n, d)
+			halt(t, g.Process.Pid)
+			d.await(t, tt.want)
+			if err := syscall.Kill(g.Process.Pid, syscall.SIGCONT); err != nil {
+				t.Fatal(err)
+			}
+			d.await(t, "on")
+			g.in.Close()
+			d.await(t, "leave")
+			_ = g.Wait()
+		})
 	}
-	d.await(t, "on")
-	g.in.Close()
-	d.await(t, "leave")
-	_ = g.Wait()
 }
 
 // TestHelpersDieIdle: a watch that gives up changes nothing on a host that nothing

@@ -105,6 +105,8 @@ func (s *fake) Apply(_ context.Context, want platform.Steering) error {
 			return errors.Join(s.note("dies"), syscall.Kill(os.Getpid(), syscall.SIGKILL))
 		}
 		return s.note("off")
+	case want.Refusing:
+		return s.note("refusing")
 	case want.Draining:
 		return s.note("draining")
 	}

@@ -43,14 +43,21 @@ func (s *server) steer(ctx context.Context, to state) error {
 	return err
 }
 
-// bypass lets new connections go past a proxy that can't take them, unless it was
-// wanted that none does. What is in force then brings them to the listener still:
-// they wait there as long as it is open, and are refused when it is not.
+// bypass lets new connections go past a proxy that can't take them, or has them
+// refused if none may.
 func (s *server) bypass(ctx context.Context) error {
-	if s.want != on || s.unwatched || s.charter.Steering.Closed {
+	if s.want != on || s.unwatched {
 		return nil
 	}
-	return s.steer(ctx, draining)
+	return s.steer(ctx, unserved(&s.charter))
+}
+
+// unserved is the state in which nobody takes new connections.
+func unserved(c *Charter) state {
+	if c.Steering.Closed {
+		return refusing
+	}
+	return draining
 }
 
 // steeringOf is the charter's steering in a state.
@@ -59,7 +66,7 @@ func steeringOf(c *Charter, to state) platform.Steering {
 		return platform.Steering{}
 	}
 	want := c.Steering
-	want.Draining = to == draining
+	want.Draining, want.Refusing = to != on, to == refusing
 	return want
 }
 
@@ -74,18 +81,18 @@ func (s *server) tick(ctx context.Context) {
 	}
 	what := "new connections are not captured until it does"
 	if s.charter.Steering.Closed {
-		what = "new connections wait until it does"
+		what = "new connections are refused until it does"
 	}
 	s.log.Warn("transom does not answer: "+what, "for", s.pulse.patience)
 	if err := s.bypass(ctx); err != nil {
-		s.log.Error("transom does not answer, and its connections can't be sent past it", "err", err)
+		s.log.Error("transom does not answer, and new connections go on to be brought to it", "err", err)
 	}
 }
 
 // pong hears that the proxy lives. If it had hung, what it had asked for comes into
 // force again.
 func (s *server) pong(ctx context.Context, id uint64) {
-	if !s.pulse.pong(id) || s.want != on || s.unwatched || s.charter.Steering.Closed {
+	if !s.pulse.pong(id) || s.want != on || s.unwatched {
 		return
 	}
 	if err := s.steer(ctx, on); err != nil {

@@ -4,8 +4,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-	"transom/platform"
 )
 
 // hang lets the proxy's patience run out, and come back.
@@ -24,6 +22,8 @@ func (f *foe) states() (all []state) {
 		switch {
 		case s.IsZero():
 			all = append(all, off)
+		case s.Refusing:
+			all = append(all, refusing)
 		case s.Draining:
 			all = append(all, draining)
 		default:
@@ -42,7 +42,7 @@ func TestHung(t *testing.T) {
 		back   []state
 	}{
 		"capturing":         {on, false, []state{draining}, []state{draining, on}},
-		"capturing-or-none": {on, true, nil, nil},
+		"capturing-or-none": {on, true, []state{refusing}, []state{refusing, on}},
 		"draining":          {draining, false, nil, nil},
 		"off":               {off, false, nil, nil},
 	} {
@@ -65,18 +65,21 @@ func TestHung(t *testing.T) {
 
 // TestUnwatched: without a watch nothing is captured, and the proxy is told.
 func TestUnwatched(t *testing.T) {
-	f := newFoe(t, narrow())
-	f.send(t, bytesOf(request{kind: askApply, id: 7, state: on}))
-	f.unwatch(t.Context())
-	if got := f.states(); !slices.Equal(got, []state{on, draining}) {
-		t.Errorf("applied %v", got)
-	}
-	f.send(t, bytesOf(request{kind: askApply, id: 8, state: on}))
-	answers, _ := f.heard(t)
-	if len(answers) != 3 || answers[1].kind != sayLost || answers[2].errno == 0 {
-		t.Errorf("said %v", answers)
-	}
-	if f.steerer.applied[1].Equal(&platform.Steering{}) {
-		t.Error("what is open was cut")
+	for name, want := range map[string]state{"open": draining, "closed": refusing} {
+		t.Run(name, func(t *testing.T) {
+			c := narrow()
+			c.Steering.Closed = want == refusing
+			f := newFoe(t, c)
+			f.send(t, bytesOf(request{kind: askApply, id: 7, state: on}))
+			f.unwatch(t.Context())
+			if got := f.states(); !slices.Equal(got, []state{on, want}) {
+				t.Errorf("applied %v", got)
+			}
+			f.send(t, bytesOf(request{kind: askApply, id: 8, state: on}))
+			answers, _ := f.heard(t)
+			if len(answers) != 3 || answers[1].kind != sayLost || answers[2].errno == 0 {
+				t.Errorf("said %v", answers)
+			}
+		})
 	}
 }

@@ -185,22 +185,19 @@ func (w *watch) see(ctx context.Context, h *child) error {
 	}
 }
 
-// retreat gives up while the proxy is there: new connections go past it, the open
-// ones live on until it has drained.
+// retreat gives up while the proxy is there: new connections go past it or are
+// refused, the open ones live on until it has drained.
 func (w *watch) retreat(ctx context.Context, why error) error {
 	err := w.steer(func(s Steerer) error {
-		if w.role.Charter.Steering.Closed {
-			return nil // refused, as was wanted
-		}
 		ctx, cancel := context.WithTimeout(ctx, applyWithin)
 		defer cancel()
 		if left, err := s.Leftovers(ctx); err != nil || len(left) == 0 {
 			return err // there is nothing that captures, and none open that was
 		}
-		return s.Apply(ctx, steeringOf(&w.role.Charter, draining))
+		return s.Apply(ctx, steeringOf(&w.role.Charter, unserved(&w.role.Charter)))
 	})
 	if err != nil {
-		w.log.Error("new connections can't be sent past transom", "err", err)
+		w.log.Error("new connections go on to be brought to transom, which can't take them", "err", err)
 	}
 	_ = w.voice.lost(why) // a proxy that is gone need not know
 	select {

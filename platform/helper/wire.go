@@ -49,10 +49,11 @@ const (
 	off state = iota
 	on
 	draining
+	refusing // as draining, but what is not captured is refused; the proxy can't ask for it
 )
 
 func (s state) String() string {
-	return [...]string{"off", "on", "draining"}[s%3]
+	return [...]string{"off", "on", "draining", "refusing"}[s%4]
 }
 
 // A request is what the proxy sends.

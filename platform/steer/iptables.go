@@ -151,13 +151,10 @@ func (x *xtables) filter() []xtChain {
 		input = append(input, fmt.Sprintf("-p tcp --dport %d -m conntrack --ctstate DNAT -j ACCEPT", x.Port))
 	}
 	chains := []xtChain{hooked("INPUT", "Past firewalls that let nothing in: what was given to the listener or has a socket of transom's.", input...)}
-	if x.Draining {
-		return chains
-	}
-	if len(quicPorts(&x.Steering)) > 0 {
+	if !x.Draining && len(quicPorts(&x.Steering)) > 0 {
 		chains = append(chains, x.refusal("TRANSOM_QUIC", "QUIC is refused at once, so that programs use TCP.", (*xtables).refusedQUIC)...)
 	}
-	if x.Closed {
+	if x.refuses() {
 		chains = append(chains, x.refusal(closedChain, "What would be captured never comes here; while nobody captures it, it is refused.", (*xtables).refused)...)
 	}
 	return chains

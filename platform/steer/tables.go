@@ -26,11 +26,11 @@ func Tables(s platform.Steering) []*nft.Table {
 		return nil
 	}
 	t := steeringOf(s)
-	if s.Draining {
-		return []*nft.Table{t.divert(), claim()}
+	list := []*nft.Table{t.divert(), claim()}
+	if !s.Draining {
+		list[1] = t.interception()
 	}
-	list := []*nft.Table{t.divert(), t.interception()}
-	if s.Closed {
+	if t.refuses() {
 		list = append(list, t.closed())
 	}
 	return list
@@ -59,6 +59,9 @@ func (t *steering) spoofs() bool { return t.gateway() && t.Spoof }
 // diverts reports whether packets to foreign addresses are to be delivered to
 // this host, by our mark.
 func (t *steering) diverts() bool { return t.tproxy() || t.spoofs() }
+
+// refuses reports whether what goes past us is refused.
+func (t *steering) refuses() bool { return t.Closed && (!t.Draining || t.Refusing) }
 
 // in marks a packet to be delivered to this host.
 func (t *steering) in() nft.Stmt { return nft.SetMark(t.marks.In, t.marks.Mask) }

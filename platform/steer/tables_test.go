@@ -46,6 +46,7 @@ func steerings() map[string]platform.Steering {
 		"tproxy-all-ports":  with(platform.TPROXY, func(s *platform.Steering) { s.Ports, s.Spoof = nil, false }),
 		"tproxy-and-local":  with(platform.TPROXY, func(s *platform.Steering) { s.Local = true }),
 		"tproxy-closed":     with(platform.TPROXY, func(s *platform.Steering) { s.Closed = true }),
+		"tproxy-refusing":   with(platform.TPROXY, func(s *platform.Steering) { s.Closed, s.Draining, s.Refusing = true, true, true }),
 		"redirect":          with(platform.Redirect, func(s *platform.Steering) { s.Spoof, s.RejectQUIC = false, false }),
 		"redirect-spoofed":  usual(platform.Redirect),
 		"redirect-draining": with(platform.Redirect, func(s *platform.Steering) { s.Draining = true }),
