@@ -426,6 +426,72 @@ func TestRefusalsAreRationed(t *testing.T) {
 	}
 }
 
+// TestAppliesAreRationed: a proxy can't keep the kernel busy.
+func TestAppliesAreRationed(t *testing.T) {
+	f := newFoe(t, narrow())
+	denied := 0
+	for i := range 100 {
+		f.send(t, bytesOf(request{kind: askApply, id: 7, state: []state{on, off}[i%2]}))
+		answers, _ := f.heard(t)
+		if syscall.Errno(answers[0].errno) == unix.EBUSY {
+			denied++
+		}
+	}
+	if n := len(f.steerer.applied); n != f.applies.most || denied != 100-n {
+		t.Errorf("applied %d times, denied %d", n, denied)
+	}
+}
+
+// TestSelfTestsAreRationed: one is enough for a while.
+func TestSelfTestsAreRationed(t *testing.T) {
+	f := newFoe(t, narrow())
+	f.o.Test = func(context.Context, Charter) error { return nil }
+	ask := func() (errnos []uint32) {
+		f.send(t, bytesOf(request{kind: askTest, id: 7}))
+		f.tests.Wait()
+		answers, _ := f.heard(t)
+		for _, a := range answers {
+			errnos = append(errnos, a.errno)
+		}
+		return errnos
+	}
+	f.proofs.while = time.Hour
+	for _, want := range []syscall.Errno{0, unix.EBUSY, unix.EBUSY} {
+		if got := ask(); len(got) != 1 || syscall.Errno(got[0]) != want {
+			t.Errorf("answered %v, want %v", got, want)
+		}
+	}
+	f.proofs.began = f.proofs.began.Add(-time.Hour)
+	if got := ask(); len(got) != 1 || got[0] != 0 {
+		t.Errorf("later: %v", got)
+	}
+}
+
+// TestDeafen: what was sent and not read is closed, behind an empty message too.
+func TestDeafen(t *testing.T) {
+	f := newFoe(t, narrow())
+	var leash [2]int
+	must(t, unix.Pipe2(leash[:], unix.O_CLOEXEC|unix.O_NONBLOCK))
+	defer unix.Close(leash[0])
+	must(t, f.far.send(nil, -1))
+	must(t, f.far.send([]byte{1}, leash[1]))
+	must(t, unix.Close(leash[1]))
+	var b [1]byte
+	if _, err := unix.Read(leash[0], b[:]); !errors.Is(err, unix.EAGAIN) {
+		t.Fatalf("the leash ends before: %v", err)
+	}
+	f.voice.pair.deafen()
+	if n, err := unix.Read(leash[0], b[:]); n != 0 || err != nil {
+		t.Errorf("the leash lives: %d, %v", n, err)
+	}
+	if err := f.far.send([]byte{1}, -1); !errors.Is(err, unix.EPIPE) {
+		t.Errorf("it still takes messages: %v", err)
+	}
+	if err := f.voice.lost(unix.EPERM); err != nil {
+		t.Errorf("it can't say anything any more: %v", err)
+	}
+}
+
 // TestLingerDoesNotHoldUp has the server close a connection last that would wait an
 // hour for its bytes to be taken.
 func TestLingerDoesNotHoldUp(t *testing.T) {

@@ -158,6 +158,28 @@ func (p *pair) wait(buf []byte) (r received, err error) {
 	return r, err
 }
 
+// queueMax is more messages than a queue holds: each takes some hundred bytes of its
+// sender's buffer, whatever is in it.
+const queueMax = 1 << 16
+
+// deafen takes no messages any more, and closes what came with those that nobody
+// has read: a descriptor that waits in the queue is open, and among them may be
+// what tells that its sender lives.
+func (p *pair) deafen() {
+	_ = p.on(func(fd int) error { // the other side may be gone
+		err := unix.Shutdown(fd, unix.SHUT_RD)
+		var b [1]byte
+		for range queueMax { // an empty message looks like the end
+			r, e := receive(fd, b[:])
+			r.closeAll()
+			if e != nil {
+				return errors.Join(err, e)
+			}
+		}
+		return err
+	})
+}
+
 // errnoOf is the errno in a chain, or EIO.
 func errnoOf(err error) syscall.Errno {
 	var e syscall.Errno

@@ -2,8 +2,8 @@ package helper
 
 import "time"
 
-// A ration lets so many lines pass in a while, and counts the others: a hostile
-// proxy decides how often there is something to say.
+// A ration lets so many things pass in a while, and counts the others: a hostile
+// proxy decides how often there is something to say or to do.
 type ration struct {
 	most  int
 	while time.Duration
@@ -13,7 +13,7 @@ type ration struct {
 	dropped int
 }
 
-// take reports whether a line may pass, and how many have not since the last one.
+// take reports whether one may pass, and how many have not since the last one.
 func (r *ration) take(now time.Time) (ok bool, dropped int) {
 	if now.Sub(r.began) >= r.while {
 		r.began, r.used = now, 0

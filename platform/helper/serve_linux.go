@@ -69,6 +69,8 @@ type server struct {
 	want      state // what the proxy asked for
 	pulse     pulse
 	refusals  ration
+	applies   ration // what a proxy may ask for without end holds the kernel's locks
+	proofs    ration // self-tests
 	dirty     bool // there is something to take back
 	unwatched bool // the watch is gone: nothing is captured any more
 
@@ -97,6 +99,8 @@ func newServer(r role, o ServeOptions, v *voice) (*server, error) {
 		sockets:  newPreparer(r.Charter.marks().Upstream),
 		pulse:    pulse{every: min(pingEvery, o.Patience/2), patience: o.Patience},
 		refusals: ration{most: 20, while: 10 * time.Second},
+		applies:  ration{most: 20, while: 10 * time.Second},
+		proofs:   ration{most: 1, while: time.Second},
 		dirty:    r.Epoch > 1, // what an earlier helper left
 		testing:  make(chan struct{}, 1),
 	}, nil
@@ -261,6 +265,11 @@ func (s *server) test(ctx context.Context, req request) {
 	case s.testing <- struct{}{}:
 	default:
 		s.reply(req, fmt.Errorf("another self-test is under way: %w", unix.EBUSY))
+		return
+	}
+	if ok, _ := s.proofs.take(time.Now()); !ok {
+		<-s.testing
+		s.reply(req, fmt.Errorf("the last self-test was a moment ago: %w", unix.EBUSY))
 		return
 	}
 	s.tests.Go(func() {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"transom/platform"
 )
 
@@ -18,6 +20,9 @@ func (s *server) apply(ctx context.Context, to state) error {
 		return fmt.Errorf("%w: steer connections: it was started for none", ErrRefused)
 	case to == on && s.unwatched:
 		return fmt.Errorf("steer connections: %w: the watch has ended", ErrLost)
+	}
+	if ok, _ := s.applies.take(time.Now()); !ok {
+		return fmt.Errorf("steer connections: %w: %d times within %v are enough", unix.EBUSY, s.applies.most, s.applies.while)
 	}
 	if err := s.steer(ctx, to); err != nil {
 		return err

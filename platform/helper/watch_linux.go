@@ -10,8 +10,11 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -41,10 +44,13 @@ func Watch(ctx context.Context, o WatchOptions) error {
 		return err
 	}
 	defer v.pair.f.Close()
+	_ = unix.SetNonblock(leashFD, true) // so that closing it ends a read; if it is missing that is said below
 	leash := os.NewFile(leashFD, "proxy's life")
 	if leash == nil {
 		return fmt.Errorf("helper: descriptor %d is missing", leashFD)
 	}
+	var awaiting sync.WaitGroup
+	defer awaiting.Wait()
 	defer leash.Close()
 	held, err := lock(ctx, lockWithin)
 	if err == nil {
@@ -59,7 +65,7 @@ func Watch(ctx context.Context, o WatchOptions) error {
 		o.Program, o.Args = "/proc/self/exe", []string{"helper", "serve"}
 	}
 	w := &watch{o: o, role: r, voice: v, log: v.log(), gone: make(chan struct{})}
-	go w.await(leash) // ends with the process at the latest: Watch is all it does
+	awaiting.Go(func() { w.await(leash) })
 	return w.run(ctx)
 }
 
@@ -75,7 +81,7 @@ type watch struct {
 }
 
 // await notes the end of the proxy: nobody ever writes to the pipe, whose other
-// end it has.
+// end it has. It returns when leash is closed, at the latest.
 func (w *watch) await(leash io.Reader) {
 	_, _ = io.Copy(io.Discard, leash) // any end is the end
 	close(w.gone)
@@ -200,6 +206,7 @@ func (w *watch) retreat(ctx context.Context, why error) error {
 		w.log.Error("new connections go on to be brought to transom, which can't take them", "err", err)
 	}
 	_ = w.voice.lost(why) // a proxy that is gone need not know
+	w.voice.pair.deafen()
 	select {
 	case <-w.gone:
 	case <-ctx.Done():
