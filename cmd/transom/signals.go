@@ -14,31 +14,43 @@ import (
 // connections at once; the third has its usual meaning, for when nobody reads
 // what is still to be printed. SIGPIPE is caught so that a reader who leaves is
 // an error of writing.
+//
+// SIGHUP, which says that the terminal is gone, drains and counts for nothing:
+// the kernel, a shell and a session manager may each send one, and a SIGTERM
+// beside it. Who started us with it ignored, as nohup does, wants us to go on.
 type signals struct {
-	quit, done chan struct{}
-	ch, pipe   chan os.Signal
+	quit, done    chan struct{}
+	ch, hup, pipe chan os.Signal
 }
 
 func handleSignals(drain func(), p *transom.Proxy, stderr io.Writer) *signals {
 	s := &signals{
 		quit: make(chan struct{}), done: make(chan struct{}),
-		ch: make(chan os.Signal, 2), pipe: make(chan os.Signal, 1),
+		ch: make(chan os.Signal, 2), hup: make(chan os.Signal, 1), pipe: make(chan os.Signal, 1),
 	}
 	signal.Notify(s.ch, os.Interrupt, syscall.SIGTERM)
 	signal.Notify(s.pipe, syscall.SIGPIPE)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(s.hup, syscall.SIGHUP)
+	}
 	go s.watch(drain, p, stderr)
 	return s
 }
 
 func (s *signals) watch(drain func(), p *transom.Proxy, stderr io.Writer) {
 	defer close(s.done)
-	for n := 0; n < 2; n++ {
+	for n := 0; n < 2; {
 		select {
+		case <-s.hup:
+			signal.Ignore(syscall.SIGHUP) // to the end of the process
+			fmt.Fprintf(stderr, "transom: stopping, as the terminal is gone: open connections may finish within %s\n", p.Timeouts.Grace)
+			drain()
+			continue
 		case <-s.ch:
 		case <-s.quit:
 			return
 		}
-		if n == 0 {
+		if n++; n == 1 {
 			fmt.Fprintf(stderr, "transom: stopping: open connections may finish within %s; interrupt again to end at once\n", p.Timeouts.Grace)
 			drain()
 		} else {
@@ -51,6 +63,7 @@ func (s *signals) watch(drain func(), p *transom.Proxy, stderr io.Writer) {
 
 func (s *signals) close() {
 	signal.Stop(s.ch)
+	signal.Stop(s.hup)
 	signal.Stop(s.pipe)
 	close(s.quit)
 	<-s.done
