@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -281,6 +282,9 @@ func TestGatewayHangs(t *testing.T) {
 		"closed-iptables": {refused, []string{"--on-dead", "closed", "--backend", "iptables"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if slices.Contains(tt.args, "iptables") {
+				need(t, "iptables", "ip6tables")
+			}
 			w := newGatewayWorld(t)
 			w.site()
 			before := w.state(w.Gateway)

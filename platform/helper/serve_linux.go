@@ -71,8 +71,8 @@ type server struct {
 	refusals  ration
 	applies   ration // what a proxy may ask for without end holds the kernel's locks
 	proofs    ration // self-tests
-	dirty     bool // there is something to take back
-	unwatched bool // the watch is gone: nothing is captured any more
+	dirty     bool   // there is something to take back
+	unwatched bool   // the watch is gone: nothing is captured any more
 
 	testing chan struct{} // held by the one self-test
 	tests   sync.WaitGroup

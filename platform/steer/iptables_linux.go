@@ -105,7 +105,7 @@ func (x *IPTables) Apply(ctx context.Context, want platform.Steering) error {
 	case want.IsZero() && x.now.IsZero():
 		return nil
 	case want.IsZero():
-		return x.clearLocked(context.WithoutCancel(ctx))
+		return x.leaveLocked(context.WithoutCancel(ctx))
 	}
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
@@ -137,7 +137,7 @@ func (x *IPTables) Leave(ctx context.Context) error {
 		}
 		x.was = was
 	}
-	return x.clearLocked(ctx, closedChain)
+	return x.leaveLocked(ctx, closedChain)
 }
 
 // undoLocked puts back what was in force before an Apply that failed.
@@ -204,6 +204,16 @@ func (x *IPTables) bringLocked(ctx context.Context, t *steering, keep ...string)
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// leaveLocked takes everything back for good, as clearLocked does.
+func (x *IPTables) leaveLocked(ctx context.Context, keep ...string) error {
+	was := x.was
+	if err := x.clearLocked(ctx, keep...); err != nil {
+		return err
+	}
+	tellCutOff(x.log, was)
+	return nil
 }
 
 // clearLocked takes everything back but for chains to keep, whoever put it

@@ -125,7 +125,7 @@ func (x *IPTables) Cleanup(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	x.was = was
-	return lines, x.clearLocked(ctx)
+	return lines, x.leaveLocked(ctx)
 }
 
 // adoptLocked is for who is about to put things in force: what an earlier run has

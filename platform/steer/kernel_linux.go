@@ -230,7 +230,17 @@ func (k *Kernel) takeBackLocked() error {
 	if k.now.IsZero() {
 		return nil
 	}
-	return k.clearLocked(false)
+	return k.leaveLocked(false)
+}
+
+// leaveLocked takes everything back for good, as clearLocked does.
+func (k *Kernel) leaveLocked(closed bool) error {
+	was := k.was
+	if err := k.clearLocked(closed); err != nil {
+		return err
+	}
+	tellCutOff(k.log, was)
+	return nil
 }
 
 // clearLocked takes everything back, whoever put it there, but for the table that

@@ -59,7 +59,7 @@ func (k *Kernel) Cleanup(ctx context.Context) ([]string, error) {
 		return nil, nil
 	}
 	k.was = l.changes
-	return lines, k.clearLocked(false)
+	return lines, k.leaveLocked(false)
 }
 
 // adoptLocked is for who is about to put things in force: what an earlier run has
@@ -97,7 +97,7 @@ func (k *Kernel) Leave(ctx context.Context) error {
 		}
 		k.was = l.changes
 	}
-	return k.clearLocked(true)
+	return k.leaveLocked(true)
 }
 
 func (k *Kernel) leftoversLocked(ctx context.Context) (*leftovers, error) {
