@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync/atomic"
+	"time"
 
 	"transom/capture"
 	"transom/egress"
@@ -32,6 +33,7 @@ type session struct {
 	prefix []byte   // what was read of c and not handled
 	info   *flow.Conn
 	hello  *sniff.Hello // of the TLS layer found last
+	asked  time.Time    // when that was sent
 	up     *upstream.Set
 	rec    *record.Conn
 	end    flow.Connection

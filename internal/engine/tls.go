@@ -24,6 +24,7 @@ func (s *session) terminate(ctx context.Context) (done bool, err error) {
 	if err := tlsterm.Answerable(s.prefix, s.hello); err != nil {
 		return true, s.pass(ctx, "can't be decrypted: "+err.Error())
 	}
+	s.asked = time.Now()
 	if err := s.up.Ready(ctx); err != nil {
 		return true, serverError(err)
 	}
@@ -78,7 +79,7 @@ func (s *session) unparsed(v policy.Verdict) policy.Verdict {
 
 // accept answers the client's hello and goes one layer further in.
 func (s *session) accept(ctx context.Context, o tlsterm.Options) error {
-	o.Name = s.info.Host
+	o.Name, o.Since = s.info.Host, s.asked
 	hctx, cancel := withTimeout(ctx, s.e.Timeouts.Handshake)
 	defer cancel()
 	c, agreed, err := tlsterm.Accept(hctx, s.c, s.prefix, s.hello, o)

@@ -37,6 +37,10 @@ type Options struct {
 
 	Lineage *Lineage // for resuming, the one that Connect had; nil is a full handshake
 
+	// Since is when the client began to wait for the answer to its hello; zero is
+	// now. A client that has waited long may leave for that reason.
+	Since time.Time
+
 	KeyLog io.Writer        // secrets in NSS format, a line a write; its errors are ignored. Nil for none
 	Now    func() time.Time // the clock; nil is time.Now
 }
@@ -48,7 +52,11 @@ type Options struct {
 // Errors are *HandshakeError. The client has then been told by alert, if it
 // still listens; c stays the caller's to close.
 func Accept(ctx context.Context, c net.Conn, prefix []byte, hello *sniff.Hello, o Options) (*Conn, *flow.TLS, error) {
-	w := &wire{Conn: c, prefix: prefix}
+	w := &wire{Conn: c, prefix: prefix, now: o.Now}
+	w.asked = o.Since
+	if w.asked.IsZero() {
+		w.asked = w.clock()
+	}
 	cfg, err := o.config(ctx, hello)
 	if err != nil {
 		_ = SendAlert(w, hello, InternalError) // the error below is what counts
@@ -60,7 +68,7 @@ func Accept(ctx context.Context, c net.Conn, prefix []byte, hello *sniff.Hello, 
 	}
 	t, state, err := shake(ctx, w, hello, cfg)
 	if err := w.settle(ctx, err); err != nil {
-		return nil, nil, &HandshakeError{Sent: w.wrote, Early: eager, Err: err}
+		return nil, nil, &HandshakeError{Sent: w.wrote, Late: w.late(), Early: eager, Err: err}
 	}
 	leg := hello.TLS
 	agreed(&leg, state)

@@ -32,6 +32,7 @@ type Conn struct {
 	unsure bool              // the client's leaving says nothing of our certificate
 
 	spoke atomic.Bool           // the peer has sent data
+	late  atomic.Bool           // it ended long after it was answered, or was answered late
 	end   atomic.Pointer[error] // how the peer's stream ended
 }
 
@@ -63,6 +64,9 @@ func (c *Conn) ended(err error) error {
 		err = ErrTruncated
 	}
 	if !isTimeout(err) && !errors.Is(err, net.ErrClosed) {
+		if c.end.Load() == nil && c.wire.late() {
+			c.late.Store(true)
+		}
 		c.end.CompareAndSwap(nil, &err)
 	}
 	return err
@@ -115,7 +119,8 @@ func (c *Conn) PeerCertificate() *x509.Certificate { return c.peer }
 // because of our certificate, in words for a record; "" if that can't be told.
 // Clients that judge the certificate after their last handshake message do so:
 // some send an alert; some just close without a byte of data, and of these it
-// is a guess, since a connection opened in advance ends in the same way. A
+// is a guess, since a connection opened in advance ends in the same way, if
+// later: who has waited long for us, or stayed for long, is not suspected. A
 // client that resumes has not been shown the certificate, and one whose early data
 // was refused may prefer a new connection, so their silence says nothing.
 func (c *Conn) Refused() string {
@@ -129,7 +134,7 @@ func (c *Conn) Refused() string {
 		}
 		return ""
 	}
-	if isClosed(*end) && !c.unsure {
+	if isClosed(*end) && !c.unsure && !c.late.Load() {
 		return "client closed after the handshake without sending anything: it may not accept our certificate"
 	}
 	return ""

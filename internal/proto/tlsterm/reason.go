@@ -19,6 +19,7 @@ type HandshakeError struct {
 	Server    bool // on the server's leg; else on the client's
 	Sent      bool // we had sent something before, towards a client our certificate
 	WantsCert bool // the server had asked for a client certificate
+	Late      bool // the client had waited long for that, or thought long about it
 	Early     bool // the client's early data was refused
 	Resuming  bool // we had offered the server to resume; in full it may go well
 	Less      bool // the client offers cipher suites that the server was not offered
@@ -74,6 +75,8 @@ func Reason(err error) string {
 		return "server closed the connection during the TLS handshake"
 	case isClosed(e.Err) && e.Early:
 		return "client closed when its early data was refused: it is expected to come again"
+	case isClosed(e.Err) && e.Late:
+		return "client closed during the handshake, which had taken long"
 	case isClosed(e.Err) && e.Sent:
 		return "client closed during the handshake: it probably does not trust our certificate"
 	case isClosed(e.Err):

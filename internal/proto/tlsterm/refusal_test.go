@@ -16,6 +16,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -100,6 +101,12 @@ func serverHello(version uint16) []byte {
 	return append([]byte{22, 3, 0, 0, byte(len(msg))}, msg...)
 }
 
+// What is said of clients that close without a word.
+const (
+	untrusting      = "client closed during the handshake: it probably does not trust our certificate"
+	untrustingLater = "client closed after the handshake without sending anything: it may not accept our certificate"
+)
+
 func TestClientRefuses(t *testing.T) {
 	closing := func(how func(c *testnet.Conn)) func(w *world, t *testing.T) {
 		return func(w *world, t *testing.T) {
@@ -117,11 +124,11 @@ func TestClientRefuses(t *testing.T) {
 	}{
 		"unknown-authority-1.2": {func(w *world, _ *testing.T) { w.client.RootCAs, w.client.MaxVersion = poolOf(), tls.VersionTLS12 }, "client refused our certificate (bad_certificate)", flow.Alert},
 		"unknown-authority-1.3": {func(w *world, _ *testing.T) { w.client.RootCAs = poolOf() }, "client refused our certificate (bad_certificate)", flow.Alert},
-		"closes":                {closing(func(c *testnet.Conn) { c.CloseWrite() }), "client closed during the handshake: it probably does not trust our certificate", flow.HandshakeEnd},
-		"resets":                {closing(func(c *testnet.Conn) { c.SetLinger(0); c.Close() }), "client closed during the handshake: it probably does not trust our certificate", flow.RST},
+		"closes":                {closing(func(c *testnet.Conn) { c.CloseWrite() }), untrusting, flow.HandshakeEnd},
+		"resets":                {closing(func(c *testnet.Conn) { c.SetLinger(0); c.Close() }), untrusting, flow.RST},
 		"unknown-ca":            {closing(func(c *testnet.Conn) { c.Write([]byte{21, 3, 3, 0, 2, 2, 48}) }), "client refused our certificate (unknown_ca)", flow.Alert},
 		"plain-in-1.3":          {plainAlert(48), "client refused our certificate (unknown_ca)", flow.Alert},
-		"plain-in-1.3-closes":   {plainAlert(0), "client closed during the handshake: it probably does not trust our certificate", flow.HandshakeEnd},
+		"plain-in-1.3-closes":   {plainAlert(0), untrusting, flow.HandshakeEnd},
 		"other-alert":           {closing(func(c *testnet.Conn) { c.Write([]byte{21, 3, 3, 0, 2, 2, 40}) }), "client ended TLS (handshake_failure)", flow.Alert},
 	}
 	for name, c := range cases {
@@ -138,6 +145,51 @@ func TestClientRefuses(t *testing.T) {
 				}
 				if got := tlsterm.Ended(r.downErr); got != c.ended {
 					t.Errorf("ended %q, want %q", got, c.ended)
+				}
+			})
+		})
+	}
+}
+
+// TestClientLeavesLate is about clients that have waited long for our answer, or
+// have had it for long: that they close says nothing about our certificate.
+func TestClientLeavesLate(t *testing.T) {
+	const tired = "client closed during the handshake, which had taken long"
+	for name, c := range map[string]struct {
+		waited, stayed time.Duration
+		want           string // of one that closes during the handshake
+		after          string // of one that closes after it
+	}{
+		"soon":   {2 * time.Second, 2 * time.Second, untrusting, untrustingLater},
+		"waited": {4 * time.Second, 0, tired, ""},
+		"stayed": {0, 4 * time.Second, tired, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eitherWay(t, func(t *testing.T, w *world) {
+				began := time.Now()
+				var passed atomic.Int64
+				w.now = func() time.Time { return began.Add(time.Duration(passed.Load())) }
+				w.since = began.Add(-c.waited)
+				r := w.run(t)
+				if r.clientErr != nil || r.downErr != nil {
+					t.Fatal(r.clientErr, r.downErr)
+				}
+				passed.Store(int64(c.stayed))
+				r.clientConn.Close()
+				io.Copy(io.Discard, r.downConn)
+				if got := r.downConn.Refused(); got != c.after && !w.early {
+					t.Errorf("after the handshake: refused: %q, want %q", got, c.after)
+				}
+
+				passed.Store(0)
+				w.clientRaw = func(conn *testnet.Conn) {
+					conn.Write(realHello(t))
+					io.ReadFull(conn, make([]byte, 5))
+					passed.Store(int64(c.stayed))
+					conn.CloseWrite()
+				}
+				if got := tlsterm.Reason(w.run(t).downErr); got != c.want {
+					t.Errorf("during the handshake: %q, want %q", got, c.want)
 				}
 			})
 		})
@@ -172,7 +224,7 @@ func realHello(t testing.TB) []byte {
 // TestRefusedLater is about clients that look at the certificate when their
 // part of the handshake is done.
 func TestRefusedLater(t *testing.T) {
-	const closed = "client closed after the handshake without sending anything: it may not accept our certificate"
+	const closed = untrustingLater
 	cases := map[string]struct {
 		client func(t *testing.T, r *result, secret []byte)
 		want   string

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync/atomic"
+	"time"
 
 	"transom/internal/proto/sniff"
 )
@@ -15,10 +16,13 @@ type wire struct {
 	net.Conn
 	prefix []byte
 	eof    atomic.Bool
+	now    func() time.Time // the clock; nil is time.Now
 
 	// These belong to the handshake; afterwards they are only read.
 	settled bool         // the handshake is over
 	wrote   bool         // something was written
+	asked   time.Time    // when the client had sent its hello
+	written time.Time    // when we first answered
 	keep    bool         // keep the first write: our ClientHello
 	first   []byte       // it
 	alerts  alertWatcher // of what was read
@@ -62,12 +66,29 @@ func (w *wire) hello() *sniff.Hello {
 
 func (w *wire) Write(p []byte) (int, error) {
 	if !w.wrote {
-		w.wrote = true
+		w.wrote, w.written = true, w.clock()
 		if w.keep {
 			w.first = append(w.first, p...)
 		}
 	}
 	return w.Conn.Write(p)
+}
+
+// patience is for how long a client is taken to be at the certificate: to wait
+// for it without thinking of leaving, and to make up its mind about it.
+const patience = 3 * time.Second
+
+// late reports whether the client has waited for our answer, or has had it, for
+// so long that leaving now says nothing about the certificate in it.
+func (w *wire) late() bool {
+	return w.wrote && (w.written.Sub(w.asked) > patience || w.clock().Sub(w.written) > patience)
+}
+
+func (w *wire) clock() time.Time {
+	if w.now == nil {
+		return time.Now()
+	}
+	return w.now()
 }
 
 // An alertWatcher looks for an alert that is not encrypted. OpenSSL's clients

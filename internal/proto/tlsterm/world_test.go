@@ -87,6 +87,9 @@ type world struct {
 	issuer *ca.Authority     // nil is ours
 	mirror bool              // answer a server that does not verify with an untrusted leaf
 
+	now   func() time.Time // the clock; it stands still unless a test moves it
+	since time.Time        // when the client had sent its hello
+
 	early bool // take the client's hello for one that announces early data
 
 	clientRaw func(c *testnet.Conn) // instead of a TLS client
@@ -106,7 +109,9 @@ type result struct {
 
 func newWorld(t testing.TB) *world {
 	cert := selfSigned(t, "shop.example")
+	began := time.Now()
 	return &world{
+		now:    func() time.Time { return began }, // however slow the test is
 		client: &tls.Config{ServerName: "shop.example", RootCAs: poolOf(ours().Root())},
 		server: &tls.Config{Certificates: []tls.Certificate{cert}},
 		speak:  []string{"http/1.1", "http/1.0"},
@@ -179,6 +184,7 @@ func (w *world) proxy(t testing.TB, r *result, down, up net.Conn) {
 	r.downConn, r.down, r.downErr = tlsterm.Accept(ctx, down, prefix, hello, tlsterm.Options{
 		Issuer: issuer, Dst: w.to.Addr(), Server: r.up, Like: r.upConn.PeerCertificate(),
 		Untrusted: w.mirror && r.up.VerifyErr != "", Lineage: line, KeyLog: w.keys,
+		Now: w.now, Since: w.since,
 	})
 	if r.downErr != nil {
 		up.Close()
