@@ -22,8 +22,8 @@ type gatewayFlags struct {
 	proxyFlags
 	captureFlags
 	backend string
-	chosen  string // of the backends
-	leftOut string // interfaces, if none was named
+	chosen  string          // of the backends
+	leftOut []steer.LeftOut // if no interface was named
 }
 
 func gatewayCommand() *cobra.Command {
@@ -115,12 +115,11 @@ func (f *gatewayFlags) chooseInterfaces(p *transom.Proxy) error {
 	if err != nil {
 		return err
 	}
-	names, why, err := steer.Choose(links, f.interfaces)
-	if err != nil {
+	p.Steering.Interfaces, f.leftOut, err = steer.Choose(links, f.interfaces)
+	if err != nil && !errors.Is(err, steer.ErrNoClients) {
 		return &usageError{err}
 	}
-	p.Steering.Interfaces, f.leftOut = names, why
-	return nil
+	return err
 }
 
 // exempt keeps what we send ourselves from being captured. Connections to servers
@@ -172,7 +171,7 @@ func (f *gatewayFlags) tell(p *transom.Proxy) {
 	s := &p.Steering
 	args := []any{"interfaces", strings.Join(s.Interfaces, ","), "ports", f.ports, "local", s.Local, "method", s.Method, "backend", f.chosen}
 	if len(f.interfaces) == 0 {
-		args = append(args, "left_out", f.leftOut)
+		args = append(args, "left_out", fmt.Sprint(f.leftOut))
 	}
 	p.Log.Info("capturing what comes in by these interfaces; --interface names others", args...)
 }

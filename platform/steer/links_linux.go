@@ -133,3 +133,26 @@ func Networks(interfaces []string) ([]netip.Prefix, error) {
 	}
 	return out, nil
 }
+
+// Inward reports whether packets to a stay within this host or leave it by a
+// route other than a default one: where a is then, others may send its packets to
+// this host.
+func Inward(a netip.Addr) (bool, error) {
+	links, err := Links()
+	if err != nil {
+		return false, err
+	}
+	for _, l := range links {
+		if slices.ContainsFunc(l.Addresses, func(p netip.Prefix) bool { return p.Addr() == a }) {
+			return true, nil
+		}
+	}
+	routes, err := mainRoutes()
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(routes, func(r netlink.Route) bool {
+		p, ok := prefix(r.Dst)
+		return ok && !isDefault(r) && p.Contains(a)
+	}), nil
+}

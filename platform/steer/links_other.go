@@ -14,6 +14,11 @@ func Links() ([]Link, error) {
 	return nil, fmt.Errorf("find the interfaces that clients are behind: %w", platform.ErrUnsupported)
 }
 
+// Inward reports whether this host has a route to a other than a default one.
+func Inward(netip.Addr) (bool, error) {
+	return false, fmt.Errorf("find the way to an address: %w", platform.ErrUnsupported)
+}
+
 // Networks returns what is routed by the interfaces.
 func Networks([]string) ([]netip.Prefix, error) {
 	return nil, fmt.Errorf("find the clients' networks: %w", platform.ErrUnsupported)
