@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -27,13 +29,13 @@ type captureFlags struct {
 
 // add defines the flags.
 func (f *captureFlags) add(fl *pflag.FlagSet) {
-	f.port = portFlag()
-	fl.StringSliceVar(&f.interfaces, "interface", nil, "capture what comes in by this `INTERFACE`, which clients are behind; may be repeated (default: all that look like it)")
+	f.port = portFlag(1) // rules name it
+	fl.StringSliceVar(&f.interfaces, "interface", nil, "capture what comes in by this `INTERFACE`, which clients are behind; may be repeated; none, with --local, is no interface (default: all that look like it)")
 	fl.StringSliceVar(&f.from, "from", nil, "capture only clients in this `NETWORK`, as in 192.168.1.0/24; may be repeated")
 	fl.StringSliceVar(&f.exclude, "exclude", nil, "leave clients and servers in this `NETWORK` alone; may be repeated")
 	fl.StringVar(&f.ports, "ports", "80,443", "TCP `PORTS` to capture, as in 80,443,8000-8010, or all")
 	fl.StringVar(&f.method, "method", "auto", "how connections are brought here: `auto|tproxy|redirect`")
-	fl.BoolVar(&f.local, "local", false, "capture what this host's own programs send, too")
+	fl.BoolVar(&f.local, "local", false, "capture what this host's own programs send, too; with --interface none that alone")
 	fl.StringVar(&f.quic, "quic", "reject", "what to do with QUIC to captured ports: `reject|pass`; rejected clients use TCP")
 	fl.StringVar(&f.onDead, "on-dead", "open", "what becomes of new connections if transom dies unasked: `open|closed`, they go direct or are refused")
 	fl.StringVar(&f.mark, "mark", "0x70", "the two or three bits in a row of packet and socket marks that are transom's, as a `MASK`")
@@ -42,12 +44,18 @@ func (f *captureFlags) add(fl *pflag.FlagSet) {
 
 // steering is what the flags ask for, without the interfaces that are found out.
 func (f *captureFlags) steering() (s platform.Steering, err error) {
-	s.Interfaces, s.Local, s.Port = f.interfaces, f.local, uint16(f.port.value)
+	s.Local, s.Port = f.local, uint16(f.port.value)
+	if s.Interfaces, err = f.named(); err != nil {
+		return s, err
+	}
 	if s.From, err = networks("from", f.from); err != nil {
 		return s, err
 	}
 	if s.Exclude, err = networks("exclude", f.exclude); err != nil {
 		return s, err
+	}
+	if nothingLeft(s.From, s.Exclude) {
+		return s, fmt.Errorf("--from %s: --exclude takes all of that away, so nothing would be captured", strings.Join(f.from, ","))
 	}
 	if f.ports != "all" {
 		if s.Ports, err = platform.ParsePorts(f.ports); err != nil {
@@ -76,11 +84,35 @@ func (f *captureFlags) steering() (s platform.Steering, err error) {
 	default:
 		return s, fmt.Errorf("--on-dead %q: want open or closed", f.onDead)
 	}
-	if s.Port == 0 {
-		return s, errors.New("--listen-port 0: want a port from 1 to 65535, for rules that name it")
-	}
 	s.Marks, err = parseMarks(f.mark)
 	return s, err
+}
+
+// none is the word for no interface.
+const none = "none"
+
+// noInterface reports whether there are to be no interfaces.
+func (f *captureFlags) noInterface() bool { return slices.Contains(f.interfaces, none) }
+
+// named are the interfaces that were named.
+func (f *captureFlags) named() ([]string, error) {
+	switch {
+	case !f.noInterface():
+		return f.interfaces, nil
+	case slices.ContainsFunc(f.interfaces, func(name string) bool { return name != none }):
+		return nil, errors.New("--interface none is for no interface at all: leave it out, or the others")
+	case !f.local:
+		return nil, errors.New("with --interface none nothing is captured; add --local for what this host's own programs send")
+	}
+	return nil, nil
+}
+
+// nothingLeft reports whether each of some clients is excluded.
+func nothingLeft(from, exclude []netip.Prefix) bool {
+	excluded := func(p netip.Prefix) bool {
+		return slices.ContainsFunc(exclude, func(e netip.Prefix) bool { return e.Bits() <= p.Bits() && e.Contains(p.Addr()) })
+	}
+	return len(from) > 0 && !slices.ContainsFunc(from, func(p netip.Prefix) bool { return !excluded(p) })
 }
 
 // networks reads CIDRs and single addresses.

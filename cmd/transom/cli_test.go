@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -49,6 +50,8 @@ func TestCommandLine(t *testing.T) {
 		{"listen", "-q", "--json"},
 		{"listen", "-q", "-o", "f"},
 		{"listen", "--grace", "-1s"},
+		{"listen", "--grace", "soon"},
+		{"listen", "-p", "99999"},
 		{"listen", "-m", "transparent", "-m", "transparent@127.0.0.1:8080"},
 		{"listen", "-T", "-o", "/does/not/exist/f"},
 		{"listen", "-T", "--keylog", "/does/not/exist/f"},
@@ -69,9 +72,14 @@ func TestCommandLine(t *testing.T) {
 		{"gateway", "--mark", "0x50"},
 		{"gateway", "--mark", "blue"},
 		{"gateway", "-p", "0"},
+		{"gateway", "-p", "99999"},
+		{"gateway", "--interface", "none"},
+		{"gateway", "--interface", "none,lan0", "--local"},
+		{"gateway", "--from", "10.1.0.0/16", "--from", "fd01::1", "--exclude", "10.0.0.0/8,fd00::/8"},
 		{"gateway", "--spoof-source", "127.0.0.1"},
 		{"steer"},
 		{"steer", "show"},
+		{"steer", "show", "--interface", "none"},
 		{"steer", "show", "--interface", "lan0", "--format", "ebpf"},
 		{"steer", "show", "--interface", "lan0; reboot"},
 		{"cleanup", "all"},
@@ -218,6 +226,21 @@ func FuzzParseMode(f *testing.F) {
 			t.Errorf("%q: %v, %v", spec, c, err)
 		}
 	})
+}
+
+func TestDuration(t *testing.T) {
+	for text, want := range map[string]time.Duration{"0": 0, "10": 10 * time.Second, "30s": 30 * time.Second, "1m30s": 90 * time.Second, "0.5s": 500 * time.Millisecond} {
+		var d durationFlag
+		if err := d.Set(text); err != nil || time.Duration(d) != want {
+			t.Errorf("%s is %s, %v", text, &d, err)
+		}
+	}
+	for _, text := range []string{"", "-1", "-1s", "1.5", "ten", "10 s", "99999999999"} {
+		var d durationFlag
+		if err := d.Set(text); err == nil {
+			t.Errorf("%q is %s", text, &d)
+		}
+	}
 }
 
 func TestSize(t *testing.T) {

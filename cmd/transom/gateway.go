@@ -44,7 +44,8 @@ Servers see the devices' own addresses and ports (--spoof-source) where answers
 to them come back through this host.`,
 		Example: `  sudo transom gateway
   sudo transom gateway --interface wlan0 --from 192.168.7.0/24 --ports all --json -o flows.ndjson
-  sudo transom gateway --interface eth1 --local --spoof-source none`,
+  sudo transom gateway --interface eth1 --local --spoof-source none
+  sudo transom gateway --interface none --local`,
 		Args: noArguments,
 	}
 	fl := cmd.Flags()
@@ -107,8 +108,7 @@ func (f *gatewayFlags) prepare(ctx context.Context, p *transom.Proxy) error {
 // chooseInterfaces finds the interfaces that clients are behind, if none was
 // named, and says which.
 func (f *gatewayFlags) chooseInterfaces(p *transom.Proxy) error {
-	if len(f.interfaces) == 1 && f.interfaces[0] == "none" && f.local {
-		p.Steering.Interfaces = nil
+	if f.noInterface() {
 		return nil
 	}
 	links, err := steer.Links()
@@ -116,7 +116,10 @@ func (f *gatewayFlags) chooseInterfaces(p *transom.Proxy) error {
 		return err
 	}
 	p.Steering.Interfaces, f.leftOut, err = steer.Choose(links, f.interfaces)
-	if err != nil && !errors.Is(err, steer.ErrNoClients) {
+	switch {
+	case errors.Is(err, steer.ErrNoClients) && f.local:
+		return nil // and what is sent here is captured alone
+	case err != nil && !errors.Is(err, steer.ErrNoClients):
 		return &usageError{err}
 	}
 	return err

@@ -22,7 +22,7 @@ type listenFlags struct {
 }
 
 func listenCommand() *cobra.Command {
-	f := &listenFlags{port: portFlag()}
+	f := &listenFlags{port: portFlag(0)}
 	cmd := &cobra.Command{
 		Use:   "listen [--mode SPEC]",
 		Short: "Open listeners for traffic that your own rules redirect",
@@ -88,5 +88,7 @@ func (f *listenFlags) captures() ([]capture.Capture, error) {
 	return cs, nil
 }
 
-// portFlag is --listen-port.
-func portFlag() numberFlag { return numberFlag{value: defaultPort, max: 65535, name: "PORT"} }
+// portFlag is --listen-port. Port 0, for any that is free, is below a least of 1.
+func portFlag(least int) numberFlag {
+	return numberFlag{value: defaultPort, min: least, max: 65535, name: portName}
+}

@@ -5,6 +5,9 @@ import (
 	"strconv"
 )
 
+// portName is the type of a numberFlag that is a port.
+const portName = "PORT"
+
 // A numberFlag is a whole number between bounds, which its error names.
 type numberFlag struct {
 	value    int
@@ -19,7 +22,11 @@ func (n *numberFlag) String() string { return strconv.Itoa(n.value) }
 func (n *numberFlag) Set(text string) error {
 	v, err := strconv.Atoi(text)
 	if err != nil || v < n.min || v > n.max {
-		return fmt.Errorf("want a number from %d to %d", n.min, n.max)
+		what := "number"
+		if n.name == portName {
+			what = "port"
+		}
+		return fmt.Errorf("want a %s from %d to %d", what, n.min, n.max)
 	}
 	n.value = v
 	return nil

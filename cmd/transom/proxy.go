@@ -47,7 +47,7 @@ type proxyFlags struct {
 	storeMax  sizeFlag
 	bodyLimit sizeFlag
 
-	grace      time.Duration
+	grace      durationFlag
 	tcpTimeout numberFlag
 
 	user  string
@@ -145,7 +145,7 @@ func (f *proxyFlags) timeouts(p *transom.Proxy) {
 	if f.tcpTimeout.value == 0 {
 		p.Timeouts.Idle = -1
 	}
-	p.Timeouts.Grace = max(f.grace, 1) // for a person 0 is none, for the library it is the default
+	p.Timeouts.Grace = max(time.Duration(f.grace), 1) // for a person 0 is none, for the library it is the default
 }
 
 // add defines the flags.
@@ -153,6 +153,7 @@ func (f *proxyFlags) add(fl *pflag.FlagSet) {
 	f.flags = fl
 	f.storeMax, f.bodyLimit = 32<<20, 1<<20
 	f.detail = numberFlag{value: 1, max: 4, name: "LEVEL"}
+	f.grace = durationFlag(10 * time.Second)
 	f.tcpTimeout = numberFlag{value: 600, max: 1 << 30, name: "SECONDS"}
 	fl.StringArrayVar(&f.ignore, "ignore-hosts", nil, "pass connections whose host:port matches this `REGEX`; may be repeated")
 	fl.StringArrayVar(&f.allow, "allow-hosts", nil, "pass all connections but those whose host:port matches this `REGEX`; may be repeated")
@@ -173,7 +174,7 @@ func (f *proxyFlags) add(fl *pflag.FlagSet) {
 	fl.Var(&f.tcpTimeout, "tcp-timeout", "end a connection on which nothing has moved for so long; 0 is never")
 	fl.StringVar(&f.user, "user", "", "run as this `USER` once everything is open (default, if root started it: whoever called sudo, or nobody)")
 	f.spoof.add(fl)
-	fl.DurationVar(&f.grace, "grace", 10*time.Second, "how long, as a `DURATION` such as 30s, open connections may go on after the first interrupt")
+	fl.Var(&f.grace, "grace", "how long, as 30s or 2m, open connections may go on after the first interrupt")
 }
 
 // check refuses values that make no sense, alone or together.
@@ -183,8 +184,6 @@ func (f *proxyFlags) check() error {
 		return fmt.Errorf("--store-max %s: want at least %s, for the flows that are under way", &f.storeMax, minStore.String())
 	case f.bodyLimit > f.storeMax:
 		return fmt.Errorf("--body-limit %s: want at most --store-max, %s", &f.bodyLimit, &f.storeMax)
-	case f.grace < 0:
-		return fmt.Errorf("--grace %s: want 0 or more", f.grace)
 	case f.quiet && (f.json || f.out != ""):
 		return errors.New("-q shows no flows: leave it out, or --json and -o")
 	}
@@ -214,7 +213,7 @@ func (f *proxyFlags) serve(ctx context.Context, p *transom.Proxy, out, stderr io
 				Detail: f.detail.value, JSON: f.json, Store: p.Flows(), Log: p.Log, Color: show.ColorFor(out),
 			})
 			if shown != nil {
-				fmt.Fprintf(stderr, "transom: stopping: nobody reads the flows any more; open connections may finish within %s\n", f.grace)
+				fmt.Fprintf(stderr, "transom: stopping: nobody reads the flows any more; open connections may finish within %s\n", &f.grace)
 				cancel(nil)
 			}
 		})
@@ -226,7 +225,7 @@ func (f *proxyFlags) serve(ctx context.Context, p *transom.Proxy, out, stderr io
 		wg.Go(func() {
 			select {
 			case <-h.Lost():
-				fmt.Fprintf(stderr, "transom: stopping: %v; open connections may finish within %s\n", h.Err(), f.grace)
+				fmt.Fprintf(stderr, "transom: stopping: %v; open connections may finish within %s\n", h.Err(), &f.grace)
 				cancel(h.Err())
 			case <-ctx.Done():
 			}

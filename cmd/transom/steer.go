@@ -36,7 +36,7 @@ force, transom listen --mode transparent does the rest.`,
 	}
 	fl := cmd.Flags()
 	f.add(fl)
-	fl.Lookup("interface").Usage = "what comes in by this `INTERFACE`, which clients are behind; may be repeated"
+	fl.Lookup("interface").Usage = "what comes in by this `INTERFACE`, which clients are behind; may be repeated; none, with --local, is no interface"
 	spoof.add(fl)
 	fl.StringVarP(&format, "format", "f", "nft", "for which tool: `nft|iptables|pf|ipfw`")
 	cmd.RunE = running(func(cmd *cobra.Command, _ []string) error {
@@ -49,7 +49,7 @@ force, transom listen --mode transparent does the rest.`,
 			return err
 		}
 		if s.IsZero() {
-			return usagef("which interface are the clients behind? name it with --interface, or give --local")
+			return usagef("which interface are the clients behind? name it with --interface, or give --local for this host's own programs")
 		}
 		s.Spoof = sp.Mode() != egress.SpoofNone
 		if err := s.Check(); err != nil {
