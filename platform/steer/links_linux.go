@@ -1,6 +1,7 @@
 package steer
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -134,25 +135,25 @@ func Networks(interfaces []string) ([]netip.Prefix, error) {
 	return out, nil
 }
 
-// Inward reports whether packets to a stay within this host or leave it by a
-// route other than a default one: where a is then, others may send its packets to
-// this host.
+// Inward reports whether a is this host's own, or behind an interface that is not
+// the way out: if so, others may send what is for it to this host.
 func Inward(a netip.Addr) (bool, error) {
 	links, err := Links()
 	if err != nil {
 		return false, err
 	}
+	var behind []string
 	for _, l := range links {
 		if slices.ContainsFunc(l.Addresses, func(p netip.Prefix) bool { return p.Addr() == a }) {
 			return true, nil
 		}
+		if !l.Default && !l.Loopback {
+			behind = append(behind, l.Name)
+		}
 	}
-	routes, err := mainRoutes()
-	if err != nil {
-		return false, err
+	routed, err := Networks(behind)
+	if errors.Is(err, errNoNetworks) {
+		return false, nil
 	}
-	return slices.ContainsFunc(routes, func(r netlink.Route) bool {
-		p, ok := prefix(r.Dst)
-		return ok && !isDefault(r) && p.Contains(a)
-	}), nil
+	return slices.ContainsFunc(routed, func(p netip.Prefix) bool { return p.Contains(a) }), err
 }

@@ -14,7 +14,7 @@ func Links() ([]Link, error) {
 	return nil, fmt.Errorf("find the interfaces that clients are behind: %w", platform.ErrUnsupported)
 }
 
-// Inward reports whether this host has a route to a other than a default one.
+// Inward reports whether an address is this host's, or behind it.
 func Inward(netip.Addr) (bool, error) {
 	return false, fmt.Errorf("find the way to an address: %w", platform.ErrUnsupported)
 }
