@@ -45,7 +45,7 @@ func (r Redirect) String() string {
 	return mode + "@" + r.Listen.String()
 }
 
-// Open implements Capture: it listens and says where.
+// Open implements Capture.
 func (r Redirect) Open(ctx context.Context, env Env) (Source, error) {
 	log := env.Log
 	if log == nil {
@@ -63,7 +63,7 @@ func (r Redirect) Open(ctx context.Context, env Env) (Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	log.Info("capturing redirected connections", "capture", r.String(), "listen", l.Addr(), "tproxy", l.Transparent)
+	log.Debug("listening for redirected connections", "capture", r.String(), "listen", l.Addr(), "tproxy", l.Transparent)
 	if !l.Transparent {
 		log.Info("REDIRECT works, TPROXY does not: its connections would be refused; for it, run with CAP_NET_RAW or CAP_NET_ADMIN", "err", l.Denied)
 	}

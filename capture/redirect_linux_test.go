@@ -432,7 +432,7 @@ func TestOpenSaysWhere(t *testing.T) {
 	}
 	var log testnet.Log
 	r := capture.Redirect{Listen: netip.MustParseAddrPort("127.0.0.1:8080"), RequireTransparent: true}
-	s := open(t, h, r, slog.New(slog.NewTextHandler(&log, nil)))
+	s := open(t, h, r, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	if strings.Count(log.String(), "listen=127.0.0.1:8080") != 1 || strings.Count(log.String(), "tproxy=true") != 1 {
 		t.Errorf("log: %s", log.String())
 	}

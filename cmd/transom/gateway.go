@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -22,8 +21,9 @@ type gatewayFlags struct {
 	proxyFlags
 	captureFlags
 	backend string
-	chosen  string          // of the backends
-	leftOut []steer.LeftOut // if no interface was named
+	chosen  string // of the backends
+	links   []steer.Link
+	leftOut []steer.LeftOut // of them, if none was named
 }
 
 func gatewayCommand() *cobra.Command {
@@ -60,7 +60,7 @@ to them come back through this host.`,
 		if f.backend != "auto" && !slices.Contains(steer.Backends(), f.backend) {
 			return usagef("--backend %q: want auto, nft or iptables", f.backend)
 		}
-		return f.run(cmd, &job{steering: s, spoof: "ip+port", open: f.open, tell: f.tell})
+		return f.run(cmd, &job{steering: s, spoof: "ip+port", open: f.open, begun: f.begun})
 	})
 	return cmd
 }
@@ -87,6 +87,9 @@ func (f *gatewayFlags) open(ctx context.Context, p *transom.Proxy, r *rights) (p
 		return nil, err
 	}
 	p.Spoof.From = clients
+	if err := f.doubt(p); err != nil {
+		return nil, err
+	}
 	c := charterOf(p, clients)
 	c.Backend = f.chosen
 	return r.helper(ctx, p, c)
@@ -111,11 +114,11 @@ func (f *gatewayFlags) chooseInterfaces(p *transom.Proxy) error {
 	if f.noInterface() {
 		return nil
 	}
-	links, err := steer.Links()
-	if err != nil {
+	var err error
+	if f.links, err = steer.Links(); err != nil {
 		return err
 	}
-	p.Steering.Interfaces, f.leftOut, err = steer.Choose(links, f.interfaces)
+	p.Steering.Interfaces, f.leftOut, err = steer.Choose(f.links, f.interfaces)
 	switch {
 	case errors.Is(err, steer.ErrNoClients) && f.local:
 		return nil // and what is sent here is captured alone
@@ -167,16 +170,6 @@ func (f *gatewayFlags) choose(p *transom.Proxy, s platform.Steering, backend str
 	if !s.Spoof && p.Spoof.Mode() != egress.SpoofNone {
 		p.Spoof.Off()
 	}
-}
-
-// tell says what is captured from now on.
-func (f *gatewayFlags) tell(p *transom.Proxy) {
-	s := &p.Steering
-	args := []any{"interfaces", strings.Join(s.Interfaces, ","), "ports", f.ports, "local", s.Local, "method", s.Method, "backend", f.chosen}
-	if len(f.interfaces) == 0 {
-		args = append(args, "left_out", fmt.Sprint(f.leftOut))
-	}
-	p.Log.Info("capturing what comes in by these interfaces; --interface names others", args...)
 }
 
 func (f *gatewayFlags) try(ctx context.Context, p *transom.Proxy, backend string, s platform.Steering) error {

@@ -46,7 +46,7 @@ an ordinary HTTP proxy.`,
 		if err != nil {
 			return &usageError{err}
 		}
-		return f.run(cmd, &job{captures: captures, open: f.open})
+		return f.run(cmd, &job{captures: captures, open: f.open, begun: f.begun})
 	})
 	return cmd
 }

@@ -52,7 +52,9 @@ type proxyFlags struct {
 
 	user  string
 	spoof spoofFlag
-	flags *pflag.FlagSet
+	// unproven says that addresses are not assumed after all.
+	unproven bool
+	flags    *pflag.FlagSet
 }
 
 // A job is what a command has to capture.
@@ -63,7 +65,8 @@ type job struct {
 	// open gets hold of the host, while the process still has its rights. It may
 	// still change what is captured.
 	open func(context.Context, *transom.Proxy, *rights) (platform.Host, error)
-	tell func(*transom.Proxy) // if set, says what has begun
+	// begun is what there is to say when everything listens, at these addresses.
+	begun func(*transom.Proxy, []net.Addr) []string
 }
 
 // run checks all of the command line before it starts anything.
@@ -101,17 +104,15 @@ func (f *proxyFlags) run(cmd *cobra.Command, j *job) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	p.Listening = func([]net.Addr) error {
+	p.Listening = func(at []net.Addr) error {
 		if err := f.testSpoofing(ctx, p); err != nil {
 			return err
 		}
+		lines := append(j.begun(p, at), r.whom()...) // which the kernel is asked for, and later it can't be
 		if err := r.confine(); err != nil {
 			return err
 		}
-		if j.tell != nil {
-			j.tell(p)
-		}
-		p.Log.Info("signing for servers", "authority", signer.Path, "sha256", signer.SHA256, "new", signer.Made)
+		f.tellBegun(stderr, lines, signer)
 		return nil
 	}
 	return f.serve(ctx, p, out, stderr)
@@ -128,7 +129,6 @@ func (f *proxyFlags) testSpoofing(ctx context.Context, p *transom.Proxy) error {
 	err := host.SelfTest(ctx)
 	switch {
 	case err == nil:
-		p.Log.Info("servers see the clients' addresses", "spoof_source", p.Spoof)
 		return nil
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
@@ -137,6 +137,7 @@ func (f *proxyFlags) testSpoofing(ctx context.Context, p *transom.Proxy) error {
 	}
 	p.Log.Warn("servers see this host's address: the test of --spoof-source has failed", "spoof_source", p.Spoof, "err", err)
 	p.Spoof.Off()
+	f.unproven = true
 	return nil
 }
 

@@ -28,6 +28,8 @@ type rights struct {
 	held sandbox.Set
 	log  *slog.Logger
 
+	helperAs *sandbox.User // nil: there is none
+
 	caller bool // user is who called sudo: what is made is theirs
 }
 
@@ -109,7 +111,27 @@ func (r *rights) helper(ctx context.Context, p *transom.Proxy, c helper.Charter)
 	if c.Backend != "iptables" { // whose lock is root's
 		o.UID, o.GID = r.helperUser()
 	}
+	as := sandbox.Self()
+	if u, err := sandbox.Lookup(fmt.Sprintf("%d:%d", o.UID, o.GID)); err == nil && o.UID != 0 {
+		as, _ = sandbox.Within(u)
+	}
+	r.helperAs = &as
 	return helper.Start(ctx, c, o)
+}
+
+// whom says as whom the proxy goes on, and who has its rights.
+func (r *rights) whom() []string {
+	as := sandbox.Self()
+	if r.user != nil {
+		as, _ = sandbox.Within(*r.user)
+	}
+	switch {
+	case r.helperAs != nil:
+		return []string{fmt.Sprintf("traffic is read as %s, without rights; the helper that has them runs as %s", as, r.helperAs)}
+	case r.user != nil:
+		return []string{fmt.Sprintf("traffic is read as %s, without rights", as)}
+	}
+	return nil
 }
 
 // helperUser is whom the helper runs as if root starts it: neither root, who

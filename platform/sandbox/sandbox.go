@@ -63,7 +63,7 @@ func (r Report) tell(log *slog.Logger) {
 	if log == nil {
 		return
 	}
-	log.Info("rights given up", "user", r.User.String(), "landlock", r.Landlock, "seccomp", r.Seccomp)
+	log.Debug("rights given up", "user", r.User.String(), "landlock", r.Landlock, "seccomp", r.Seccomp)
 	for _, m := range r.Missing {
 		log.Warn(m)
 	}

@@ -1,0 +1,118 @@
+package nettest_test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestGatewayBegins reads what is said when it has begun: all of it true, and
+// each line short enough to be read.
+func TestGatewayBegins(t *testing.T) {
+	need(t, "curl", "ip")
+	const (
+		found    = `capturing TCP ports 80, 443 of devices behind lan0 \(tproxy, nft\); QUIC is refused`
+		wayOut   = `not captured: what comes in by wan0 \(the way out\); --interface says otherwise`
+		spoofed  = `servers see the devices' addresses and ports, where answers to these come back through this host`
+		page     = `for the certificate open (http://192\.168\.1\.1:8080/) on a device`
+		whose    = `traffic is read as \S+ \(uid \d+\), without rights; the helper that has them runs as \S+ \(uid \d+\)`
+		stopping = `stop it with Ctrl-C; open connections may then finish within 10s`
+		signing  = `signing for servers with \S+, made just now: no device trusts it yet`
+	)
+	for name, tc := range map[string]struct {
+		args string
+		want []string
+		warn string
+	}{
+		"nothing-said": {"", []string{found, wayOut, spoofed, page, whose, stopping, signing}, ""},
+		"all-said": {
+			"--interface lan0 --from 192.168.1.0/24 --exclude 10.9.0.3 --quic pass --on-dead closed --ports all --method redirect --grace 5",
+			[]string{
+				`capturing all TCP ports of devices behind lan0 \(redirect, nft\); QUIC passes unseen`,
+				`captured are only devices in 192\.168\.1\.0/24`,
+				`left alone is what comes from or goes to 10\.9\.0\.3`,
+				`if transom is killed, such connections are refused until the next start or 'transom cleanup'`,
+				`servers see this host's address: by redirect it is the devices' only with --spoof-source`,
+				page, whose, `stop it with Ctrl-C; open connections may then finish within 5s`, signing,
+			},
+			"",
+		},
+		"local-alone": {"--interface none --local", []string{
+			`capturing TCP ports 80, 443 of this host's own programs \(redirect, nft\); QUIC is refused`,
+			`servers see this host's address`, `for the certificate open http://localhost:8080/`, whose, stopping, signing,
+		}, ""},
+		"local-too": {"--local --spoof-source ip", []string{
+			`capturing TCP ports 80, 443 of devices behind lan0 and of this host's own programs \(tproxy, nft\); QUIC is refused`,
+			wayOut, `servers see the devices' addresses, where answers`, page, whose, stopping, signing,
+		}, ""},
+		"none": {"--interface lan0 --spoof-source none", []string{found, `servers see this host's address`, page, whose, stopping, signing}, ""},
+		"fixed": {"--interface lan0 --spoof-source 192.168.1.77", []string{
+			found, `servers see 192\.168\.1\.77, and over IPv6 this host's address`, page, whose, stopping, signing,
+		}, ""},
+		"fixed-elsewhere": {
+			"--interface lan0 --spoof-source 192.0.2.77",
+			[]string{found, `servers see 192\.0\.2\.77, and`, page, whose, stopping, signing},
+			`--spoof-source 192\.0\.2\.77: answers come back only if routers send them here, and this host has no route`,
+		},
+		"from-elsewhere": {
+			"--interface lan0 --from 172.16.0.0/12",
+			[]string{found, `captured are only devices in 172\.16\.0\.0/12`, spoofed, page, whose, stopping, signing},
+			`--from 172\.16\.0\.0/12: no such device is behind lan0, as far as routes tell: there is 192\.168\.1\.0/24`,
+		},
+		"the-way-out": {
+			"--interface wan0", []string{
+				`capturing TCP ports 80, 443 of devices behind wan0`, spoofed, `for the certificate open http://10\.9\.0\.1:8080/ on a device`, whose, stopping, signing,
+			}, `wan0 is the way out; devices look to be behind lan0"`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newGatewayWorld(t)
+			for _, f := range families {
+				w.must(w.Gateway, "ip", "route", "add", "default", "via", f.addr)
+			}
+			before := w.state(w.Gateway)
+			args := append([]string{"gateway", "--ca-dir", w.path("ca")}, strings.Fields(tc.args)...)
+			g := w.startGateway(w.command(w.Gateway, "transom", args...))
+			eventually(t, "the last line", func() bool { return strings.Contains(g.log.String(), "no device trusts it yet\n") })
+			said, warned := "", ""
+			for line := range strings.Lines(g.log.String()) {
+				if plain, ok := strings.CutPrefix(line, "transom: "); ok {
+					said += plain
+				} else {
+					warned += line
+				}
+				if len(line) > 160 && !strings.Contains(line, "level=") {
+					t.Errorf("a line of %d bytes: %s", len(line), line)
+				}
+			}
+			want := regexp.MustCompile(`^` + strings.Join(tc.want, `[^\n]*\n`) + `[^\n]*\n$`)
+			if !want.MatchString(said) {
+				t.Errorf("it says\n%s\nand not\n%s", said, strings.Join(tc.want, "\n"))
+			}
+			if (warned != "") != (tc.warn != "") || !regexp.MustCompile(tc.warn).MatchString(warned) {
+				t.Errorf("it warns\n%s\nwant %s", warned, tc.warn)
+			}
+			if url := regexp.MustCompile(page).FindStringSubmatch(said); url != nil {
+				if got := w.must(w.Client, "curl", "-sS", "--max-time", "60", url[1]); !strings.Contains(got, "certificate") {
+					t.Errorf("a device gets from %s\n%s", url[1], got)
+				}
+			}
+			g.stop()
+			w.restored(w.Gateway, before)
+		})
+	}
+}
+
+// TestGatewayFindsNone has it started where no interface has clients behind it:
+// it says of each why.
+func TestGatewayFindsNone(t *testing.T) {
+	need(t, "ip")
+	w := newGatewayWorld(t)
+	lonely, err := w.Host("lonely")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.must(lonely, "sh", "-euc", "ip link add docker0 type bridge; ip address add 172.17.0.1/16 dev docker0; ip link set docker0 up")
+	w.refuses(t, lonely, "1", `^transom: gateway: no interface looks as if clients were behind it: lo \(loopback\), `+
+		`docker0 \(a bridge for containers or virtual machines\); name one with --interface$`, []string{find("transom"), "gateway"})
+}
