@@ -55,7 +55,7 @@ func (f *captureFlags) steering() (s platform.Steering, err error) {
 		return s, err
 	}
 	if nothingLeft(s.From, s.Exclude) {
-		return s, fmt.Errorf("--from %s: --exclude takes all of that away, so nothing would be captured", strings.Join(f.from, ","))
+		return s, fmt.Errorf("--from %s: --exclude takes all of that away, so no client would be captured", strings.Join(f.from, ","))
 	}
 	if f.ports != "all" {
 		if s.Ports, err = platform.ParsePorts(f.ports); err != nil {
@@ -103,8 +103,15 @@ func (f *captureFlags) named() ([]string, error) {
 		return nil, errors.New("--interface none is for no interface at all: leave it out, or the others")
 	case !f.local:
 		return nil, errors.New("with --interface none nothing is captured; add --local for what this host's own programs send")
+	case len(f.from) > 0:
+		return nil, aboutClients("from")
 	}
 	return nil, nil
+}
+
+// aboutClients refuses an option that says nothing of this host's own programs.
+func aboutClients(option string) error {
+	return fmt.Errorf("--%s is about clients, and with --interface none there are none", option)
 }
 
 // nothingLeft reports whether each of some clients is excluded.

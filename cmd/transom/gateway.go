@@ -57,6 +57,9 @@ to them come back through this host.`,
 		if err != nil {
 			return &usageError{err}
 		}
+		if f.noInterface() && f.spoof.assumes() {
+			return &usageError{aboutClients("spoof-source")}
+		}
 		if f.backend != "auto" && !slices.Contains(steer.Backends(), f.backend) {
 			return usagef("--backend %q: want auto, nft or iptables", f.backend)
 		}
@@ -120,7 +123,7 @@ func (f *gatewayFlags) chooseInterfaces(p *transom.Proxy) error {
 	}
 	p.Steering.Interfaces, f.leftOut, err = steer.Choose(f.links, f.interfaces)
 	switch {
-	case errors.Is(err, steer.ErrNoClients) && f.local:
+	case errors.Is(err, steer.ErrNoClients) && f.local && len(f.from) == 0 && !f.spoof.assumes():
 		return nil // and what is sent here is captured alone
 	case err != nil && !errors.Is(err, steer.ErrNoClients):
 		return &usageError{err}

@@ -36,5 +36,8 @@ func (f *spoofFlag) parse(byDefault string) (*egress.Spoof, error) {
 	return s, nil
 }
 
+// assumes reports whether somebody asked for another address than this host's.
+func (f *spoofFlag) assumes() bool { return f.given() && f.text != "none" }
+
 // given reports whether somebody asked.
 func (f *spoofFlag) given() bool { return f.address || f.text != "" }

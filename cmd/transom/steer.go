@@ -48,6 +48,9 @@ force, transom listen --mode transparent does the rest.`,
 		if err != nil {
 			return err
 		}
+		if f.noInterface() && spoof.assumes() {
+			return &usageError{aboutClients("spoof-source")}
+		}
 		if s.IsZero() {
 			return usagef("which interface are the clients behind? name it with --interface, or give --local for this host's own programs")
 		}
