@@ -115,4 +115,10 @@ func TestGatewayFindsNone(t *testing.T) {
 	w.must(lonely, "sh", "-euc", "ip link add docker0 type bridge; ip address add 172.17.0.1/16 dev docker0; ip link set docker0 up")
 	w.refuses(t, lonely, "1", `^transom: gateway: no interface looks as if clients were behind it: lo \(loopback\), `+
 		`docker0 \(a bridge for containers or virtual machines\); name one with --interface$`, []string{find("transom"), "gateway"})
+	// What is sent there itself is captured all the same.
+	p := w.start(w.command(lonely, "transom", "gateway", "--local", "--ca-dir", w.path("ca")))
+	if said := p.log.String(); !strings.Contains(said, "of this host's own programs (redirect, nft)") || !strings.Contains(said, "not captured: what comes in by docker0 (") {
+		t.Errorf("it says\n%s", said)
+	}
+	p.stop()
 }
