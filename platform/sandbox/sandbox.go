@@ -28,8 +28,8 @@ type Options struct {
 	// Write are those in which files may also be written, made and removed. They
 	// must be there.
 	Write []string
-	// Log gets one line about what took effect and one for each thing that is
-	// lacking; nil is silence.
+	// Log gets a line about what took effect, for debugging, and a warning for each
+	// thing that is lacking; nil is silence.
 	Log *slog.Logger
 }
 
