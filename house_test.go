@@ -44,7 +44,7 @@ var house = plan{
 		"platform/splice":          "platform",
 		"platform/steer":           "platform platform/nft",
 		"platform/sandbox":         "platform",
-		"platform/helper":          "platform platform/steer platform/sandbox",
+		"platform/helper":          "platform platform/nft platform/steer platform/sandbox",
 		"app/demo":                 "app/landing app/show",
 		"internal/engine/record":   "internal/engine/bus internal/engine/leg",
 		"internal/engine/relay":    "internal/engine/leg",

@@ -19,7 +19,8 @@ func cleanupCommand() *cobra.Command {
 		Short: "Take back what an earlier run left",
 		Long: `cleanup takes back what a gateway left on this host when it was killed together
 with its helper, or the power went, and lists it. The next gateway does the same
-when it starts. It touches nothing of a gateway that runs.`,
+when it starts. It touches nothing of a gateway that runs; with --list it says
+what that has in force.`,
 		Args: noArguments,
 	}
 	cmd.Flags().BoolVarP(&list, "list", "n", false, "only list what would be taken back")
@@ -36,35 +37,68 @@ when it starts. It touches nothing of a gateway that runs.`,
 	return cmd
 }
 
-// cleanup asks each of the backends that work here.
+// cleanup takes back what was left, or lists it.
 func cleanup(cmd *cobra.Command, r *rights, list bool) error {
-	alone, err := helper.Lock(cmd.Context())
+	within := helper.LockWithin
+	if list {
+		within = 0
+	}
+	alone, err := helper.Lock(cmd.Context(), within, r.log)
+	var running *helper.RunningError
+	if list && errors.As(err, &running) {
+		return inForce(cmd, r, running)
+	}
 	if err != nil {
 		return err
 	}
 	defer alone.Close()
-	found := 0
+	found, err := each(cmd, r, func(k steer.Steerer) ([]string, error) {
+		if list {
+			return k.Leftovers(cmd.Context())
+		}
+		return k.Cleanup(cmd.Context())
+	})
+	if err == nil && found == 0 {
+		_, err = fmt.Fprintln(cmd.ErrOrStderr(), "transom: there is nothing to take back")
+	}
+	return err
+}
+
+// inForce lists what a transom that runs has put in force.
+func inForce(cmd *cobra.Command, r *rights, running *helper.RunningError) error {
+	_, err := each(cmd, r, func(k steer.Steerer) ([]string, error) {
+		lines, err := k.Leftovers(cmd.Context())
+		if errors.Is(err, steer.ErrLiving) {
+			err = nil
+		}
+		return lines, err
+	})
+	if err != nil {
+		return err
+	}
+	who := "in another container"
+	if running.PID != 0 {
+		who = fmt.Sprintf("process %d", running.PID)
+	}
+	_, err = fmt.Fprintf(cmd.ErrOrStderr(), "transom: this is in force, for the transom that runs (%s); it takes it back at its end\n", who)
+	return err
+}
+
+// each asks each of the backends that work here, and prints what they tell.
+func each(cmd *cobra.Command, r *rights, do func(steer.Steerer) ([]string, error)) (found int, err error) {
 	for _, name := range steer.Backends() {
 		k, err := steer.OpenBackend(name, r.log)
 		if err != nil {
 			r.log.Debug("can't look for what was left", "backend", name, "err", err)
 			continue
 		}
-		do := k.Cleanup
-		if list {
-			do = k.Leftovers
-		}
-		lines, err := do(cmd.Context())
+		lines, err := do(k)
 		found += len(lines)
 		if err := errors.Join(err, tellLines(cmd.OutOrStdout(), lines), k.Abandon()); err != nil {
-			return err
+			return found, err
 		}
 	}
-	if found == 0 {
-		_, err := fmt.Fprintln(cmd.ErrOrStderr(), "transom: there is nothing to take back")
-		return err
-	}
-	return nil
+	return found, nil
 }
 
 func tellLines(w io.Writer, lines []string) error {

@@ -81,6 +81,11 @@ func (f *gatewayFlags) open(ctx context.Context, p *transom.Proxy, r *rights) (p
 	if err := f.exempt(p); err != nil {
 		return nil, err
 	}
+	alone, err := helper.Lock(ctx, helper.LockWithin, p.Log)
+	if err != nil {
+		return nil, err
+	}
+	defer alone.Close()
 	if err := f.prepare(ctx, p); err != nil {
 		return nil, err
 	}
@@ -95,20 +100,16 @@ func (f *gatewayFlags) open(ctx context.Context, p *transom.Proxy, r *rights) (p
 	}
 	c := charterOf(p, clients)
 	c.Backend = f.chosen
-	return r.helper(ctx, p, c)
+	return r.helper(ctx, p, c, alone)
 }
 
 // prepare chooses the method and removes what a run with another backend has
 // left, while nobody else is at work.
 func (f *gatewayFlags) prepare(ctx context.Context, p *transom.Proxy) error {
-	alone, err := helper.Lock(ctx)
-	if err != nil {
+	if err := f.chooseMethod(ctx, p); err != nil {
 		return err
 	}
-	if err = f.chooseMethod(ctx, p); err == nil {
-		err = steer.Mend(ctx, f.chosen, p.Log)
-	}
-	return errors.Join(err, alone.Close())
+	return steer.Mend(ctx, f.chosen, p.Log)
 }
 
 // chooseInterfaces finds the interfaces that clients are behind, if none was

@@ -61,7 +61,7 @@ func (f *listenFlags) open(ctx context.Context, p *transom.Proxy, r *rights) (pl
 		return nil, err
 	}
 	p.Log.Warn("transom's helper will assume whatever address it is asked for: nobody has said which are the clients'; transom gateway knows", "spoof_source", p.Spoof)
-	return r.helper(ctx, p, charterOf(p, everywhere()))
+	return r.helper(ctx, p, charterOf(p, everywhere()), nil)
 }
 
 func (f *listenFlags) captures() ([]capture.Capture, error) {

@@ -20,6 +20,7 @@ import (
 	"transom/ca"
 	"transom/capture"
 	"transom/platform"
+	"transom/platform/helper"
 	"transom/policy"
 	"transom/store"
 )
@@ -219,15 +220,15 @@ func (f *proxyFlags) serve(ctx context.Context, p *transom.Proxy, out, stderr io
 			}
 		})
 	}
-	if h, ok := p.Host.(interface {
-		Lost() <-chan struct{}
-		Err() error
-	}); ok {
+	if h, ok := p.Host.(*helper.Client); ok {
 		wg.Go(func() {
 			select {
 			case <-h.Lost():
 				fmt.Fprintf(stderr, "transom: stopping: %v; open connections may finish within %s\n", h.Err(), &f.grace)
 				cancel(h.Err())
+			case why := <-h.Ending():
+				fmt.Fprintf(stderr, "transom: stopping, as %s: open connections may finish within %s\n", why, f.grace)
+				cancel(nil)
 			case <-ctx.Done():
 			}
 		})

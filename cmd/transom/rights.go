@@ -98,8 +98,8 @@ func (r *rights) configDir() (string, error) {
 }
 
 // helper starts the process that keeps the rights, and returns the host that
-// goes through it.
-func (r *rights) helper(ctx context.Context, p *transom.Proxy, c helper.Charter) (platform.Host, error) {
+// goes through it. It is given the lock, if there is something to steer.
+func (r *rights) helper(ctx context.Context, p *transom.Proxy, c helper.Charter, lock *helper.Hold) (platform.Host, error) {
 	caps := []uintptr{uintptr(sandbox.NetRaw)}
 	if !c.Steering.IsZero() {
 		caps = append(caps, uintptr(sandbox.NetAdmin))
@@ -107,7 +107,7 @@ func (r *rights) helper(ctx context.Context, p *transom.Proxy, c helper.Charter)
 	if r.held.Has(sandbox.NetBindService) && wantsLowPorts(&c) {
 		caps = append(caps, uintptr(sandbox.NetBindService))
 	}
-	o := helper.Options{Log: p.Log, Capabilities: caps, Env: []string{}}
+	o := helper.Options{Log: p.Log, Lock: lock, Capabilities: caps, Env: []string{}}
 	if c.Backend != "iptables" { // whose lock is root's
 		o.UID, o.GID = r.helperUser()
 	}

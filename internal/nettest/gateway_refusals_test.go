@@ -69,10 +69,9 @@ func TestGatewayRefuses(t *testing.T) {
 	})
 	t.Run("another-runs", func(t *testing.T) {
 		g := w.gateway()
-		w.refuses(t, w.Gateway, "1", fmt.Sprintf(`\b(%d|%d|%d)\b`, g.pid(), w.process(helper), w.process(watch)),
-			append([]string{find("transom")}, w.gatewayArgs("-p", "8081")...))
-		w.refuses(t, w.Gateway, "1", fmt.Sprintf(`\b(%d|%d|%d)\b`, g.pid(), w.process(helper), w.process(watch)),
-			[]string{find("transom"), "cleanup"})
+		by := fmt.Sprintf(`another transom \(process %d\) .* kill %[1]d\b`, g.pid())
+		w.refuses(t, w.Gateway, "1", by, append([]string{find("transom")}, w.gatewayArgs("-p", "8081")...))
+		w.refuses(t, w.Gateway, "1", by, []string{find("transom"), "cleanup"})
 		g.stop()
 	})
 }

@@ -45,7 +45,7 @@ type line struct {
 	log  *slog.Logger
 	free chan int // indices of slots that are free
 
-	// heard is called for hello and lost, by the goroutine that hears.
+	// heard is called for hello, lost and end, by the goroutine that hears.
 	heard func(report)
 
 	mu    sync.Mutex
@@ -195,7 +195,7 @@ func (l *line) tell(r report, got *received) {
 		l.mu.Unlock()
 		l.settleAll(errRestarted, r.epoch)
 		l.heard(r)
-	case sayLost:
+	case sayLost, sayEnd:
 		l.heard(r)
 	}
 }

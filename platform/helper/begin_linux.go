@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,6 +16,7 @@ import (
 const (
 	pairFD  = 3 // the helper's end of the pair
 	leashFD = 4 // a pipe that ends with who started us
+	holdFD  = 5 // and the next one: the lock, of which a watch need know nothing
 )
 
 // deafen makes the process deaf to what a terminal, or a service manager that ends
@@ -22,6 +24,30 @@ const (
 // standard error that nobody reads must not end it either.
 func deafen() {
 	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE, unix.SIGTSTP, unix.SIGTTOU)
+}
+
+// handOn tells the proxy when this process is told to end: who does that has found
+// it in a list and means all of it. stop makes it deaf again.
+func (v *voice) handOn() (stop func()) {
+	told, quit := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(told, unix.SIGINT, unix.SIGTERM)
+	var handing sync.WaitGroup
+	handing.Go(func() {
+		for {
+			select {
+			case s := <-told:
+				why := fmt.Sprintf("its process %d was told to (%s)", os.Getpid(), s)
+				_ = v.say(report{kind: sayEnd, text: []byte(why)}, -1) // a proxy that is gone need not know
+			case <-quit:
+				return
+			}
+		}
+	})
+	return func() {
+		deafen()
+		close(quit)
+		handing.Wait()
+	}
 }
 
 // begin reads what this process is to be, and finds its end of the pair.

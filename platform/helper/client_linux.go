@@ -41,6 +41,7 @@ type Client struct {
 	state    state // what was asked for last
 	closing  bool
 
+	ending chan string // of capacity one
 	lost   chan struct{}
 	losing sync.Once
 	why    error // set before lost is closed
@@ -51,6 +52,10 @@ var _ platform.Host = (*Client)(nil)
 // Lost is closed when the helper is gone for good, before Close. Nothing is
 // captured any more then.
 func (c *Client) Lost() <-chan struct{} { return c.lost }
+
+// Ending gets a reason to end, when somebody has told the helper or its watch to.
+// Both go on until Close.
+func (c *Client) Ending() <-chan string { return c.ending }
 
 // Err says why the helper is gone; it wraps ErrLost. It is nil before that.
 func (c *Client) Err() error {
@@ -73,8 +78,15 @@ func (c *Client) lose(why string) {
 
 // heard is told what the line does not handle.
 func (c *Client) heard(r report) {
-	if r.kind == sayLost {
+	switch r.kind {
+	case sayLost:
 		c.lose(string(r.text))
+		return
+	case sayEnd:
+		select {
+		case c.ending <- string(r.text):
+		default: // nobody needs to be told twice
+		}
 		return
 	}
 	// What was in force went with the helper that died. An Apply under way asks

@@ -354,9 +354,10 @@ func TestNoAnswer(t *testing.T) {
 }
 
 func TestSecondOne(t *testing.T) {
-	b, pid := capturing(t, charter())
+	b, _ := capturing(t, charter())
 	_, err := b.start(t, charter())
-	if err == nil || !strings.Contains(err.Error(), "another transom (process "+strconv.Itoa(parent(t, pid))+")") {
+	var running *helper.RunningError
+	if !errors.As(err, &running) || running.PID != os.Getpid() {
 		t.Errorf("a second one: %v", err)
 	}
 	if err := b.Close(); err != nil {
@@ -369,13 +370,24 @@ func TestSecondOne(t *testing.T) {
 }
 
 // TestSignals: what a terminal or a service manager sends to everybody is for the
-// proxy alone.
+// proxy to decide, which is told of what may be meant for it alone.
 func TestSignals(t *testing.T) {
 	b, pid := capturing(t, charter())
-	for _, s := range []syscall.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP} {
-		for _, p := range []int{pid, parent(t, pid)} {
+	for _, p := range []int{pid, parent(t, pid)} {
+		for _, s := range []syscall.Signal{unix.SIGHUP, unix.SIGQUIT, unix.SIGTERM, unix.SIGINT} {
 			if err := syscall.Kill(p, s); err != nil {
 				t.Fatal(err)
+			}
+			if s != unix.SIGTERM && s != unix.SIGINT {
+				continue
+			}
+			select {
+			case why := <-b.Ending():
+				if want := fmt.Sprintf("process %d was told to (%s)", p, s); !strings.Contains(why, want) {
+					t.Errorf("to end as %q, want %q", why, want)
+				}
+			case <-time.After(soon):
+				t.Errorf("%v to process %d is not handed on", s, p)
 			}
 		}
 	}

@@ -5,7 +5,6 @@ package helper
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"time"
 
@@ -20,6 +19,7 @@ func unsupported() error {
 type Options struct {
 	Log          *slog.Logger
 	UID, GID     int
+	Lock         *Hold
 	Capabilities []uintptr
 	Program      string
 	Args, Env    []string
@@ -54,11 +54,29 @@ func Watch(context.Context, WatchOptions) error { return unsupported() }
 // Lost returns nil.
 func (c *Client) Lost() <-chan struct{} { return nil }
 
+// Ending returns nil.
+func (c *Client) Ending() <-chan string { return nil }
+
 // Err fails.
 func (c *Client) Err() error { return unsupported() }
 
 // SelfTest fails.
 func (c *Client) SelfTest(context.Context) error { return unsupported() }
 
+// LockWithin is for Lock.
+const LockWithin time.Duration = 0
+
+// A Hold can't be had on this system.
+type Hold struct{}
+
+// Close does nothing.
+func (h *Hold) Close() error { return nil }
+
+// A RunningError is not made on this system.
+type RunningError struct{ PID int }
+
+// Error implements error.
+func (e *RunningError) Error() string { return "another transom steers this network" }
+
 // Lock fails: there is nothing to be alone with.
-func Lock(context.Context) (io.Closer, error) { return nil, unsupported() }
+func Lock(context.Context, time.Duration, *slog.Logger) (*Hold, error) { return nil, unsupported() }

@@ -4,81 +4,254 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
+	"log/slog"
 	"net"
-	"strconv"
+	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"transom/platform/nft"
 )
 
-// lockName is an abstract address: it belongs to the network namespace that is
-// steered, and goes with its holder, however that ends.
-const lockName = "@transom-gateway"
+// The lock of a network namespace is a table of nf_tables with an owner: only who
+// may steer packets can make it, the kernel makes it once, flushing leaves it there,
+// and it goes with its holder, however that ends. Who holds it is a comment in it.
+//
+// Where the kernel has no such tables (before Linux 5.12), the lock is an abstract
+// socket. Anybody on the host can bind that, so it is second: whoever holds the
+// table goes on beside a stranger who has the socket. Nobody goes on without both
+// but beside a stranger, so that two find each other also if only one of them has found
+// nf_tables.
+const (
+	lockTable = "transom_lock"
+	lockChain = "held_by"
+	lockName  = "@transom-gateway"
+)
 
-// lockWithin is how long an earlier run may take to clean up.
-const lockWithin = 2 * time.Second
+// LockWithin is how long an earlier run may take to clean up.
+const LockWithin = 2 * time.Second
 
-// Lock makes sure that no helper is at work in this network namespace, and none
-// begins until the result is closed. It waits a moment for one that ends; else
-// the error names the process.
-func Lock(ctx context.Context) (io.Closer, error) { return lock(ctx, lockWithin) }
+// lockEvery is how often the lock is tried meanwhile.
+const lockEvery = 20 * time.Millisecond
 
-// lock makes sure that there is one watch in this network namespace. What it
-// returns is held until it is closed.
-func lock(ctx context.Context, within time.Duration) (net.Listener, error) {
+// A RunningError says that another transom steers this network namespace.
+type RunningError struct {
+	PID int // the process to end; 0 if it is in another pid namespace
+}
+
+// Error implements error.
+func (e *RunningError) Error() string {
+	if e.PID == 0 {
+		return "another transom, in another container, steers this network already: stop it first"
+	}
+	return fmt.Sprintf("another transom (process %d) steers this network already: stop it first, by kill %[1]d", e.PID)
+}
+
+// A Hold is held by at most one in a network namespace, until it is closed here
+// and by the watch that it was given to.
+type Hold struct {
+	table *nft.Conn    // nil where tables have no owner
+	name  net.Listener // nil if a stranger has it
+}
+
+// Lock makes sure that nobody else steers the network namespace of the calling
+// thread, and nobody begins to while the result is held: give it to Start, and close
+// it. If it can't be had within a while the error is a RunningError. It takes
+// CAP_NET_ADMIN.
+func Lock(ctx context.Context, within time.Duration, log *slog.Logger) (*Hold, error) {
+	return lock(ctx, within, log, claim)
+}
+
+// lock is Lock with a way to make the table.
+func lock(ctx context.Context, within time.Duration, log *slog.Logger, claim func() (*nft.Conn, bool, error)) (_ *Hold, err error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
+	h := &Hold{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, h.Close())
+		}
+	}()
+	tick := time.NewTicker(lockEvery)
+	defer tick.Stop()
 	for {
-		l, err := net.Listen("unix", lockName)
-		switch {
-		case err == nil:
-			return l, nil
-		case !errors.Is(err, unix.EADDRINUSE):
+		free, err := h.try(claim)
+		if err != nil {
 			return nil, fmt.Errorf("make sure that no other transom steers this network: %w", err)
 		}
-		if holder, err := outlive(ctx); err != nil {
-			return nil, fmt.Errorf("another transom%s steers this network already: stop it first (it holds the abstract socket %s)", holder, lockName)
+		if free {
+			return h, nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return nil, context.Cause(ctx)
+			}
+			return h, h.despite(log)
 		}
 	}
 }
 
-// outlive returns without an error when the holder of the lock is gone, and tells
-// who it was.
-func outlive(ctx context.Context) (holder string, err error) {
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "unix", lockName)
-	if err != nil {
-		if ctx.Err() != nil || errors.Is(err, unix.EAGAIN) {
-			return "", err // as many wait as can
+// try takes what of the lock is missing. It reports whether that is all of it.
+func (h *Hold) try(claim func() (*nft.Conn, bool, error)) (all bool, err error) {
+	if h.table == nil {
+		var taken bool
+		if h.table, taken, err = claim(); err != nil || taken {
+			return false, err
 		}
-		return "", nil // gone between the two
+	}
+	h.name, err = net.Listen("unix", lockName)
+	if errors.Is(err, unix.EADDRINUSE) {
+		h.name = nil // not a nil *UnixListener in an interface
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// claim makes the table; nil without an error or taken says that the kernel has no
+// tables with an owner.
+func claim() (_ *nft.Conn, taken bool, err error) {
+	c, err := nft.Dial()
+	if err != nil {
+		return nil, false, lacking(err)
+	}
+	var b nft.Batch
+	b.Replace(&nft.Table{Family: nft.Inet, Name: lockTable, Owned: true, Chains: []nft.Chain{
+		{Name: lockChain, Rules: []nft.Rule{{nft.Comment(self())}}},
+	}})
+	if err = c.Commit(&b); err == nil {
+		return c, false, nil
 	}
 	defer c.Close()
-	if pid := peer(c.(*net.UnixConn)); pid > 0 {
-		holder = " (process " + strconv.Itoa(pid) + ")"
+	if !errors.Is(err, fs.ErrPermission) {
+		return nil, false, lacking(err)
 	}
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = c.SetDeadline(deadline) // never fails on an open socket
+	if _, e := c.Tables(); e != nil { // it is not the table's owner who forbids it
+		return nil, false, err
 	}
-	var b [1]byte
-	var timeout net.Error
-	if _, err := c.Read(b[:]); errors.As(err, &timeout) && timeout.Timeout() {
-		return holder, err
-	}
-	return holder, ctx.Err()
+	return nil, true, nil
 }
 
-// peer is the process at the other end, 0 if it is in another pid namespace.
-func peer(c *net.UnixConn) (pid int) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return 0
-	}
-	_ = raw.Control(func(fd uintptr) { // 0 says that it is not known
-		if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
-			pid = int(cred.Pid)
+// lacking is nil for an error that says that the kernel has no tables with an owner.
+func lacking(err error) error {
+	for _, e := range []error{unix.EOPNOTSUPP, unix.EINVAL, unix.EAFNOSUPPORT, unix.EPROTONOSUPPORT} {
+		if errors.Is(err, e) {
+			return nil
 		}
-	})
-	return pid
+	}
+	return err
+}
+
+// despite is what there is to say when not all of the lock can be had: nil if it
+// can be done without the rest.
+func (h *Hold) despite(log *slog.Logger) error {
+	if h.table == nil {
+		if running, held := holder(); held {
+			return running
+		}
+	}
+	p := listener()
+	switch {
+	case p == nil && h.table == nil:
+		return fmt.Errorf("somebody holds the abstract socket %s, which is transom's lock where the kernel is older than Linux 5.12: look for it with ss -xlp", lockName)
+	case p != nil && (p.Uid == 0 || int(p.Uid) == os.Geteuid()):
+		return &RunningError{int(p.Pid)}
+	case h.table == nil:
+		return fmt.Errorf("process %d of user %d holds the abstract socket %s, which is transom's lock where the kernel is older than Linux 5.12: end that first", p.Pid, p.Uid, lockName)
+	case p == nil:
+		p = &unix.Ucred{}
+	}
+	log.Warn("a process that is no transom holds the abstract socket that is transom's second lock; transom goes on without it", "socket", lockName, "process", p.Pid, "uid", p.Uid)
+	return nil
+}
+
+// self names this process, for whoever finds the table.
+func self() string { return fmt.Sprintf("process %d in %s", os.Getpid(), pidNamespace()) }
+
+// pidNamespace names the one that this process's number is of.
+func pidNamespace() string {
+	name, err := os.Readlink("/proc/self/ns/pid")
+	if err != nil {
+		return "a pid namespace"
+	}
+	return name
+}
+
+// holder tells who holds the table, if anybody does.
+func holder() (who *RunningError, held bool) {
+	c, err := nft.Dial()
+	if err != nil {
+		return nil, false
+	}
+	defer c.Close()
+	rules, err := c.Rules(nft.Inet, lockTable, lockChain)
+	if err != nil || len(rules) == 0 {
+		return nil, false
+	}
+	who = &RunningError{}
+	var pid int
+	if number, ok := strings.CutSuffix(rules[0].Comment, " in "+pidNamespace()); ok {
+		if _, err := fmt.Sscanf(number, "process %d", &pid); err == nil {
+			who.PID = pid
+		}
+	}
+	return who, true
+}
+
+// listener tells who has the abstract socket, nil if that can't be known.
+func listener() *unix.Ucred {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(fd)
+	if unix.Connect(fd, &unix.SockaddrUnix{Name: lockName}) != nil {
+		return nil
+	}
+	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil {
+		return nil
+	}
+	return cred
+}
+
+// Close lets go of it; a watch that it was given to may still hold it.
+func (h *Hold) Close() error {
+	if h == nil {
+		return nil
+	}
+	var errs []error
+	if h.name != nil {
+		errs = append(errs, h.name.Close())
+	}
+	if h.table != nil {
+		errs = append(errs, h.table.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// files are for a process that is to hold it; the caller closes them.
+func (h *Hold) files() (list []*os.File, err error) {
+	if h == nil {
+		return nil, nil
+	}
+	if h.name != nil {
+		f, err := h.name.(*net.UnixListener).File()
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, f)
+	}
+	if h.table != nil {
+		f, err := h.table.File()
+		if err != nil {
+			return list, err
+		}
+		list = append(list, f)
+	}
+	return list, nil
 }

@@ -53,6 +53,7 @@ func Serve(ctx context.Context, o ServeOptions) error {
 		_ = v.lost(err) // and returned: what is left to do is to exit
 		return err
 	}
+	defer v.handOn()()
 	return s.run(ctx, int(leash.Fd()))
 }
 

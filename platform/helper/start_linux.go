@@ -29,6 +29,9 @@ type Options struct {
 	// 0 is the one it runs as itself. It should not be the one the proxy becomes:
 	// that could stop them.
 	UID, GID int
+	// Lock is what makes the watch the only one, and is given to it; nil is taken
+	// by Start itself, if there is something to steer. The caller closes it.
+	Lock *Hold
 	// Capabilities are what they have of this process's, by the kernel's numbers.
 	Capabilities []uintptr
 	// Program and Args start the watch; nothing is /proc/self/exe and "helper
@@ -57,12 +60,20 @@ func Start(ctx context.Context, charter Charter, o Options) (*Client, error) {
 	if o.Program == "" {
 		o.Program, o.Args = "/proc/self/exe", []string{"helper", "watch"}
 	}
+	if o.Lock == nil && !charter.Steering.IsZero() {
+		held, err := Lock(ctx, LockWithin, o.Log)
+		if err != nil {
+			return nil, err
+		}
+		defer held.Close()
+		o.Lock = held
+	}
 	host, err := platform.Here(o.Log)
 	if err != nil {
 		return nil, err
 	}
 	ready := make(chan struct{})
-	c := &Client{Host: host, charter: charter, log: o.Log, watched: make(chan error, 1), lost: make(chan struct{})}
+	c := &Client{Host: host, charter: charter, log: o.Log, watched: make(chan error, 1), ending: make(chan string, 1), lost: make(chan struct{})}
 	c.ready = sync.OnceFunc(func() { close(ready) })
 	c.close = sync.OnceValue(c.end)
 	if err := c.start(&o); err != nil {
@@ -111,11 +122,18 @@ func (c *Client) spawn(o *Options, far *os.File) error {
 		return err
 	}
 	defer r.Close()
+	held, err := o.Lock.files()
+	for _, f := range held {
+		defer f.Close()
+	}
+	if err != nil {
+		return errors.Join(err, hold.Close())
+	}
 	try := func(as *syscall.Credential) error {
 		c.watch = exec.Command(o.Program, o.Args...)
 		c.watch.Args[0] = shownAs
 		c.watch.Stdin, c.watch.Stderr = bytes.NewReader(brief), os.Stderr
-		c.watch.ExtraFiles = []*os.File{far, r}
+		c.watch.ExtraFiles = append([]*os.File{far, r}, held...)
 		c.watch.Dir, c.watch.Env = "/", o.Env
 		c.watch.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: as, AmbientCaps: o.Capabilities}
 		return c.watch.Start()

@@ -35,8 +35,8 @@ type WatchOptions struct {
 
 // Watch is the body of "helper watch": it starts the helper, and again when it
 // dies, until the proxy is gone. Then everything is taken back: by the helper, and
-// by the watch if there is none. It holds the lock that makes it the only one in
-// its network namespace.
+// by the watch if there is none. It has the lock that makes it the only one in its
+// network namespace, until its process ends.
 func Watch(ctx context.Context, o WatchOptions) error {
 	deafen()
 	r, v, err := begin()
@@ -52,12 +52,9 @@ func Watch(ctx context.Context, o WatchOptions) error {
 	var awaiting sync.WaitGroup
 	defer awaiting.Wait()
 	defer leash.Close()
-	held, err := lock(ctx, lockWithin)
-	if err == nil {
-		defer held.Close()
-		err = o.keep(r.Capabilities, true)
-	}
-	if err != nil {
+	unix.CloseOnExec(holdFD) // or of what the runtime has there, which is so already
+	unix.CloseOnExec(holdFD + 1)
+	if err = o.keep(r.Capabilities, true); err != nil {
 		_ = v.lost(err) // and returned: what is left to do is to exit
 		return err
 	}
@@ -65,6 +62,7 @@ func Watch(ctx context.Context, o WatchOptions) error {
 		o.Program, o.Args = "/proc/self/exe", []string{"helper", "serve"}
 	}
 	w := &watch{o: o, role: r, voice: v, log: v.log(), gone: make(chan struct{})}
+	defer v.handOn()()
 	awaiting.Go(func() { w.await(leash) })
 	return w.run(ctx)
 }

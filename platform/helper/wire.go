@@ -40,6 +40,7 @@ const (
 	sayPing
 	sayLog  // id is the level
 	sayLost // there will be no helper any more; the text says why
+	sayEnd  // somebody wants an end of it all; the text says how that is known
 )
 
 // A state is how much of the charter's steering is in force.
@@ -170,7 +171,7 @@ func parseReport(b []byte) (report, error) {
 		refused: b[17] == 1,
 		text:    b[reportHead:],
 	}
-	if r.kind < sayHello || r.kind > sayLost {
+	if r.kind < sayHello || r.kind > sayEnd {
 		return report{}, fmt.Errorf("%w: kind %d is not known", errBroken, r.kind)
 	}
 	return r, nil

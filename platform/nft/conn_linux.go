@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"syscall"
@@ -57,6 +58,21 @@ func (c *Conn) Close() error {
 	fd := c.fd
 	c.fd = -1
 	return unix.Close(fd)
+}
+
+// File returns a copy of the socket, for another process that is to keep alive
+// what the Conn owns. The caller closes it.
+func (c *Conn) File() (*os.File, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fd < 0 {
+		return nil, fmt.Errorf("nft: copy the socket: %w", net.ErrClosed)
+	}
+	fd, err := unix.FcntlInt(uintptr(c.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("nft: copy the socket: %w", err)
+	}
+	return os.NewFile(uintptr(fd), "netfilter"), nil
 }
 
 // Commit puts the batch in force as a whole. If it fails nothing has changed;

@@ -18,11 +18,11 @@ type Steerer interface {
 	// something that another method or backend may not need.
 	Check(ctx context.Context, want platform.Steering) error
 	// Leftovers lists what an earlier run has left behind, one line each, as a
-	// person would name it. It fails with ErrLiving if what is there belongs to
-	// a process that lives.
+	// person would name it. What belongs to a process that lives is listed too,
+	// with ErrLiving where that can be told.
 	Leftovers(ctx context.Context) ([]string, error)
 	// Cleanup removes what an earlier run has left behind, and returns what that
-	// was. It fails with ErrLiving, as Leftovers does.
+	// was. It fails with ErrLiving, and removes nothing, as Leftovers does.
 	Cleanup(ctx context.Context) ([]string, error)
 	// Leave takes back what this or an earlier process has put in force, but for
 	// what Steering.Closed refuses by: it is for when nobody has said that it is

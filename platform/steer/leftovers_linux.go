@@ -2,6 +2,7 @@ package steer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -33,20 +34,21 @@ func (l *leftovers) lines() (list []string) {
 }
 
 // Leftovers lists what an earlier run has left behind, one line each, as a
-// person would name it. It fails with ErrLiving if what is there belongs to a
-// process that lives.
+// person would name it. If some of it belongs to a process that lives it is
+// listed all the same, with ErrLiving.
 func (k *Kernel) Leftovers(ctx context.Context) ([]string, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	l, err := k.leftoversLocked(ctx)
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrLiving) || l == nil {
 		return nil, err
 	}
-	return l.lines(), nil
+	return l.lines(), err
 }
 
 // Cleanup removes what an earlier run has left behind, and returns what that
-// was, as Leftovers. It fails with ErrLiving, as that does.
+// was, as Leftovers. It fails with ErrLiving, and removes nothing, if some of it
+// belongs to a process that lives.
 func (k *Kernel) Cleanup(ctx context.Context) ([]string, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -107,11 +109,12 @@ func (k *Kernel) leftoversLocked(ctx context.Context) (*leftovers, error) {
 	if !k.now.IsZero() {
 		return nil, fmt.Errorf("look for leftovers: %w: this one", ErrLiving)
 	}
-	tables, err := k.ourTables()
-	if err != nil {
-		return nil, err
+	tables, living := k.ourTables()
+	if living != nil && !errors.Is(living, ErrLiving) {
+		return nil, living
 	}
 	l := &leftovers{tables: tables}
+	var err error
 	if l.chains, err = k.ownRules(); err != nil {
 		return nil, err
 	}
@@ -119,10 +122,11 @@ func (k *Kernel) leftoversLocked(ctx context.Context) (*leftovers, error) {
 		return nil, err
 	}
 	l.routing, err = k.routes.lines()
-	return l, err
+	return l, errors.Join(err, living)
 }
 
-// ourTables lists the tables of our names. None may belong to another process.
+// ourTables lists the tables of our names. If one belongs to another process the
+// error is ErrLiving.
 func (k *Kernel) ourTables() ([]nft.TableInfo, error) {
 	list, err := k.rules.Tables()
 	if err != nil {
@@ -131,7 +135,7 @@ func (k *Kernel) ourTables() ([]nft.TableInfo, error) {
 	list = slices.DeleteFunc(list, func(t nft.TableInfo) bool { return !isOurs(t.Family, t.Name) })
 	for _, t := range list {
 		if t.Owned && !t.Mine {
-			return nil, fmt.Errorf("%w: nft table %s %s belongs to netlink port %d, mostly its process's number; end that one first", ErrLiving, t.Family, t.Name, t.Owner)
+			return list, fmt.Errorf("%w: nft table %s %s belongs to netlink port %d, mostly its process's number; end that one first", ErrLiving, t.Family, t.Name, t.Owner)
 		}
 	}
 	return list, nil

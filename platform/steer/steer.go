@@ -8,6 +8,8 @@
 //
 //   - table inet transom, which brings connections to the listener. The kernel
 //     removes it the moment the process ends.
+//   - table inet transom_lock, of package helper, which does nothing and says which
+//     process is at work.
 //   - table inet transom_divert, which keeps open connections alive: it touches
 //     only packets of sockets that are there. Its chain "was" holds, as
 //     comments, what settings were before; there is no file.
