@@ -208,9 +208,7 @@ func (f *gatewayFlags) capture(p *transom.Proxy) {
 		RequireTransparent: p.Steering.Method == platform.TPROXY,
 		Mark:               p.Steering.Marks.Client,
 	}}
-	if p.Steering.Spoof || p.Steering.Local {
-		p.Mark = p.Steering.Marks.Upstream
-	}
+	p.Mark = p.Steering.Marks.Upstream // what other firewalls let out by
 }
 
 // clients are the networks whose addresses may be assumed.

@@ -1,12 +1,16 @@
 package nettest_test
 
 import (
+	"context"
+	"io"
 	"net"
+	"net/http"
 	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"transom/platform/lab"
 )
@@ -52,6 +56,12 @@ func environments() []environment {
 		}},
 		{name: "drops-nft", set: func(w *world) { w.filter(dropping) }, closed: true, end: (*world).noneInvalid},
 		{name: "drops-iptables", needs: "iptables ip6tables", set: (*world).dropByIptables, closed: true},
+		{name: "shut-nft", set: func(w *world) { w.filter(shut) }, closed: true, end: (*world).noneInvalid},
+		{name: "shut-iptables", needs: "iptables ip6tables", set: (*world).shutByIptables, closed: true},
+		{
+			name: "shut-iptables-backend", needs: "iptables ip6tables", set: (*world).shutByIptables, closed: true,
+			args: []string{"--backend", "iptables"},
+		},
 		{name: "bridge", set: (*world).bridge, also: func(w *world) {
 			w.wantAll(w.host("container"), 443, direct, seenClient)
 			w.others(w.host("container"), seenClient)
@@ -104,6 +114,7 @@ func TestGatewayEnvironment(t *testing.T) {
 				before := w.state(w.Gateway)
 				g := w.gateway(slices.Concat(way.args, e.args)...)
 				check(captured, seen)
+				w.page()
 				if t.Failed() {
 					return
 				}
@@ -184,6 +195,19 @@ table inet firewall {
 }
 `
 
+// shut is one that lets nothing out either, but for what root sends.
+const shut = dropping + `
+table inet outgoing {
+	chain output {
+		type filter hook output priority filter; policy drop;
+		ct state established accept
+		oifname "lo" accept
+		meta l4proto { icmp, ipv6-icmp } accept
+		meta skuid 0 accept
+	}
+}
+`
+
 // noneInvalid fails the test if connection tracking did not know what to make of
 // a packet.
 func (w *world) noneInvalid() {
@@ -214,6 +238,43 @@ func (w *world) dropByIptables() {
 		} {
 			w.must(w.Gateway, ipt, strings.Fields(rule)...)
 		}
+	}
+}
+
+// shutByIptables is that which lets nothing out either, by iptables.
+func (w *world) shutByIptables() {
+	w.dropByIptables()
+	for ipt, icmp := range map[string]string{"iptables": "icmp", "ip6tables": "ipv6-icmp"} {
+		for _, rule := range []string{
+			"-A OUTPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT",
+			"-A OUTPUT -o lo -j ACCEPT",
+			"-A OUTPUT -p " + icmp + " -j ACCEPT",
+			"-A OUTPUT -m owner --uid-owner 0 -j ACCEPT",
+			"-P OUTPUT DROP",
+		} {
+			w.must(w.Gateway, ipt, strings.Fields(rule)...)
+		}
+	}
+}
+
+// page fails the test if a device can't have the page with the certificate.
+func (w *world) page() {
+	w.t.Helper()
+	for _, addr := range []string{lab.LANAddr4, lab.LANAddr6} {
+		transport := &http.Transport{DialContext: func(ctx context.Context, _, to string) (net.Conn, error) {
+			return w.Client.Dial(ctx, netip.MustParseAddrPort(to))
+		}}
+		client := &http.Client{Transport: transport, Timeout: 10 * time.Second}
+		resp, err := client.Get("http://" + addrPort(addr, 8080).String() + "/")
+		if err != nil {
+			w.t.Error(err)
+			continue
+		}
+		if b, err := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK || !strings.Contains(string(b), "certificate") {
+			w.t.Errorf("the page at %s: %s, %v: %.200q", addr, resp.Status, err, b)
+		}
+		resp.Body.Close()
+		transport.CloseIdleConnections()
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -16,9 +17,9 @@ import (
 // put at the head of each such chain. iptables lists that rule as
 // "-m mark --mark 0x10/0x70 -m comment --comment transom -j ACCEPT".
 //
-// What we answer to clients that TPROXY brought, conntrack does not know: it goes
-// out by a rule of the same kind. What we send to servers is for the firewall to
-// judge, as all that this host sends.
+// What we answer to clients that TPROXY brought, conntrack does not know, and what
+// we send to servers the firewall may have let pass from the clients but not from
+// us: both go out by rules of the same kind, for the marks of their sockets.
 
 // foreign returns the chains of others that may keep packets from us.
 func (k *Kernel) foreign() ([]nft.ChainInfo, error) {
@@ -33,20 +34,20 @@ func isOurs(f nft.Family, table string) bool {
 	return f == nft.Inet && (table == tableName || table == divertName || table == closedName || table == testName)
 }
 
-// pass is the rule for a chain of others, nil if it needs none.
-func (t *steering) pass(h nft.Hook) nft.Rule {
-	switch {
-	case h == nft.Input:
-		return nft.Rule{t.marked(t.marks.In), nft.Accept(), nft.Comment(mine)}
-	case h == nft.Output && t.tproxy():
-		return nft.Rule{t.marked(t.marks.Client), nft.Accept(), nft.Comment(mine)}
+// passes are the rules for a chain of others.
+func (t *steering) passes(h nft.Hook) (rules []nft.Rule) {
+	marks := []uint32{t.marks.In}
+	if h == nft.Output {
+		marks = t.sent()
 	}
-	return nil
+	for _, m := range marks {
+		rules = append(rules, nft.Rule{t.marked(m), nft.Accept(), nft.Comment(mine)})
+	}
+	return rules
 }
 
-// letIn puts the rules where they are not, and takes away those that this
-// steering has no need of; anew says that those which are there may be of other
-// marks.
+// letIn puts the rules where they are not; anew says that those which are there
+// may be of other marks.
 func (k *Kernel) letIn(t *steering, anew bool) error {
 	chains, err := k.foreign()
 	if err != nil {
@@ -58,18 +59,18 @@ func (k *Kernel) letIn(t *steering, anew bool) error {
 			return err
 		}
 		old := slices.DeleteFunc(rules, func(r nft.RuleInfo) bool { return !isMine(r) })
-		rule := t.pass(c.Hook)
-		if !anew && (len(old) > 0) == (rule != nil) {
+		want := t.passes(c.Hook)
+		if !anew && len(old) == len(want) {
 			continue
 		}
 		var b nft.Batch
 		for _, r := range old {
 			b.Delete(r)
 		}
-		if rule != nil {
-			b.Insert(c.Family, c.Table, c.Name, rule)
+		for _, r := range slices.Backward(want) {
+			b.Insert(c.Family, c.Table, c.Name, r)
 		}
-		if err := k.judge(c, rule, k.rules.Commit(&b)); err != nil {
+		if err := k.judge(c, want, k.rules.Commit(&b)); err != nil {
 			return err
 		}
 	}
@@ -78,19 +79,28 @@ func (k *Kernel) letIn(t *steering, anew bool) error {
 
 // judge says what it means that a chain could not be changed. One that its owner
 // lets nobody change is told of: that is the operator's to mend.
-func (k *Kernel) judge(c nft.ChainInfo, rule nft.Rule, err error) error {
+func (k *Kernel) judge(c nft.ChainInfo, want []nft.Rule, err error) error {
 	table := fmt.Sprintf("%s %s", c.Family, c.Table)
 	switch {
 	case err == nil:
 		k.log.Debug("let captured packets through another's firewall", "table", table, "chain", c.Name)
 	case errors.Is(err, unix.ENOENT): // it has just gone, or been loaded anew, which we hear of
 	case errors.Is(err, unix.EPERM):
-		k.log.Warn("another program lets nobody change its firewall; if captured connections time out, have it accept our mark",
-			"table", table, "chain", c.Name, "rule", rule[:2].String())
+		k.log.Warn("another program lets nobody change its firewall; if captured connections time out, have it accept our marks",
+			"table", table, "chain", c.Name, "hook", c.Hook, "rules", ruleTexts(want))
 	default:
 		return fmt.Errorf("let captured packets through chain %s of table %s: %w", c.Name, table, err)
 	}
 	return nil
+}
+
+// ruleTexts writes rules without their comments.
+func ruleTexts(rules []nft.Rule) string {
+	words := make([]string, len(rules))
+	for i, r := range rules {
+		words[i] = r[:len(r)-1].String()
+	}
+	return strings.Join(words, "; ")
 }
 
 func isMine(r nft.RuleInfo) bool { return r.Comment == mine }

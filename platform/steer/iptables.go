@@ -150,7 +150,20 @@ func (x *xtables) filter() []xtChain {
 	if x.redirects() {
 		input = append(input, fmt.Sprintf("-p tcp --dport %d -m conntrack --ctstate DNAT -j ACCEPT", x.Port))
 	}
-	chains := []xtChain{hooked("INPUT", "Past firewalls that let nothing in: what was given to the listener or has a socket of transom's.", input...)}
+	var visits []string
+	if x.gateway() && !x.Draining {
+		input = append(input, x.fromInterfaces(fmt.Sprintf("-p tcp --dport %d -j TRANSOM_VISITS", x.Port))...)
+		visits = append(x.excludedSources(), x.from("-j ACCEPT")...)
+	}
+	var out []string
+	for _, m := range x.sent() {
+		out = append(out, fmt.Sprintf("-m mark --mark %s -j ACCEPT", x.mark(m)))
+	}
+	chains := []xtChain{
+		hooked("INPUT", "Past firewalls that let nothing in: what was given to the listener or has a socket of transom's.", input...),
+		{name: "TRANSOM_VISITS", why: "And what clients send to the listener itself, where the certificate is to be had.", rules: visits},
+		hooked("OUTPUT", "Past firewalls that let nothing out: what transom answers clients, and sends to servers.", out...),
+	}
 	if !x.Draining && len(quicPorts(&x.Steering)) > 0 {
 		chains = append(chains, x.refusal("TRANSOM_QUIC", "QUIC is refused at once, so that programs use TCP.", (*xtables).refusedQUIC)...)
 	}

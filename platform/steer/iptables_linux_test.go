@@ -169,6 +169,46 @@ COMMIT
 	}
 }
 
+// TestIPTablesShut steers in a gateway that lets nothing in or out, and has a client
+// come to the listener itself.
+func TestIPTablesShut(t *testing.T) {
+	const firewall = `*filter
+:INPUT DROP [0:0]
+:OUTPUT DROP [0:0]
+-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT
+-A INPUT -p ICMP -j ACCEPT
+-A OUTPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT
+-A OUTPUT -p ICMP -j ACCEPT
+COMMIT
+`
+	kinds := workable(t)
+	for _, name := range []string{"tproxy-spoof", "redirect"} {
+		t.Run(name, func(t *testing.T) {
+			byIPTables(t, func(w *router, x *steered) {
+				w.serve(w.Server, 80)
+				for program, icmp := range map[string]string{"iptables": "icmp", "ip6tables": "icmpv6"} {
+					w.run("/bin/sh", "-c", program+"-restore <<'END'\n"+strings.ReplaceAll(firewall, "ICMP", icmp)+"END\n")
+				}
+				s := kinds[name]
+				w.proxy(s)
+				before := w.state()
+				x.start()
+				x.apply(s)
+				for family, a := range w.families() {
+					if got := w.ask(w.Client, netip.AddrPortFrom(a[0], 80)); !strings.Contains(got, "server sees ") {
+						t.Errorf("%s: a captured connection: %q", family, got)
+					}
+					if got := w.ask(w.Client, netip.AddrPortFrom(a[2], s.Port)); strings.HasPrefix(got, "error: ") {
+						t.Errorf("%s: a visit to the listener: %q", family, got)
+					}
+				}
+				x.do(x.Close)
+				w.unchanged(before, "after Close")
+			})
+		})
+	}
+}
+
 // TestIPTablesLeftovers has one process die, and another find what it has left.
 func TestIPTablesLeftovers(t *testing.T) {
 	byIPTables(t, func(w *router, x *steered) {

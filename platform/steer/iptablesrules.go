@@ -44,6 +44,14 @@ func (x *xtables) leftAlone() []string {
 	return out
 }
 
+// excludedSources are rules that return for clients that are left alone.
+func (x *xtables) excludedSources() (out []string) {
+	for _, p := range x.ofFamily(x.Exclude) {
+		out = append(out, fmt.Sprintf("-s %s -j RETURN", p))
+	}
+	return out
+}
+
 // leftAloneHere is leftAlone for what this host sends itself.
 func (x *xtables) leftAloneHere() []string {
 	out := []string{
@@ -78,17 +86,23 @@ func (x *xtables) refused() []string {
 
 // rules writes a rule for each network and each list of ports.
 func (x *xtables) rules(proto string, ports []string, target string) []string {
-	sources := []string{""}
-	if len(x.From) > 0 {
-		sources = nil // if none is of this family, none of it is captured
-		for _, p := range x.ofFamily(x.From) {
-			sources = append(sources, "-s "+p.String()+" ")
-		}
+	var out []string
+	for _, p := range ports {
+		out = append(out, "-p "+proto+p+" "+target)
+	}
+	return x.from(out...)
+}
+
+// from writes rules for each network that clients are in: if none is of this
+// family, for none of it.
+func (x *xtables) from(rules ...string) []string {
+	if len(x.From) == 0 {
+		return rules
 	}
 	var out []string
-	for _, s := range sources {
-		for _, p := range ports {
-			out = append(out, s+"-p "+proto+p+" "+target)
+	for _, p := range x.ofFamily(x.From) {
+		for _, r := range rules {
+			out = append(out, "-s "+p.String()+" "+r)
 		}
 	}
 	return out

@@ -2,6 +2,7 @@ package steer
 
 import (
 	"net/netip"
+	"slices"
 
 	"transom/platform/nft"
 )
@@ -25,12 +26,22 @@ var (
 // othersOfClients leaves alone what comes in and is not to be brought. To
 // accept ends our chain and no other.
 func (t *steering) othersOfClients() []nft.Rule {
-	rules := append([]nft.Rule{{nft.NotIIFName(t.ifaces...), nft.Accept()}}, t.excluded()...)
+	return slices.Concat([]nft.Rule{t.notByOurs()}, t.excluded(), t.onlyFromChosen())
+}
+
+// strangers leaves alone who is no client, whatever they send to.
+func (t *steering) strangers() []nft.Rule {
+	return slices.Concat([]nft.Rule{t.notByOurs()}, t.excludedSources(), t.onlyFromChosen())
+}
+
+func (t *steering) notByOurs() nft.Rule { return nft.Rule{nft.NotIIFName(t.ifaces...), nft.Accept()} }
+
+func (t *steering) onlyFromChosen() []nft.Rule {
 	if len(t.From) == 0 {
-		return rules
+		return nil
 	}
 	from4, from6 := families(t.From)
-	return append(rules, onlyFrom(nft.IPv4, from4), onlyFrom(nft.IPv6, from6))
+	return []nft.Rule{onlyFrom(nft.IPv4, from4), onlyFrom(nft.IPv6, from6)}
 }
 
 // onlyFrom leaves alone clients of a family that are not in one of from.
@@ -58,11 +69,15 @@ func (t *steering) othersOfHost() []nft.Rule {
 // what was excluded by name, as source or as destination.
 func (t *steering) excluded() []nft.Rule {
 	x4, x6 := families(t.Exclude)
-	rules := []nft.Rule{
+	return append([]nft.Rule{
 		{nft.DAddrType(nft.AddrLocal, nft.AddrBroadcast, nft.AddrMulticast), nft.Accept()},
 		{nft.DAddr(append(never4[:], x4...)...), nft.Accept()},
 		{nft.DAddr(append(never6[:], x6...)...), nft.Accept()},
-	}
+	}, t.excludedSources()...)
+}
+
+func (t *steering) excludedSources() (rules []nft.Rule) {
+	x4, x6 := families(t.Exclude)
 	for _, x := range [][]netip.Prefix{x4, x6} {
 		if len(x) > 0 {
 			rules = append(rules, nft.Rule{nft.SAddr(x...), nft.Accept()})

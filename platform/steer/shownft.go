@@ -39,10 +39,20 @@ func (b *script) nftTables(s platform.Steering) {
 		b.lines(shown.String())
 	}
 	b.linef("END")
-	t := steeringOf(s)
-	if t.diverts() || t.redirects() {
-		b.comment("\t", fmt.Sprintf("Another firewall that lets nothing in drops these packets all the same: each table has its say. Its chain at hook input then needs this at its head: meta mark & %#x == %#x accept", t.marks.Mask, t.marks.In))
+	b.passes(steeringOf(s))
+}
+
+// passes says what other firewalls have to accept.
+func (b *script) passes(t *steering) {
+	accept := func(marks ...uint32) string {
+		words := make([]string, len(marks))
+		for i, m := range marks {
+			words[i] = fmt.Sprintf("meta mark & %#x == %#x accept", t.marks.Mask, m)
+		}
+		return strings.Join(words, "; ")
 	}
+	b.comment("\t", fmt.Sprintf("Another firewall that lets nothing in drops these packets all the same: each table has its say. Its chain at hook input then needs this at its head: %s", accept(t.marks.In)))
+	b.comment("\t", fmt.Sprintf("One that lets nothing out needs this in its chain at hook output, if the sockets have these marks: %s", accept(t.sent()...)))
 }
 
 // tableWhy says what a table of ours is for.

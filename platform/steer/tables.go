@@ -148,7 +148,7 @@ func (t *steering) out() nft.Chain {
 }
 
 // delivered marks what was redirected, on its last few steps, so that one rule
-// in the firewalls of others is enough for all that we bring; and one that
+// in the firewalls of others is enough for all that is for us; and one that
 // iptables can list, which it can't if there is a word about conntrack.
 func (t *steering) delivered() nft.Chain {
 	var by []string
@@ -163,6 +163,19 @@ func (t *steering) delivered() nft.Chain {
 		Rules: []nft.Rule{{nft.IIFName(by...), nft.DPort(nft.TCP, t.Port), nft.CTStatusDNAT(), t.in()}},
 	}
 }
+
+// visits marks likewise what clients send to the listener itself, where the
+// certificate is to be had. Whoever listens there after us is not meant.
+func (t *steering) visits() nft.Chain {
+	return nft.Chain{
+		Name: "visits", Type: "filter", Hook: nft.Input, Priority: delivered,
+		Rules: append(t.strangers(), nft.Rule{nft.DPort(nft.TCP, t.Port), t.in()}),
+	}
+}
+
+// sent are the marks of the sockets that have something to say: to clients, and
+// to servers.
+func (t *steering) sent() []uint32 { return []uint32{t.marks.Client, t.marks.Upstream} }
 
 // interception brings new connections.
 func (t *steering) interception() *nft.Table {
@@ -190,6 +203,9 @@ func (t *steering) interception() *nft.Table {
 			Name: "capture_local", Type: "nat", Hook: nft.Output, Priority: redirecting,
 			Rules: append(t.othersOfHost(), nft.Rule{t.ports(nft.TCP), nft.Redirect(t.Port)}),
 		})
+	}
+	if t.gateway() {
+		add(t.visits())
 	}
 	for _, c := range t.refusal("refuse_quic", t.noQUIC()) {
 		add(c)

@@ -110,6 +110,11 @@ const within = 5 * time.Second
 // visit returns what is said on a connection, and the client's own address.
 func visit(t testing.TB, from *lab.Host, to string) (said, client string, err error) {
 	t.Helper()
+	return visitWithin(t, within, from, to)
+}
+
+func visitWithin(t testing.TB, within time.Duration, from *lab.Host, to string) (said, client string, err error) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
 	c, err := from.Dial(ctx, netip.MustParseAddrPort(to))
