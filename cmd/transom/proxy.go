@@ -227,7 +227,7 @@ func (f *proxyFlags) serve(ctx context.Context, p *transom.Proxy, out, stderr io
 				fmt.Fprintf(stderr, "transom: stopping: %v; open connections may finish within %s\n", h.Err(), &f.grace)
 				cancel(h.Err())
 			case why := <-h.Ending():
-				fmt.Fprintf(stderr, "transom: stopping, as %s: open connections may finish within %s\n", why, f.grace)
+				fmt.Fprintf(stderr, "transom: stopping, as %s: open connections may finish within %s\n", why, &f.grace)
 				cancel(nil)
 			case <-ctx.Done():
 			}
