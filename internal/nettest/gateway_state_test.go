@@ -31,9 +31,13 @@ func (w *world) state(h *lab.Host) string {
 	return w.rules(h) + w.settings(h)
 }
 
+// holder matches the process that the lock names.
+var holder = regexp.MustCompile(`comment "process \d+ in pid:\[\d+\]"`)
+
 func (w *world) rules(h *lab.Host) string {
 	w.t.Helper()
-	return empty.ReplaceAllString(w.must(h, "sh", "-euc", rulesOf), "")
+	text := empty.ReplaceAllString(w.must(h, "sh", "-euc", rulesOf), "")
+	return holder.ReplaceAllString(text, `comment "process"`)
 }
 
 func (w *world) settings(h *lab.Host) (text string) {

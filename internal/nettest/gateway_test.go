@@ -120,11 +120,13 @@ func (w *world) process(kind string) (pid int) {
 }
 
 // alone waits until none of transom's processes is left on the gateway but for
-// those of other kinds.
+// those of other kinds. A process that ends has no name any more before it lets go of
+// what it owns.
 func (w *world) alone() {
 	w.t.Helper()
 	eventually(w.t, "helper and watch to end", func() bool {
-		return len(w.processes(helper)) == 0 && len(w.processes(watch)) == 0
+		return len(w.processes(helper)) == 0 && len(w.processes(watch)) == 0 &&
+			!strings.Contains(w.must(w.Gateway, "nft", "list", "ruleset", "inet"), "flags owner")
 	})
 }
 
