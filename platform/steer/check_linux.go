@@ -36,6 +36,9 @@ func (k *Kernel) Check(ctx context.Context, want platform.Steering) error {
 	if err := k.tryLocked(want); err != nil {
 		return err
 	}
+	if err := errors.Join(k.ownersAllow(t), legacyAllows(k.legacy, t)); err != nil {
+		return err
+	}
 	if t.diverts() {
 		if err := k.routing(); err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"transom/platform"
 	"transom/platform/nft"
 )
 
@@ -34,13 +35,17 @@ func isOurs(f nft.Family, table string) bool {
 	return f == nft.Inet && (table == tableName || table == divertName || table == closedName || table == testName)
 }
 
+// passing are the marks of what a hook of others is to let pass.
+func (t *steering) passing(h nft.Hook) []uint32 {
+	if h == nft.Output {
+		return t.sent()
+	}
+	return []uint32{t.marks.In}
+}
+
 // passes are the rules for a chain of others.
 func (t *steering) passes(h nft.Hook) (rules []nft.Rule) {
-	marks := []uint32{t.marks.In}
-	if h == nft.Output {
-		marks = t.sent()
-	}
-	for _, m := range marks {
+	for _, m := range t.passing(h) {
 		rules = append(rules, nft.Rule{t.marked(m), nft.Accept(), nft.Comment(mine)})
 	}
 	return rules
@@ -90,6 +95,39 @@ func (k *Kernel) judge(c nft.ChainInfo, want []nft.Rule, err error) error {
 			"table", table, "chain", c.Name, "hook", c.Hook, "rules", ruleTexts(want))
 	default:
 		return fmt.Errorf("let captured packets through chain %s of table %s: %w", c.Name, table, err)
+	}
+	return nil
+}
+
+// ownersAllow fails if TPROXY would bring packets to firewalls that only their
+// owners may change. They can hardly know of our mark; that a connection was
+// redirected they can see, and firewalld, for one, lets such in.
+func (k *Kernel) ownersAllow(t *steering) error {
+	if !t.tproxy() {
+		return nil
+	}
+	tables, err := k.rules.Tables()
+	if err != nil {
+		return err
+	}
+	chains, err := k.foreign()
+	if err != nil {
+		return err
+	}
+	for _, c := range chains {
+		if c.Hook != nft.Input || !slices.ContainsFunc(tables, func(i nft.TableInfo) bool {
+			return i.Family == c.Family && i.Name == c.Table && i.Owned
+		}) {
+			continue
+		}
+		rules, err := k.rules.Rules(c.Family, c.Table, c.Name)
+		if err != nil {
+			return err
+		}
+		if c.Drop || len(rules) > 0 {
+			return fmt.Errorf("tproxy is %w: chain %s of table %s %s may drop what it brings, and nobody but the program that owns it can add %q (firewalld: NftablesTableOwner=no); use --method redirect",
+				platform.ErrUnsupported, c.Name, c.Family, c.Table, ruleTexts(t.passes(c.Hook)))
+		}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package steer_test
 import (
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,8 +63,7 @@ const ufw = `*filter
 -A ufw-before-output -o lo -j ACCEPT
 -A ufw-before-output -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
 -A ufw-not-local -m addrtype --dst-type LOCAL -j RETURN
--A ufw-not-local -d 224.0.0.0/4 -j RETURN
--A ufw-not-local -d ff00::/8 -j RETURN
+-A ufw-not-local -m pkttype --pkt-type multicast -j RETURN
 -A ufw-not-local -j DROP
 -A ufw-user-input -p tcp --dport 22 -j ACCEPT
 COMMIT
@@ -72,11 +72,17 @@ COMMIT
 // restore loads rules by iptables, those that are for one family only by that one.
 func restore(t testing.TB, h *lab.Host, rules string) {
 	t.Helper()
-	for program, others := range map[string][]string{"iptables-restore": {"icmpv6", "::"}, "ip6tables-restore": {"icmp -j", "224."}} {
-		cmd := h.Command(t.Context(), tool(t, program))
+	restoreBy(t, h, "", rules)
+}
+
+// restoreBy does so by one kind of iptables, "" or "-legacy".
+func restoreBy(t testing.TB, h *lab.Host, kind, rules string) {
+	t.Helper()
+	for program, others := range map[string][]string{"iptables": {"icmpv6"}, "ip6tables": {"icmp -j", "-s 203."}} {
+		cmd := h.Command(t.Context(), tool(t, program+kind+"-restore"))
 		var lines []string
 		for line := range strings.Lines(rules) {
-			if !strings.Contains(line, others[0]) && !strings.Contains(line, others[1]) {
+			if !slices.ContainsFunc(others, func(word string) bool { return strings.Contains(line, word) }) {
 				lines = append(lines, line)
 			}
 		}

@@ -39,7 +39,11 @@ var _ Steerer = (*IPTables)(nil)
 // OpenIPTables returns an IPTables, which has changed nothing yet. log gets what
 // an operator should know; nil is silence.
 func OpenIPTables(log *slog.Logger) (*IPTables, error) {
-	return openIPTables(log, nil, "", "-legacy")
+	variants := []string{"", "-legacy"}
+	if legacyMatters() {
+		slices.Reverse(variants)
+	}
+	return openIPTables(log, nil, variants...)
 }
 
 // openIPTables chooses among variants of the programs, and adds to their

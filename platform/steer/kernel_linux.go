@@ -26,6 +26,7 @@ type Kernel struct {
 	ground
 	unowned bool // the kernel has no tables with an owner
 	closed  bool
+	legacy  []*legacyTable // as they were when it was opened
 }
 
 var _ Steerer = (*Kernel)(nil)
@@ -46,6 +47,9 @@ func Open(log *slog.Logger) (_ *Kernel, err error) {
 		return nil, err
 	}
 	if err = k.ground.open(); err != nil {
+		return nil, err
+	}
+	if k.legacy, err = legacyFilters(); err != nil && !errors.Is(err, fs.ErrPermission) {
 		return nil, err
 	}
 	if k.news, err = k.rules.Watch(); err == nil {
