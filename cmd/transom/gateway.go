@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -152,15 +153,29 @@ func (f *gatewayFlags) chooseMethod(ctx context.Context, p *transom.Proxy) error
 			err := f.try(ctx, p, backend, s)
 			if err == nil {
 				f.choose(p, s, backend)
+				if len(errs) > 0 {
+					p.Log.Warn("connections are not captured in the way that is best", "method", m, "backend", backend, "why", oneLine(errs))
+				}
 				return nil
 			}
-			errs = append(errs, err)
+			if !slices.ContainsFunc(errs, func(e error) bool { return e.Error() == err.Error() }) {
+				errs = append(errs, err)
+			}
 			if !errors.Is(err, platform.ErrUnsupported) {
 				return err
 			}
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// oneLine writes what errors say, one behind the other.
+func oneLine(errs []error) string {
+	words := make([]string, len(errs))
+	for i, err := range errs {
+		words[i] = err.Error()
+	}
+	return strings.Join(words, "; ")
 }
 
 // spoofs reports whether clients' addresses are assumed: by REDIRECT only if

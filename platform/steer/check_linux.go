@@ -36,7 +36,7 @@ func (k *Kernel) Check(ctx context.Context, want platform.Steering) error {
 	if err := k.tryLocked(want); err != nil {
 		return err
 	}
-	if err := errors.Join(k.ownersAllow(t), legacyAllows(k.legacy, t)); err != nil {
+	if err := errors.Join(ownersAllow(k.rules, t), legacyAllows(k.legacy, t)); err != nil {
 		return err
 	}
 	if t.diverts() {

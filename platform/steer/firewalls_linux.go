@@ -23,8 +23,10 @@ import (
 // us: both go out by rules of the same kind, for the marks of their sockets.
 
 // foreign returns the chains of others that may keep packets from us.
-func (k *Kernel) foreign() ([]nft.ChainInfo, error) {
-	list, err := k.rules.Chains()
+func (k *Kernel) foreign() ([]nft.ChainInfo, error) { return foreign(k.rules) }
+
+func foreign(c *nft.Conn) ([]nft.ChainInfo, error) {
+	list, err := c.Chains()
 	return slices.DeleteFunc(list, func(c nft.ChainInfo) bool {
 		ip := c.Family == nft.Inet || c.Family == nft.IPv4 || c.Family == nft.IPv6
 		return !ip || c.Type != "filter" || c.Hook != nft.Input && c.Hook != nft.Output || isOurs(c.Family, c.Table)
@@ -91,8 +93,11 @@ func (k *Kernel) judge(c nft.ChainInfo, want []nft.Rule, err error) error {
 		k.log.Debug("let captured packets through another's firewall", "table", table, "chain", c.Name)
 	case errors.Is(err, unix.ENOENT): // it has just gone, or been loaded anew, which we hear of
 	case errors.Is(err, unix.EPERM):
-		k.log.Warn("another program lets nobody change its firewall; if captured connections time out, have it accept our marks",
-			"table", table, "chain", c.Name, "hook", c.Hook, "rules", ruleTexts(want))
+		if what := table + " " + c.Name; !slices.Contains(k.told, what) {
+			k.told = append(k.told, what)
+			k.log.Warn("another program lets nobody change its firewall; if captured connections time out, have it accept our marks",
+				"table", table, "chain", c.Name, "hook", c.Hook, "rules", ruleTexts(want))
+		}
 	default:
 		return fmt.Errorf("let captured packets through chain %s of table %s: %w", c.Name, table, err)
 	}
@@ -102,15 +107,15 @@ func (k *Kernel) judge(c nft.ChainInfo, want []nft.Rule, err error) error {
 // ownersAllow fails if TPROXY would bring packets to firewalls that only their
 // owners may change. They can hardly know of our mark; that a connection was
 // redirected they can see, and firewalld, for one, lets such in.
-func (k *Kernel) ownersAllow(t *steering) error {
+func ownersAllow(conn *nft.Conn, t *steering) error {
 	if !t.tproxy() {
 		return nil
 	}
-	tables, err := k.rules.Tables()
+	tables, err := conn.Tables()
 	if err != nil {
 		return err
 	}
-	chains, err := k.foreign()
+	chains, err := foreign(conn)
 	if err != nil {
 		return err
 	}
@@ -120,7 +125,7 @@ func (k *Kernel) ownersAllow(t *steering) error {
 		}) {
 			continue
 		}
-		rules, err := k.rules.Rules(c.Family, c.Table, c.Name)
+		rules, err := conn.Rules(c.Family, c.Table, c.Name)
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"transom/platform"
+	"transom/platform/nft"
 )
 
 // Check finds, before anything is changed, what Apply(want) would fail of. Its
@@ -26,6 +27,9 @@ func (x *IPTables) Check(ctx context.Context, want platform.Steering) error {
 	defer x.mu.Unlock()
 	t := steeringOf(want)
 	if err := x.interfaces(t.ifaces); err != nil {
+		return err
+	}
+	if err := ownersAllowHere(t); err != nil {
 		return err
 	}
 	if err := x.tryLocked(ctx, t); err != nil {
@@ -64,6 +68,19 @@ func (x *IPTables) tryLocked(ctx context.Context, t *steering) error {
 		}
 	}
 	return nil
+}
+
+// ownersAllowHere is ownersAllow where there may be no nf_tables.
+func ownersAllowHere(t *steering) error {
+	conn, err := nft.Dial()
+	if err != nil {
+		return nil
+	}
+	defer conn.Close()
+	if _, err := conn.Tables(); err != nil {
+		return nil
+	}
+	return ownersAllow(conn, t)
 }
 
 // removeTrial removes what a trial that failed halfway has left.

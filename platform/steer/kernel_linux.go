@@ -27,6 +27,7 @@ type Kernel struct {
 	unowned bool // the kernel has no tables with an owner
 	closed  bool
 	legacy  []*legacyTable // as they were when it was opened
+	told    []string       // chains that can't be changed, while this steering lasts
 }
 
 var _ Steerer = (*Kernel)(nil)
@@ -262,6 +263,7 @@ func (k *Kernel) clearLocked(closed bool) error {
 	if err := k.rules.Commit(&last); err != nil {
 		return fmt.Errorf("take back: %w", err)
 	}
+	k.told = nil
 	k.clearedLocked()
 	return nil
 }

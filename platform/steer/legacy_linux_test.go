@@ -9,6 +9,7 @@ import (
 	"transom/platform"
 	"transom/platform/lab"
 	"transom/platform/nft"
+	"transom/platform/steer"
 )
 
 // TestLegacyFirewalls meets firewalls of the old iptables, into which nft can put
@@ -88,6 +89,16 @@ func TestOwnedFirewall(t *testing.T) {
 	}
 	if err := k.Check(t.Context(), usual(platform.Redirect)); err != nil {
 		t.Errorf("check for redirect: %v", err)
+	}
+	tool(t, "iptables")
+	if err := n.Gateway.Do(func() error { // nor would they if iptables brought them
+		x, err := steer.OpenIPTables(nil)
+		if err != nil {
+			return err
+		}
+		return errors.Join(x.Check(t.Context(), usual(platform.TPROXY)), x.Abandon())
+	}); !errors.Is(err, platform.ErrUnsupported) {
+		t.Errorf("check for tproxy by iptables: %v", err)
 	}
 	same(t, n.Gateway, before)
 }
