@@ -1,6 +1,7 @@
 package steer
 
 import (
+	"math"
 	"net/netip"
 	"slices"
 
@@ -10,7 +11,8 @@ import (
 
 // Priorities of our chains, between those of others.
 const (
-	beforeConntrack = -300 // "raw"
+	first           = math.MinInt32 // see bridged
+	beforeConntrack = -300          // "raw"
 	clientLeg       = beforeConntrack - 1
 	serverLeg       = -151 // after conntrack, just before "mangle"
 	delivered       = -150 // before filters
@@ -189,9 +191,10 @@ func (t *steering) interception() *nft.Table {
 				t.othersOfClients(),
 				// TPROXY goes first: where nobody listens it ends the rule, and
 				// the packet goes on as if we were not there, tracked.
-				[]nft.Rule{{t.ports(nft.TCP), nft.TProxy(netip.AddrPortFrom(netip.IPv6Unspecified(), t.Port)), t.in(), nft.Notrack(), nft.Accept()}},
+				[]nft.Rule{{t.ports(nft.TCP), t.tproxyHere(), t.in(), nft.Notrack(), nft.Accept()}},
 			),
 		})
+		add(t.bridged())
 	} else if t.gateway() {
 		add(nft.Chain{
 			Name: "capture", Type: "nat", Hook: nft.Prerouting, Priority: redirecting,
@@ -211,6 +214,24 @@ func (t *steering) interception() *nft.Table {
 		add(c)
 	}
 	return table
+}
+
+func (t *steering) tproxyHere() nft.Stmt {
+	return nft.TProxy(netip.AddrPortFrom(netip.IPv6Unspecified(), t.Port))
+}
+
+// bridged gives packets to the listener that a bridge has shown to the chains of
+// IP by itself, before it passed them up (net.bridge.bridge-nf-call-iptables,
+// which is on wherever Docker is). On the way up they forget their socket, and the
+// kernel spares them a second round of these chains, by one of its own at the very
+// front. Of chains of one priority the one that came last goes first: this one,
+// unless br_netfilter is loaded later (see tend). What has been marked by then
+// has been decided on.
+func (t *steering) bridged() nft.Chain {
+	return nft.Chain{
+		Name: "bridged", Type: "filter", Hook: nft.Prerouting, Priority: first,
+		Rules: []nft.Rule{{nft.IIFName(t.ifaces...), t.marked(t.marks.In), nft.L4Proto(nft.TCP), t.tproxyHere(), nft.Accept()}},
+	}
 }
 
 // closed refuses what interception would bring, and is there when that is not:
