@@ -15,6 +15,7 @@ const (
 	delTable   = 2
 	newChain   = 3
 	getChain   = 4
+	delChain   = 5
 	newRule    = 6
 	getRule    = 7
 	delRule    = 8

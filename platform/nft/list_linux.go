@@ -26,13 +26,16 @@ func (c *Conn) Chains() (list []ChainInfo, err error) {
 	return list, err
 }
 
-// Rules lists the rules of a chain, in order. There are none in a chain that is
-// not there.
+// Rules lists the rules of a chain, in order, or of all chains of a table if chain
+// is "". There are none in a chain that is not there.
 func (c *Conn) Rules(f Family, table, chain string) (list []RuleInfo, err error) {
-	name := append(str(1, table), str(2, chain)...)
+	name := str(1, table)
+	if chain != "" {
+		name = append(name, str(2, chain)...)
+	}
 	err = c.dump("rules", getRule, f, name, func(f Family, a attributes) {
 		// A kernel may list more than was asked for.
-		if r := ruleInfo(f, a); r.Table == table && r.Chain == chain {
+		if r := ruleInfo(f, a); r.Table == table && (chain == "" || r.Chain == chain) {
 			list = append(list, r)
 		}
 	})

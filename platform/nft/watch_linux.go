@@ -39,8 +39,8 @@ func (w *Watch) Close() error { return w.file.Close() }
 // changes.
 const settle = 20 * time.Millisecond
 
-// Next waits until somebody has made a chain or removed a rule, or something
-// has been missed. Changes in quick succession are one. It fails when the watch
+// Next waits until somebody has made a chain, or removed a rule, a chain or a
+// table, or something has been missed. Changes in quick succession are one. It fails when the watch
 // is closed.
 func (w *Watch) Next() error {
 	buf := make([]byte, 64<<10)
@@ -70,7 +70,7 @@ func concerns(b []byte, except uint32) bool {
 			return true // who knows
 		}
 		switch binary.NativeEndian.Uint16(b[4:]) {
-		case subsysTables<<8 | newChain, subsysTables<<8 | delRule:
+		case subsysTables<<8 | newChain, subsysTables<<8 | delRule, subsysTables<<8 | delChain, subsysTables<<8 | delTable:
 			if binary.NativeEndian.Uint32(b[12:]) != except {
 				return true
 			}

@@ -54,16 +54,16 @@ func (t *steering) passes(h nft.Hook) (rules []nft.Rule) {
 }
 
 // letIn puts the rules where they are not; anew says that those which are there
-// may be of other marks.
-func (k *Kernel) letIn(t *steering, anew bool) error {
+// may be of other marks. It reports whether it changed anything.
+func (k *Kernel) letIn(t *steering, anew bool) (changed bool, err error) {
 	chains, err := k.foreign()
 	if err != nil {
-		return err
+		return false, err
 	}
 	for _, c := range chains {
 		rules, err := k.rules.Rules(c.Family, c.Table, c.Name)
 		if err != nil {
-			return err
+			return changed, err
 		}
 		old := slices.DeleteFunc(rules, func(r nft.RuleInfo) bool { return !isMine(r) })
 		want := t.passes(c.Hook)
@@ -77,27 +77,29 @@ func (k *Kernel) letIn(t *steering, anew bool) error {
 		for _, r := range slices.Backward(want) {
 			b.Insert(c.Family, c.Table, c.Name, r)
 		}
-		if err := k.judge(c, want, k.rules.Commit(&b)); err != nil {
-			return err
+		err = k.rules.Commit(&b)
+		changed = changed || err == nil
+		if err := k.judge(c, want, err); err != nil {
+			return changed, err
 		}
 	}
-	return nil
+	return changed, nil
 }
 
 // judge says what it means that a chain could not be changed. One that its owner
 // lets nobody change is told of: that is the operator's to mend.
 func (k *Kernel) judge(c nft.ChainInfo, want []nft.Rule, err error) error {
 	table := fmt.Sprintf("%s %s", c.Family, c.Table)
+	where := table + " " + c.Name
 	switch {
 	case err == nil:
 		k.log.Debug("let captured packets through another's firewall", "table", table, "chain", c.Name)
 	case errors.Is(err, unix.ENOENT): // it has just gone, or been loaded anew, which we hear of
+	case errors.Is(err, unix.EPERM) && slices.Contains(k.locked, where):
 	case errors.Is(err, unix.EPERM):
-		if what := table + " " + c.Name; !slices.Contains(k.told, what) {
-			k.told = append(k.told, what)
-			k.log.Warn("another program lets nobody change its firewall; if captured connections time out, have it accept our marks",
-				"table", table, "chain", c.Name, "hook", c.Hook, "rules", ruleTexts(want))
-		}
+		k.locked = append(k.locked, where)
+		k.log.Warn("another program lets nobody change its firewall; if captured connections time out, have it accept our marks",
+			"table", table, "chain", c.Name, "hook", c.Hook, "rules", ruleTexts(want))
 	default:
 		return fmt.Errorf("let captured packets through chain %s of table %s: %w", c.Name, table, err)
 	}
@@ -179,35 +181,4 @@ func (k *Kernel) letOut() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// follow lets packets into firewalls that come, or are loaded anew, while we
-// steer. It ends with the watch.
-func (k *Kernel) follow() {
-	for {
-		if err := k.news.Next(); err != nil {
-			if !k.isClosed() {
-				k.log.Error("changes of firewalls are not heard of any more: if one is loaded anew, captured packets may not pass it", "err", err)
-			}
-			return
-		}
-		if err := k.again(); err != nil {
-			k.log.Warn("a firewall has changed, and captured packets may not pass it", "err", err)
-		}
-	}
-}
-
-func (k *Kernel) isClosed() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.closed
-}
-
-func (k *Kernel) again() error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.now.IsZero() {
-		return nil
-	}
-	return k.letIn(steeringOf(k.now), false)
 }

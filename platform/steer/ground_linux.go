@@ -15,6 +15,7 @@ type ground struct {
 	settings *settings
 	now      platform.Steering // what is in force
 	was      []change          // settings that we changed, in the order of taking them back
+	pace     pace
 }
 
 // open opens it for the network namespace of the calling thread.
@@ -77,6 +78,16 @@ func (g *ground) enterLocked(t *turn, keep func([]change) error) error {
 	}
 	if !t.diverts() {
 		return nil
+	}
+	_, err := g.routes.add(t.marks, g.settings.ipv6())
+	return err
+}
+
+// reenterLocked puts back what of the routing was taken away, and names it.
+func (g *ground) reenterLocked() ([]string, error) {
+	t := steeringOf(g.now)
+	if !t.diverts() {
+		return nil, nil
 	}
 	return g.routes.add(t.marks, g.settings.ipv6())
 }

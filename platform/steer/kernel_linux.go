@@ -18,16 +18,17 @@ import (
 // opened it. Its methods may be called from any goroutine.
 type Kernel struct {
 	log   *slog.Logger
-	rules *nft.Conn  // owns the table that brings connections
-	news  *nft.Watch // nil without the right to it
-	done  sync.WaitGroup
+	rules *nft.Conn // owns the table that brings connections
+	*tender
 
 	mu sync.Mutex
 	ground
-	unowned bool // the kernel has no tables with an owner
-	closed  bool
-	legacy  []*legacyTable // as they were when it was opened
-	told    []string       // chains that can't be changed, while this steering lasts
+	laid     []part         // what there is of our tables
+	filtered bool           // br_netfilter was there when they came
+	locked   []string       // chains of others that nobody may change, of which has been told
+	legacy   []*legacyTable // as they were when it was opened
+	unowned  bool           // the kernel has no tables with an owner
+	closed   bool
 }
 
 var _ Steerer = (*Kernel)(nil)
@@ -38,7 +39,7 @@ func Open(log *slog.Logger) (_ *Kernel, err error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	k := &Kernel{log: log}
+	k := &Kernel{log: log, tender: newTender()}
 	defer func() {
 		if err != nil {
 			k.release()
@@ -53,21 +54,24 @@ func Open(log *slog.Logger) (_ *Kernel, err error) {
 	if k.legacy, err = legacyFilters(); err != nil && !errors.Is(err, fs.ErrPermission) {
 		return nil, err
 	}
-	if k.news, err = k.rules.Watch(); err == nil {
-		k.done.Go(k.follow)
-	} else if !errors.Is(err, fs.ErrPermission) {
+	switch news, err := k.rules.Watch(); {
+	case err == nil:
+		k.hear(news, log, "changes of firewalls are not heard of any more: if one is loaded anew, captured packets may not pass it for some seconds")
+	case !errors.Is(err, fs.ErrPermission): // without the right to hear there is none to steer
 		return nil, err
 	}
+	removed, err := openRouteNews()
+	if err != nil {
+		return nil, err
+	}
+	k.hear(removed, log, "it is not heard of any more when routing rules are removed: it may be some seconds until they are back")
+	k.start(k.tend)
 	return k, nil
 }
 
 // release closes what is open. What is held by it in the kernel ends with it.
 func (k *Kernel) release() error {
-	var errs []error
-	if k.news != nil {
-		errs = append(errs, k.news.Close())
-		k.done.Wait()
-	}
+	errs := []error{k.stop()}
 	if k.rules != nil {
 		errs = append(errs, k.rules.Close())
 	}
@@ -159,27 +163,35 @@ func (k *Kernel) putLocked(want platform.Steering) (changed bool, err error) {
 	if err := k.enterLocked(t, keep); err != nil {
 		return true, err
 	}
-	if err := k.letIn(t.steering, anew); err != nil {
+	if _, err := k.letIn(t.steering, anew); err != nil {
 		return true, err
 	}
 	if err := k.bringLocked(tables[1:]); err != nil {
 		return true, err
 	}
-	return true, k.finishLocked(t, keep)
+	if err := k.finishLocked(t, keep); err != nil {
+		return true, err
+	}
+	k.laid, err = k.partsLocked()
+	return true, err
 }
 
 // keepLocked puts the harmless table in force, with the notes of what settings
 // were.
 func (k *Kernel) keepLocked(divert *nft.Table, was []change) error {
+	var b nft.Batch
+	b.Replace(withNotes(divert, was))
+	return k.rules.Commit(&b)
+}
+
+func withNotes(divert *nft.Table, was []change) *nft.Table {
 	notes := nft.Chain{Name: wasName}
 	for _, c := range was {
 		notes.Rules = append(notes.Rules, nft.Rule{nft.Comment(c.String())})
 	}
 	table := *divert
 	table.Chains = append([]nft.Chain{notes}, divert.Chains...)
-	var b nft.Batch
-	b.Replace(&table)
-	return k.rules.Commit(&b)
+	return &table
 }
 
 // bringLocked puts the tables in force that bring connections, and refuse what
@@ -190,13 +202,19 @@ func (k *Kernel) bringLocked(tables []*nft.Table) error {
 		return err
 	}
 	var b nft.Batch
+	return k.commitLocked(&b, tables)
+}
+
+// commitLocked adds to a batch what bringLocked puts in force, and carries it out.
+func (k *Kernel) commitLocked(b *nft.Batch, tables []*nft.Table) error {
 	b.Remove(nft.Inet, tableName)
 	b.Remove(nft.Inet, closedName)
 	for _, t := range tables {
 		t.Owned = t.Owned && !k.unowned
 		b.Add(t)
 	}
-	return k.rules.Commit(&b)
+	k.filtered = k.routes.bridgesFilterHere()
+	return k.rules.Commit(b)
 }
 
 // claimLocked brings nothing any more, and makes sure that nobody else does.
@@ -263,7 +281,7 @@ func (k *Kernel) clearLocked(closed bool) error {
 	if err := k.rules.Commit(&last); err != nil {
 		return fmt.Errorf("take back: %w", err)
 	}
-	k.told = nil
 	k.clearedLocked()
+	k.laid, k.locked = nil, nil
 	return nil
 }

@@ -80,37 +80,41 @@ func wantedRules(family int, m platform.Marks) []*netlink.Rule {
 	return list
 }
 
-// add puts rules and routes in force that are not.
-func (r *routes) add(m platform.Marks, ipv6 bool) error {
+// add puts rules and routes in force that are not, and names them.
+func (r *routes) add(m platform.Marks, ipv6 bool) (added []string, err error) {
 	lo, err := r.netlink.LinkByName("lo")
 	if err != nil {
-		return fmt.Errorf("find lo: %w", err)
+		return nil, fmt.Errorf("find lo: %w", err)
 	}
 	for _, family := range addressFamilies(ipv6) {
 		route := &netlink.Route{
 			Family: family, Dst: everything(family), LinkIndex: lo.Attrs().Index,
 			Type: unix.RTN_LOCAL, Scope: netlink.SCOPE_HOST, Table: number, Protocol: protocol,
 		}
-		if err := r.netlink.RouteReplace(route); err != nil {
-			return fmt.Errorf("add a route (%s): %w", routeText(route), err)
+		switch err := r.netlink.RouteAdd(route); {
+		case err == nil:
+			added = append(added, routeText(route))
+		case !errors.Is(err, unix.EEXIST):
+			return added, fmt.Errorf("add a route (%s): %w", routeText(route), err)
 		}
-		if err := r.addRules(family, m); err != nil {
-			return err
+		rules, err := r.addRules(family, m)
+		if added = append(added, rules...); err != nil {
+			return added, err
 		}
 	}
-	return nil
+	return added, nil
 }
 
-func (r *routes) addRules(family int, m platform.Marks) error {
+func (r *routes) addRules(family int, m platform.Marks) (added []string, err error) {
 	there, err := r.rules(family)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	wanted := wantedRules(family, m)
 	for i := range there { // of other marks
 		if !slices.ContainsFunc(wanted, func(w *netlink.Rule) bool { return sameRule(w, &there[i]) }) {
 			if err := r.del(&there[i]); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
@@ -119,10 +123,11 @@ func (r *routes) addRules(family int, m platform.Marks) error {
 			continue
 		}
 		if err := r.netlink.RuleAdd(w); err != nil {
-			return fmt.Errorf("add a rule (%s): %w", ruleText(w), err)
+			return added, fmt.Errorf("add a rule (%s): %w", ruleText(w), err)
 		}
+		added = append(added, ruleText(w))
 	}
-	return nil
+	return added, nil
 }
 
 // sameMarks reports whether the rules that are there, if any, are for m.

@@ -1,0 +1,118 @@
+package steer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"transom/platform/nft"
+)
+
+// A part is a chain of our tables, or one of its rules, which have numbers.
+type part struct {
+	table, chain string
+	rule         uint64
+}
+
+// partsLocked lists what there is of our tables.
+func (k *Kernel) partsLocked() ([]part, error) {
+	chains, err := k.rules.Chains()
+	if err != nil {
+		return nil, err
+	}
+	var list []part
+	for _, c := range chains {
+		if isOurs(c.Family, c.Table) {
+			list = append(list, part{c.Table, c.Name, 0})
+		}
+	}
+	for _, table := range []string{tableName, divertName, closedName} {
+		rules, err := k.rules.Rules(nft.Inet, table, "")
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range rules {
+			list = append(list, part{r.Table, r.Chain, r.Handle})
+		}
+	}
+	return list, nil
+}
+
+// tend puts back what others have taken away of what is in force, and returns how
+// long not to look again.
+func (k *Kernel) tend() time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed || k.now.IsZero() {
+		return 0
+	}
+	return k.pace.tell(k.log, k.mendLocked(), time.Now())
+}
+
+// mendLocked puts back what is not there any more. A failure of one thing keeps
+// nothing else from being put back.
+func (k *Kernel) mendLocked() (m mended) {
+	lost, err1 := k.relayLocked()
+	let, err2 := k.letIn(steeringOf(k.now), false)
+	routing, err3 := k.reenterLocked()
+	return mended{slices.Concat(lost, routing), let, errors.Join(err1, err2, err3)}
+}
+
+// relayLocked lays our tables anew, all at once and with the notes of what settings
+// were, if there is something missing in one of them, or if br_netfilter has come
+// meanwhile: its chain stands before ours then, and ours is to stand before it
+// (see steering.bridged).
+func (k *Kernel) relayLocked() (lost []string, err error) {
+	there, err := k.partsLocked()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range k.laid {
+		name := fmt.Sprintf("nft table %s %s", nft.Inet, p.table)
+		if !slices.Contains(there, p) && !slices.Contains(lost, name) {
+			lost = append(lost, name)
+		}
+	}
+	switch overtaken := k.overtakenLocked(); {
+	case overtaken:
+		k.log.Info("br_netfilter has been loaded, which holds up what comes by a bridge: the rules that bring it are put before that")
+	case len(lost) == 0:
+		return nil, nil
+	}
+	tables := Tables(k.now)
+	var b nft.Batch
+	b.Replace(withNotes(tables[0], k.was))
+	if err := k.commitLocked(&b, tables[1:]); err != nil {
+		return lost, err
+	}
+	k.laid, err = k.partsLocked()
+	return lost, err
+}
+
+// overtakenLocked reports whether br_netfilter has come after our tables.
+func (k *Kernel) overtakenLocked() bool {
+	before := k.filtered
+	k.filtered = before && bridgesFilter() || k.routes.bridgesFilterHere()
+	return k.filtered && !before
+}
+
+// bridgesFilter reports whether the kernel can have bridges show what they carry
+// to the chains of IP: br_netfilter is loaded.
+func bridgesFilter() bool {
+	_, err := os.Stat("/proc/sys/net/bridge")
+	return err == nil
+}
+
+// bridgesFilterHere reports whether br_netfilter has put its own chain among those
+// of this network namespace, which it does when there is the first bridge.
+func (r *routes) bridgesFilterHere() bool {
+	if !bridgesFilter() {
+		return false
+	}
+	links, err := again(r.netlink.LinkList)
+	return err == nil && slices.ContainsFunc(links, func(l netlink.Link) bool { return l.Type() == "bridge" })
+}

@@ -1,0 +1,153 @@
+package steer
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+)
+
+// lookEvery is how often it is looked whether all is there that should be. Most of
+// what happens is heard of at once; the rest is not worth more.
+const lookEvery = 5 * time.Second
+
+// A source tells of changes that others make.
+type source interface {
+	Next() error // waits for one; it fails when the source is closed
+	Close() error
+}
+
+// A tender has somebody look after what is in force: others take it away. A
+// firewall that is loaded anew empties all tables, and a network manager removes
+// routing rules that it has not made.
+type tender struct {
+	ctx     context.Context // until stop
+	end     context.CancelFunc
+	stir    chan struct{} // holds one: something has changed
+	sources []source
+	done    sync.WaitGroup
+}
+
+func newTender() *tender {
+	ctx, end := context.WithCancel(context.Background())
+	return &tender{ctx: ctx, end: end, stir: make(chan struct{}, 1)}
+}
+
+// hear takes notice of what a source tells. If the source fails, deaf says what
+// that means.
+func (t *tender) hear(s source, log *slog.Logger, deaf string) {
+	t.sources = append(t.sources, s)
+	t.done.Go(func() {
+		for {
+			if err := s.Next(); err != nil {
+				if t.ctx.Err() == nil {
+					log.Warn(deaf, "err", err)
+				}
+				return
+			}
+			select {
+			case t.stir <- struct{}{}:
+			default: // who looks later sees it all
+			}
+		}
+	})
+}
+
+// start has look called when something has changed, and every now and then. Look
+// says how long not to be called again.
+func (t *tender) start(look func() time.Duration) {
+	t.done.Go(func() {
+		for t.wait(look(), nil) && t.wait(lookEvery, t.stir) {
+		}
+	})
+}
+
+// wait waits for so long, or for what comes first. It reports false if all is
+// over.
+func (t *tender) wait(d time.Duration, first <-chan struct{}) bool {
+	if d == 0 {
+		return t.ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-first:
+	case <-t.ctx.Done():
+		return false
+	}
+	return true
+}
+
+// stop ends it all, and waits for it.
+func (t *tender) stop() error {
+	t.end()
+	var errs []error
+	for _, s := range t.sources {
+		errs = append(errs, s.Close())
+	}
+	t.done.Wait()
+	return errors.Join(errs...)
+}
+
+// A pace keeps somebody who takes away in a loop what we put back from keeping us
+// busy: a few times are free, then it is once in a while.
+type pace struct {
+	used  int       // of the times that are free
+	since time.Time // when the last one of them was given back
+	slow  bool      // there were none left, and not all have been given back
+}
+
+// How many times are free, and after how long one of them is given back.
+const (
+	freeTimes = 5
+	paceOf    = 10 * time.Second
+)
+
+// step counts a time that something was put back. It returns how long to wait
+// for the next, and whether this is when it becomes slow.
+func (p *pace) step(now time.Time) (wait time.Duration, slower bool) {
+	back := int(now.Sub(p.since) / paceOf)
+	if p.used = max(0, p.used-back); p.used == 0 {
+		p.since, p.slow = now, false
+	} else {
+		p.since = p.since.Add(time.Duration(back) * paceOf)
+	}
+	p.used++
+	if p.used <= freeTimes {
+		return 0, false
+	}
+	p.used = freeTimes + 1
+	slower, p.slow = !p.slow, true
+	return paceOf, slower
+}
+
+// mended is what was found when somebody looked.
+type mended struct {
+	lost []string // what had been taken away, and is back
+	let  bool     // rules in the chains of others are back, as after each of their loads
+	err  error    // why something is not back
+}
+
+// tell says what was found, and returns how long not to look again.
+func (p *pace) tell(log *slog.Logger, m mended, now time.Time) time.Duration {
+	if len(m.lost) == 0 && !m.let && m.err == nil {
+		return 0
+	}
+	wait, slower := p.step(now)
+	what := strings.Join(m.lost, ", ")
+	switch {
+	case slower:
+		log.Warn("another program takes away again and again what transom has put into the kernel: it is put back from now on, without a word, but not more often than this",
+			"what", what, "every", paceOf, "err", m.err)
+	case p.slow:
+		log.Debug("put back", "what", what, "err", m.err)
+	case m.err != nil:
+		log.Error("what another program has taken away can't be put back, so captured connections may fail", "what", what, "err", m.err)
+	case what != "":
+		log.Warn("another program has taken away what transom had put into the kernel, as a firewall does that is loaded anew: it is back", "what", what)
+	}
+	return wait
+}

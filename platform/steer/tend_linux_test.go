@@ -1,0 +1,230 @@
+package steer_test
+
+import (
+	"bytes"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
+
+	"transom/internal/testnet/labtest"
+	"transom/platform"
+	"transom/platform/lab"
+	"transom/platform/nft"
+	"transom/platform/steer"
+)
+
+// lines is a log that can be waited for.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+	more chan struct{} // holds one
+}
+
+func newLines() *lines { return &lines{more: make(chan struct{}, 1)} }
+
+func (l *lines) log() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case l.more <- struct{}{}:
+	default:
+	}
+	return l.text.Write(b)
+}
+
+func (l *lines) count(word string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), word)
+}
+
+// wait waits until a word has been written so often.
+func (l *lines) wait(t testing.TB, word string, n int) {
+	t.Helper()
+	late := time.After(30 * time.Second)
+	for l.count(word) < n {
+		select {
+		case <-l.more:
+		case <-late:
+			t.Fatalf("%q has not been written %d times, but\n%s", word, n, l.text.String())
+		}
+	}
+}
+
+const back = "it is back"
+
+// flushable are steerings that a flush takes the most from.
+func flushable() map[string]platform.Steering {
+	out := make(map[string]platform.Steering)
+	for _, m := range []platform.Method{platform.TPROXY, platform.Redirect} {
+		s := usual(m)
+		s.Closed, s.Local = true, true
+		out[m.String()] = s
+	}
+	return out
+}
+
+// TestFlush empties all of nftables, and removes our routing, while a connection
+// is open.
+func TestFlush(t *testing.T) {
+	flush := tool(t, "nft")
+	for name, want := range flushable() {
+		t.Run(name, func(t *testing.T) {
+			n := labtest.Gateway(t)
+			for key, value := range map[string]string{"net.ipv4.ip_forward": "0", "net.ipv6.conf.all.forwarding": "0"} {
+				if err := n.Gateway.Sysctl(key, value); err != nil {
+					t.Fatal(err)
+				}
+			}
+			serve(t, n.Server, 80)
+			talker(t, n.Server, 443)
+			before := state(t, n.Gateway)
+			said := newLines()
+			k := openWith(t, n.Gateway, said.log())
+			apply(t, k, want)
+			t.Run("flush", func(t *testing.T) {
+				proxyTalking(t, n.Gateway, want)
+				say := talk(t, n.Client, at(lab.ServerAddr4, 443))
+				say("captured")
+				ours := withoutHandles(state(t, n.Gateway))
+				for i := range 3 {
+					if out, err := n.Gateway.Command(t.Context(), flush, "flush", "ruleset").CombinedOutput(); err != nil {
+						t.Fatalf("%v: %s", err, out)
+					}
+					said.wait(t, back, i+1)
+					say("after it is back")
+				}
+				for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+					unroute(t, n.Gateway, family)
+				}
+				said.wait(t, "lookup 7890", 2)
+				say("after the routing is back")
+				if d := cmp.Diff(ours, withoutHandles(state(t, n.Gateway))); d != "" {
+					t.Errorf("not all is back (-was +is):\n%s", d)
+				}
+			})
+			if err := k.Abandon(); err != nil {
+				t.Fatal(err)
+			}
+			next := open(t, n.Gateway)
+			if _, err := next.Cleanup(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			same(t, n.Gateway, before)
+		})
+	}
+}
+
+// unroute removes our rules and routes of a family.
+func unroute(t testing.TB, h *lab.Host, family int) {
+	t.Helper()
+	if err := h.Do(func() error {
+		routes, err := netlink.RouteListFiltered(family, &netlink.Route{Table: 7890}, netlink.RT_FILTER_TABLE)
+		if err != nil {
+			return err
+		}
+		for _, r := range routes {
+			if err := netlink.RouteDel(&r); err != nil {
+				return err
+			}
+		}
+		rules, err := netlink.RuleList(family)
+		for _, r := range rules {
+			r.Family = family
+			if r.Protocol != 201 {
+				continue
+			}
+			if err := netlink.RuleDel(&r); err != nil {
+				return err
+			}
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestFlushedForever removes a table of ours as soon as it is back: we become
+// slow, and say so once.
+func TestFlushedForever(t *testing.T) {
+	n := labtest.Gateway(t)
+	said := newLines()
+	k := openWith(t, n.Gateway, said.log())
+	apply(t, k, usual(platform.TPROXY))
+	var c *nft.Conn
+	if err := n.Gateway.Do(func() (err error) {
+		c, err = nft.Dial()
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for i := range 6 {
+		var b nft.Batch
+		b.Remove(nft.Inet, "transom_divert")
+		if err := c.Commit(&b); err != nil {
+			t.Fatal(err)
+		}
+		if i < 5 {
+			said.wait(t, back, i+1)
+		} else {
+			said.wait(t, "again and again", 1)
+		}
+	}
+}
+
+// TestBridgeFilterComesLater has the kernel's own chain come before ours: it is
+// there when there is the first bridge.
+func TestBridgeFilterComesLater(t *testing.T) {
+	n := labtest.Gateway(t)
+	for _, port := range []uint16{80, 8443} {
+		serve(t, n.Server, port)
+	}
+	name := "br-lan"
+	if err := n.Connect(lab.End{Host: n.Client, Iface: "eth9"}, lab.End{Host: n.Gateway, Iface: name}); err != nil {
+		t.Fatal(err)
+	}
+	want := usual(platform.TPROXY)
+	want.Interfaces = []string{name}
+	proxy(t, n.Gateway, want)
+	said := newLines()
+	k := openWith(t, n.Gateway, said.log())
+	apply(t, k, want)
+	if err := n.Gateway.Do(func() error {
+		return netlink.LinkDel(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name}})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	bridge(t, n.Gateway, name, "lan0", prefixes(lab.LANAddr4+"/24", lab.LANAddr6+"/64")...)
+	filtered(t, n.Gateway, "1", "1")
+	firewall(t, n.Gateway, strict()) // a change, of which we hear
+	said.wait(t, "br_netfilter", 1)
+	for _, a := range servers() {
+		expect(t, n.Client, netip.AddrPortFrom(netip.MustParseAddr(a), 80).String(), "by us, from CLIENT")
+	}
+}
+
+// openWith is open, with a log.
+func openWith(t testing.TB, h *lab.Host, log *slog.Logger) (k *steer.Kernel) {
+	t.Helper()
+	if err := h.Do(func() (err error) {
+		k, err = steer.Open(log)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := k.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return k
+}
