@@ -1,6 +1,7 @@
 package steer_test
 
 import (
+	"errors"
 	"net/netip"
 	"os"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"transom/internal/testnet/labtest"
 	"transom/platform"
 	"transom/platform/lab"
+	"transom/platform/nft"
 )
 
 // bridge puts an interface of a host behind a bridge, which takes over its
@@ -100,4 +102,53 @@ func TestBridges(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestIPTablesBridges refuses what would lose connections, by a setting for all
+// bridges or for one, before anything is changed; and says it when the setting
+// comes later. By REDIRECT it works.
+func TestIPTablesBridges(t *testing.T) {
+	byIPTables(t, func(w *router, x *steered) {
+		bridge(t, w.Gateway, "br-lan", "lan0", prefixes(lab.LANAddr4+"/24", lab.LANAddr6+"/64")...)
+		filtered(t, w.Gateway, "0", "0")
+		w.services()
+		s := usual(platform.TPROXY)
+		s.Interfaces = []string{"br-lan"}
+		said := newLines()
+		x.do(func() (err error) {
+			x.IPTables, err = x.open(said.log())
+			return err
+		})
+		defer x.do(x.Close)
+		x.do(func() error { return x.Check(t.Context(), s) })
+		before := w.state()
+		for set, want := range map[string]string{
+			"sysctl -qw net.bridge.bridge-nf-call-iptables=V":         "sysctl -w net.bridge.bridge-nf-call-iptables=0, or",
+			"sysctl -qw net.bridge.bridge-nf-call-ip6tables=V":        "sysctl -w net.bridge.bridge-nf-call-ip6tables=0, or",
+			"ip link set br-lan type bridge nf_call_iptables V":       "ip link set br-lan type bridge nf_call_iptables 0, or",
+			"ip link set br-lan type bridge nf_call_ip6tables V":      "ip link set br-lan type bridge nf_call_ip6tables 0, or",
+			"sysctl -qw net.bridge.bridge-nf-call-{ip,ip6}tables=V #": "bridge-nf-call-iptables=0 && sysctl -w net.bridge.bridge-nf-call-ip6tables=0, or",
+		} {
+			w.run("/bin/bash", "-c", strings.ReplaceAll(set, "V", "1"))
+			var err error
+			x.do(func() error {
+				err = x.Check(t.Context(), s)
+				return nil
+			})
+			if !errors.Is(err, platform.ErrUnsupported) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s: %v, want that it says %q", set, err, want)
+			}
+			w.run("/bin/bash", "-c", strings.ReplaceAll(set, "V", "0"))
+		}
+		w.unchanged(before, "after Check")
+		x.apply(s)
+		filtered(t, w.Gateway, "1", "1")
+		firewall(t, w.Gateway, &nft.Table{Family: nft.Inet, Name: "x", Chains: []nft.Chain{{Name: "x"}}}) // a change, of which we hear
+		said.wait(t, "sysctl -w net.bridge", 1)
+		s.Method = platform.Redirect
+		x.do(func() error { return x.Check(t.Context(), s) })
+		w.proxy(s)
+		x.apply(s)
+		w.works(s)
+	})
 }

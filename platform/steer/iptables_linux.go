@@ -24,13 +24,17 @@ import (
 // that, and where all are killed at once, as with a control group, nobody does.
 // Nor can it tell the leavings of one transom from another that lives; that there
 // is one at most is for the caller to know. And a firewall that is loaded anew
-// throws our rules out with its own.
+// throws our rules out with its own: they are back some seconds later.
 type IPTables struct {
 	log      *slog.Logger
 	programs []*xtPrograms
 
+	*tender
+
 	mu sync.Mutex
 	ground
+	laid   [][]xtThere // what there is of ours, for each of the programs
+	held   bool        // it has been said that bridges hold up what comes by them
 	closed bool
 }
 
@@ -52,10 +56,10 @@ func openIPTables(log *slog.Logger, env []string, variants ...string) (_ *IPTabl
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	x := &IPTables{log: log}
+	x := &IPTables{log: log, tender: newTender()}
 	defer func() {
 		if err != nil {
-			x.ground.release()
+			x.release()
 		}
 	}()
 	if err = x.ground.open(); err != nil {
@@ -72,8 +76,11 @@ func openIPTables(log *slog.Logger, env []string, variants ...string) (_ *IPTabl
 		}
 		x.programs = append(x.programs, p)
 	}
-	return x, nil
+	return x, x.watch()
 }
+
+// release closes what is open.
+func (x *IPTables) release() error { return errors.Join(x.stop(), x.ground.release()) }
 
 // Close takes everything back and closes the IPTables. If that fails it is
 // closed all the same.
@@ -85,12 +92,13 @@ func (x *IPTables) Close() error {
 // Once closed, it does nothing.
 func (x *IPTables) Abandon() error {
 	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.closed {
+	closed := x.closed
+	x.closed = true
+	x.mu.Unlock()
+	if closed {
 		return nil
 	}
-	x.closed = true
-	return x.ground.release()
+	return x.release()
 }
 
 // Apply implements platform.Network. When it first puts anything in force, it
@@ -173,7 +181,11 @@ func (x *IPTables) putLocked(ctx context.Context, want platform.Steering) error 
 	if err := x.bringLocked(ctx, t.steering); err != nil {
 		return err
 	}
-	return x.finishLocked(t, keep)
+	if err := x.finishLocked(t, keep); err != nil {
+		return err
+	}
+	x.laid, err = x.thereLocked(ctx)
+	return err
 }
 
 // keepLocked writes down what settings were. The chain is there even if none

@@ -32,6 +32,9 @@ func (x *IPTables) Check(ctx context.Context, want platform.Steering) error {
 	if err := ownersAllowHere(t); err != nil {
 		return err
 	}
+	if err := x.heldUp(t); err != nil {
+		return err
+	}
 	if err := x.tryLocked(ctx, t); err != nil {
 		return err
 	}
@@ -153,9 +156,7 @@ func (x *IPTables) adoptLocked(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, line := range lines {
-		x.log.Info("an earlier run has left something behind, which is taken over", "what", line)
-	}
+	tookOver(x.log, lines)
 	x.was = was
 	return nil
 }

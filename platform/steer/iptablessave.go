@@ -11,6 +11,15 @@ type xtThere struct {
 	chains []string
 	jumps  []string // rules of others' chains that lead into ours, as they are listed
 	notes  []string // the comments of wasChain
+	rules  int      // how many there are in our chains
+}
+
+// has reports whether nothing of o is missing in t.
+func (t xtThere) has(o xtThere) bool {
+	all := func(there, wanted []string) bool {
+		return !slices.ContainsFunc(wanted, func(s string) bool { return !slices.Contains(there, s) })
+	}
+	return all(t.chains, o.chains) && all(t.jumps, o.jumps) && all(t.notes, o.notes) && t.rules >= o.rules
 }
 
 // parseSave finds what is ours in the output of iptables-save. What it does not
@@ -36,6 +45,9 @@ func parseSave(text string) []xtThere {
 // rule takes in a rule of any chain.
 func (t *xtThere) rule(rule string) {
 	chain, rest, _ := strings.Cut(rule, " ")
+	if strings.HasPrefix(chain, chainPrefix) {
+		t.rules++
+	}
 	switch {
 	case chain == wasChain:
 		if _, quoted, ok := strings.Cut(rest, "--comment "); ok {

@@ -36,7 +36,7 @@ func TestParseSave(t *testing.T) {
 	want := []xtThere{
 		{
 			name: "filter", chains: []string{"TRANSOM_INPUT", "TRANSOM_WAS"}, jumps: []string{"INPUT -j TRANSOM_INPUT"},
-			notes: []string{"net.ipv4.ip_forward = 1 (was 0)", `net.ipv4.conf.a"b\.forwarding = 1 (was 0)`, "bare"},
+			notes: []string{"net.ipv4.ip_forward = 1 (was 0)", `net.ipv4.conf.a"b\.forwarding = 1 (was 0)`, "bare"}, rules: 4,
 		},
 		{name: "raw", jumps: []string{"PREROUTING -p tcp -g TRANSOM_PREROUTING"}},
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 
 	"transom/platform"
@@ -73,14 +74,23 @@ func (k *Kernel) adoptLocked(m platform.Marks) error {
 	if err != nil {
 		return err
 	}
-	for _, line := range l.lines() {
-		k.log.Info("an earlier run has left something behind, which is taken over", "what", line)
-	}
+	tookOver(k.log, l.lines())
 	k.was = l.changes
 	if !k.routes.sameMarks(m) {
 		return k.letOut() // put lets in what carries the new mark
 	}
 	return nil
+}
+
+// tookOver says that what a process has left that could not clean up is another's
+// now. It may have been one of this run, whose successor this process is.
+func tookOver(log *slog.Logger, lines []string) {
+	if len(lines) > 0 {
+		log.Info("what a process of transom that has died left in force is taken over", "things", len(lines))
+	}
+	for _, line := range lines {
+		log.Debug("taken over", "what", line)
+	}
 }
 
 // Leave takes back what this or an earlier process has put in force, but for the

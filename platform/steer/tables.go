@@ -235,9 +235,14 @@ func (t *steering) bridged() nft.Chain {
 }
 
 // closed refuses what interception would bring, and is there when that is not:
-// what is brought never gets this far.
+// what is brought never gets this far. What goes on, as through a port forward, is
+// left alone. Conntrack knows; a packet of a connection that was ours it does not,
+// or it is the first that it sees of it.
 func (t *steering) closed() *nft.Table {
-	refuse := append([]nft.Rule{{t.ports(nft.TCP), nft.RejectReset()}}, t.noQUIC()...)
+	refuse := append([]nft.Rule{
+		{nft.L4Proto(nft.TCP), nft.CTState(nft.Established | nft.Related), nft.Accept()},
+		{t.ports(nft.TCP), nft.RejectReset()},
+	}, t.noQUIC()...)
 	return &nft.Table{Family: nft.Inet, Name: closedName, Chains: t.refusal("refuse", refuse)}
 }
 

@@ -228,3 +228,41 @@ func openWith(t testing.TB, h *lab.Host, log *slog.Logger) (k *steer.Kernel) {
 	})
 	return k
 }
+
+// TestIPTablesFlush empties all tables in the ways that firewalls do.
+func TestIPTablesFlush(t *testing.T) {
+	byIPTables(t, func(w *router, x *steered) {
+		w.services()
+		s := workable(t)["both"]
+		s.Closed = true
+		w.proxy(s)
+		before := w.state()
+		said := newLines()
+		x.do(func() (err error) {
+			x.IPTables, err = x.open(said.log())
+			return err
+		})
+		x.apply(s)
+		w.works(s)
+		ours := w.state()
+		for i, how := range []string{
+			"for p in iptables ip6tables; do for t in raw mangle nat filter; do $p -t $t -F; $p -t $t -X; done; done",
+			"for p in iptables ip6tables; do printf '*raw\\nCOMMIT\\n*mangle\\nCOMMIT\\n*nat\\nCOMMIT\\n*filter\\nCOMMIT\\n' | $p-restore; done",
+			"iptables -t mangle -F; ip rule del pref 7891; ip -6 route flush table 7890",
+			"iptables -F TRANSOM_WAS",
+		} {
+			w.run("/bin/sh", "-c", how)
+			said.wait(t, back, i+1)
+			w.works(s)
+			w.unchanged(ours, how)
+		}
+		x.do(x.Abandon)
+		x.start()
+		x.do(func() error {
+			_, err := x.Cleanup(w.Context())
+			return err
+		})
+		w.unchanged(before, "after Cleanup")
+		x.do(x.Close)
+	})
+}
