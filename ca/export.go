@@ -103,7 +103,7 @@ func (a *Authority) Export(f Format) (File, error) {
 			file.Name, file.Data = subjectHashOld(cert)+d.ext, certPEM(cert.Raw)
 		case Hashed:
 			var hash string
-			hash, err = subjectHash(cert)
+			hash, err = SubjectHash(cert)
 			file.Name, file.Data = hash+d.ext, certPEM(cert.Raw)
 		}
 		if err != nil {

@@ -21,10 +21,11 @@ func subjectHashOld(cert *x509.Certificate) string {
 	return fmt.Sprintf("%08x", binary.LittleEndian.Uint32(h[:]))
 }
 
-// subjectHash returns the name, less ".0", that a certificate goes by in
+// SubjectHash returns the name, less ".0", that a certificate goes by in
 // certificate directories of OpenSSL 1.0 and later: eight hexadecimal digits
-// made of its canonical subject by SHA-1.
-func subjectHash(cert *x509.Certificate) (string, error) {
+// made of its canonical subject by SHA-1. Another with the same subject has ".1"
+// after it, and so on.
+func SubjectHash(cert *x509.Certificate) (string, error) {
 	canon, err := canonicalName(cert.RawSubject)
 	if err != nil {
 		return "", fmt.Errorf("hash the subject of %q: %w", cert.Subject, err)
