@@ -76,7 +76,7 @@ var house = plan{
 		"kernel.org/pub/linux/libs/security/libcap": "platform/sandbox", // system calls on all threads, with cgo and without
 		"github.com/spf13/cobra":                    "cmd/*",
 		"github.com/spf13/pflag":                    "cmd/*",
-		"software.sslmate.com/src/go-pkcs12":        "ca",
+		"software.sslmate.com/src/go-pkcs12":        "ca platform/trust",
 		"github.com/coder/websocket":                "", // a peer that knows nothing of us
 		"github.com/google/go-cmp":                  "",
 		"go.uber.org/goleak":                        "",
