@@ -17,13 +17,13 @@ import (
 func caCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ca",
-		Short: "Show and export the certificate authority",
+		Short: "Show and export the certificate authority, and have this machine trust it",
 		Args:  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usagef("what to do with the authority? known are: show, export")
+			return usagef("what to do with the authority? known are: show, export, trust, untrust, check")
 		},
 	}
-	cmd.AddCommand(caShowCommand(), caExportCommand())
+	cmd.AddCommand(caShowCommand(), caExportCommand(), caTrustCommand(), caUntrustCommand(), caCheckCommand())
 	return cmd
 }
 

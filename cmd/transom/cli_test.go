@@ -28,6 +28,9 @@ func TestCommandLine(t *testing.T) {
 		{"nonsense"},
 		{"ca"},
 		{"ca", "export", "--format", "png"},
+		{"ca", "trust", "everybody"},
+		{"ca", "trust", "--store", "windows"},
+		{"ca", "check", "--store", "system,"},
 		{"listen", "extra"},
 		{"listen", "--nonsense"},
 		{"listen", "--mode", "socks5"},
@@ -103,7 +106,7 @@ func TestCommandLine(t *testing.T) {
 // TestHelp holds the help texts to testdata/help.txt: they are promises.
 func TestHelp(t *testing.T) {
 	var all bytes.Buffer
-	for _, args := range [][]string{{"gateway"}, {"listen"}, {"steer", "show"}, {"cleanup"}, {"demo"}, {"ca", "show"}, {"ca", "export"}} {
+	for _, args := range [][]string{{"gateway"}, {"listen"}, {"steer", "show"}, {"cleanup"}, {"demo"}, {"ca", "show"}, {"ca", "export"}, {"ca", "trust"}, {"ca", "untrust"}, {"ca", "check"}} {
 		all.WriteString("$ transom " + strings.Join(args, " ") + " --help\n")
 		if code := run(t.Context(), append(args, "--help"), nil, &all, &all); code != 0 {
 			t.Errorf("%v: exit %d", args, code)
