@@ -130,7 +130,8 @@ func (p *p11kit) Place() string { return "p11-kit (trust anchor)" }
 // Check asks for the anchors. It can't say who put them there; what trust anchor
 // removes is the certificate, whoever did.
 func (p *p11kit) Check(ctx context.Context) (State, error) {
-	out, err := p.Run(ctx, Command{Args: []string{p.program, "extract", "--format=pem-bundle", "--filter=ca-anchors", "--purpose=server-auth", "/dev/stdout"}, Own: true})
+	// What it extracts it renames to its target, which can't be a pipe.
+	out, err := p.Run(ctx, Command{Args: []string{p.program, "dump", "--filter=ca-anchors"}, Own: true})
 	if err != nil {
 		return State{}, err
 	}

@@ -136,8 +136,8 @@ func (w *world) debian() error {
 func (w *world) p11kit(args []string) ([]byte, error) {
 	const kept = "/anchors.pem"
 	switch {
-	case args[0] == "extract":
-		return append(encode(testCert(w.t, "other")), w.read(kept)...), nil
+	case args[0] == "dump":
+		return append([]byte("# pkcs11:id=%D2;type=cert\n[p11-kit-object-v1]\nlabel: \"other\"\ntrusted: true\n"+string(encode(testCert(w.t, "other")))+"\n"), w.read(kept)...), nil
 	case slices.Contains(args, "--store"):
 		return nil, os.WriteFile(w.at(kept), w.read(args[len(args)-1]), 0o644)
 	}
