@@ -24,8 +24,16 @@ var chromiums = [...]struct{ program, policies string }{
 	{"vivaldi", "/etc/opt/vivaldi/policies/managed"},
 }
 
-// firefoxes are programs made of Firefox. All of them read one file.
-var firefoxes = [...]string{"firefox", "firefox-esr", "firefox-developer-edition", "firefox-nightly", "librewolf"}
+// firefoxes are programs made of Firefox, with the file that each reads its
+// administrators' policies from.
+var firefoxes = [...]struct{ program, policies string }{
+	{"firefox", firefoxPolicies},
+	{"firefox-esr", firefoxPolicies},
+	{"firefox-developer-edition", firefoxPolicies},
+	{"firefox-nightly", firefoxPolicies},
+	{"librewolf", firefoxPolicies},
+	{"thunderbird", "/etc/thunderbird/policies/policies.json"},
+}
 
 const firefoxPolicies = "/etc/firefox/policies/policies.json"
 
@@ -36,9 +44,9 @@ func (o *overlay) browsers() {
 			o.chromium(c.policies)
 		}
 	}
-	for _, name := range firefoxes {
-		if program := o.program(name); program != "" && !o.snapped(program) {
-			o.firefox(program)
+	for _, f := range firefoxes {
+		if program := o.program(f.program); program != "" && !o.snapped(program) {
+			o.firefox(program, f.policies)
 		}
 	}
 }
@@ -107,8 +115,8 @@ func (m *Machine) resolved(dir string) string {
 // firefox has a policy install our certificate. Of the files with policies Firefox
 // reads one, so what another says is said in ours. Firefox puts what it installs into
 // the profile's database, for good: a copy is laid over each that there is.
-func (o *overlay) firefox(program string) {
-	path := o.resolved(firefoxPolicies)
+func (o *overlay) firefox(program, path string) {
+	path = o.resolved(path)
 	if _, done := o.files[path]; done {
 		return
 	}

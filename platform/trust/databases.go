@@ -10,23 +10,27 @@ import (
 	"strings"
 )
 
-// Databases adds to an Overlay, for what has NSS databases and no policies that
-// Inside could lay over: Electron, Thunderbird, a Chromium too old for the policy. It has certutil put
-// cert into copies of the person's, below scratch, a directory of ours that must be
-// there. It takes some 20 ms each.
+// Databases adds to an Overlay, for what reads the person's common NSS database and
+// none of the policies that Inside lays over: Electron, and a Chromium too old for them.
+// It has certutil put cert into a copy below scratch, a directory of ours that must be
+// there. It takes some 50 ms each.
+//
+// A database's keys sign what it trusts, so they are laid over with it. That is why it is
+// not done to profiles, where the key is that of saved passwords.
 func (o *Overlay) Databases(ctx context.Context, m *Machine, cert *x509.Certificate, scratch string) error {
-	for n, dir := range m.databases() {
-		db := filepath.Join(dir, "cert9.db")
-		if journal := m.journal(db); journal != "" {
+	for n, dir := range m.found(shared[:]) {
+		if journal := m.journal(filepath.Join(dir, "cert9.db")); journal != "" {
 			o.Missed = append(o.Missed, fmt.Sprintf("what uses %s: in use now (%s)", dir, journal))
 			continue
 		}
-		data, err := m.changed(ctx, db, cert, filepath.Join(scratch, fmt.Sprint(n)))
+		files, err := m.changed(ctx, dir, cert, filepath.Join(scratch, fmt.Sprint(n)))
 		if err != nil {
 			o.Missed = append(o.Missed, fmt.Sprintf("what uses %s: %v", dir, err))
 			continue
 		}
-		o.set(File{Path: db, Data: data, Private: true})
+		for _, f := range files {
+			o.set(f)
+		}
 	}
 	return ctx.Err()
 }
@@ -52,28 +56,32 @@ func (m *Machine) journal(db string) string {
 	return ""
 }
 
-// changed returns what becomes of a database when certutil adds cert to a copy of it
-// in dir, which is made for it.
-func (m *Machine) changed(ctx context.Context, db string, cert *x509.Certificate, dir string) ([]byte, error) {
-	if err := os.Mkdir(m.at(dir), 0o700); err != nil {
+// changed returns what becomes of the files of the database in from when certutil adds
+// cert to a copy of them in to, which is made for it.
+func (m *Machine) changed(ctx context.Context, from string, cert *x509.Certificate, to string) ([]File, error) {
+	if err := os.Mkdir(m.at(to), 0o700); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"cert9.db", "key4.db", "pkcs11.txt"} {
-		data := m.read(filepath.Join(filepath.Dir(db), name))
+	names := [...]string{"cert9.db", "key4.db", "pkcs11.txt"}
+	for _, name := range names {
+		data := m.read(filepath.Join(from, name))
 		if data == nil {
 			continue
 		}
-		if err := os.WriteFile(m.at(filepath.Join(dir, name)), data, 0o600); err != nil {
+		if err := os.WriteFile(m.at(filepath.Join(to, name)), data, 0o600); err != nil {
 			return nil, err
 		}
 	}
-	d := &database{m, cert, dir}
-	steps, err := d.Trust(ctx)
+	steps, err := (&database{m, cert, to}).Trust(ctx)
+	if err == nil {
+		err = m.Do(ctx, steps)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if err := m.Do(ctx, steps); err != nil {
-		return nil, err
+	var files []File
+	for _, name := range names[:2] {
+		files = append(files, File{Path: filepath.Join(from, name), Data: m.read(filepath.Join(to, name)), Private: true, New: m.file(filepath.Join(from, name)) == ""})
 	}
-	return m.read(filepath.Join(dir, "cert9.db")), nil
+	return files, nil
 }

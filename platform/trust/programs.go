@@ -44,9 +44,11 @@ func (m *Machine) Programs(ctx context.Context, cert *x509.Certificate, file str
 	s.pythons()
 	s.node()
 	s.javas()
-	s.browser(firefoxes[:], profiles[:], nil)
+	for _, f := range firefoxes {
+		s.browser(f.program, profiles[:], nil)
+	}
 	for _, c := range chromiums {
-		s.browser([]string{c.program}, shared[:], []string{c.policies})
+		s.browser(c.program, shared[:], []string{c.policies})
 	}
 	return s.list
 }
@@ -206,9 +208,9 @@ func (s *survey) javas() {
 	}
 }
 
-// browser lists a browser of one of these names: it trusts us if a policy of the
+// browser lists the browser of a name: it trusts us if a policy of the
 // administrator's says so, or the database of each of its profiles.
-func (s *survey) browser(names, patterns, policies []string) {
+func (s *survey) browser(name string, patterns, policies []string) {
 	p := Program{By: "no NSS database yet", Mend: "start it once, then: transom ca trust --store nss"}
 	dirs := s.found(patterns)
 	switch {
@@ -223,9 +225,7 @@ func (s *survey) browser(names, patterns, policies []string) {
 			}
 		}
 	}
-	for _, name := range names {
-		s.add(name, p)
-	}
+	s.add(name, p)
 }
 
 // policy reports whether a policy of Chromium's names the certificate.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -275,6 +276,13 @@ func (s *site) overlay(t *testing.T, home string, env []string, by string) trust
 	switch by {
 	case "nothing":
 		return trust.Overlay{}
+	case "database":
+		newDatabase(t, filepath.Join(home, ".pki/nssdb"))
+		m.Run = trust.Runs(nil)
+		o = trust.Overlay{}
+		if err := o.Databases(t.Context(), m, s.authority.Root(), t.TempDir()); err != nil {
+			t.Fatal(err)
+		}
 	case "files":
 		o.Env = nil
 	}
@@ -291,14 +299,30 @@ func (s *site) unharmed(t *testing.T, home string) {
 	}
 }
 
-// TestDatabases lays over databases copies that have the certificate.
+// TestChromiumByDatabase has Chromium trust us by its database alone: where a policy
+// is not read, as by Electron.
+func TestChromiumByDatabase(t *testing.T) {
+	testnet.Need(t, exec.Command("unshare", "-Urm", "true").Run() == nil, "user and mount namespaces")
+	for _, need := range []string{"chromium", "certutil"} {
+		_, err := exec.LookPath(need)
+		testnet.Need(t, err == nil, need)
+	}
+	s := newSite(t)
+	at := slices.IndexFunc(visitors, func(v visitor) bool { return v.name == "chromium" })
+	if !s.visited(t, visitors[at], "database") {
+		t.Error("it doesn't trust the server")
+	}
+}
+
+// TestDatabases lays over a common database a copy that has the certificate, and over
+// a profile none.
 func TestDatabases(t *testing.T) {
 	_, err := exec.LookPath("certutil")
 	testnet.Need(t, err == nil, "certutil")
 	home := t.TempDir()
 	newDatabase(t, filepath.Join(home, profile))
 	newDatabase(t, filepath.Join(home, ".pki/nssdb"))
-	busy := filepath.Join(home, ".mozilla/firefox/busy")
+	busy := filepath.Join(home, "snap/chromium/current/.pki/nssdb")
 	newDatabase(t, busy)
 	if err := os.WriteFile(filepath.Join(busy, "cert9.db-journal"), []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
@@ -308,20 +332,23 @@ func TestDatabases(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := &trust.Machine{Home: home, Run: trust.Runs(nil)}
-	o := trust.Overlay{Files: []trust.File{{Path: filepath.Join(home, profile, "cert9.db")}, {Path: "/z"}}}
+	db := filepath.Join(home, ".pki/nssdb/cert9.db")
+	o := trust.Overlay{Files: []trust.File{{Path: "/a"}, {Path: db}, {Path: "/z"}}}
 	if err := o.Databases(t.Context(), m, a.Root(), t.TempDir()); err != nil {
 		t.Fatal(err)
 	}
 	if len(o.Missed) != 1 || !strings.Contains(o.Missed[0], busy) {
 		t.Errorf("missed are %q", o.Missed)
 	}
-	if len(o.Files) != 3 || !strings.HasSuffix(o.Files[1].Path, ".pki/nssdb/cert9.db") {
-		t.Fatalf("files are %v", o.Files)
+	var paths []string
+	for _, f := range o.Files {
+		paths = append(paths, f.Path)
 	}
-	for _, f := range o.Files[:2] {
-		real, err := os.ReadFile(f.Path)
-		if err != nil || bytes.Contains(real, a.Root().Raw) || !bytes.Contains(f.Data, a.Root().Raw) || !f.Private {
-			t.Errorf("%s: the person's has it, or the copy hasn't", f.Path)
-		}
+	if want := []string{"/a", db, filepath.Join(home, ".pki/nssdb/key4.db"), "/z"}; !slices.Equal(paths, want) {
+		t.Fatalf("files are %q, want %q", paths, want)
+	}
+	real, err := os.ReadFile(db)
+	if err != nil || bytes.Contains(real, a.Root().Raw) || !bytes.Contains(o.Files[1].Data, a.Root().Raw) || !o.Files[1].Private || o.Files[1].New {
+		t.Error("the person's has it, or the copy hasn't")
 	}
 }
