@@ -17,12 +17,7 @@ import (
 func TestTrustCommands(t *testing.T) {
 	_, err := exec.LookPath("certutil")
 	testnet.Need(t, err == nil, "certutil")
-	home := t.TempDir()
-	t.Setenv("HOME", home)
-	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
-	for _, name := range []string{"SUDO_UID", "DOAS_USER", "PKEXEC_UID"} {
-		t.Setenv(name, "")
-	}
+	home := ownHome(t)
 	db := filepath.Join(home, ".pki/nssdb")
 	if err := os.MkdirAll(db, 0o700); err != nil {
 		t.Fatal(err)
@@ -67,6 +62,18 @@ func TestTrustCommands(t *testing.T) {
 	}
 }
 
+// ownHome gives the test a home, and nobody who called sudo.
+func ownHome(t *testing.T) string {
+	t.Helper()
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	for _, name := range []string{"SUDO_UID", "DOAS_USER", "PKEXEC_UID"} {
+		t.Setenv(name, "")
+	}
+	return home
+}
+
 func certificates(t *testing.T, db string) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "certutil", "-L", "-d", "sql:"+db).CombinedOutput()
@@ -78,8 +85,7 @@ func certificates(t *testing.T, db string) string {
 
 // TestTrustNowhere: a kind of store that this machine hasn't got is not passed over.
 func TestTrustNowhere(t *testing.T) {
-	t.Setenv("HOME", t.TempDir())
-	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	ownHome(t)
 	for _, command := range []string{"trust", "untrust", "check"} {
 		var out, errs bytes.Buffer
 		code := run(t.Context(), []string{"ca", command, "--store", "nss"}, nil, &out, &errs)
