@@ -69,7 +69,7 @@ func changingCommand(cmd *cobra.Command, wanted bool) *cobra.Command {
 func (t *trusting) change(cmd *cobra.Command, changes []change, wanted, list bool) error {
 	out := cmd.OutOrStdout()
 	if !t.json {
-		if err := tellPlan(out, changes, wanted); err != nil {
+		if err := tellPlan(out, changes, wanted, t.who()); err != nil {
 			return err
 		}
 	}
@@ -84,8 +84,16 @@ func (t *trusting) change(cmd *cobra.Command, changes []change, wanted, list boo
 	return t.outcome(cmd, changes)
 }
 
+// who is said of what another than we will do, "" if it is all our own.
+func (t *trusting) who() string {
+	if !t.rights.caller {
+		return ""
+	}
+	return " (as " + t.rights.user.String() + ")"
+}
+
 // tellPlan prints what each store will undergo.
-func tellPlan(w io.Writer, changes []change, wanted bool) error {
+func tellPlan(w io.Writer, changes []change, wanted bool, who string) error {
 	for _, c := range changes {
 		if _, err := fmt.Fprintf(w, "%s: %s\n", c.store.Kind(), c.store.Place()); err != nil {
 			return err
@@ -100,7 +108,11 @@ func tellPlan(w io.Writer, changes []change, wanted bool) error {
 			lines = append(lines, "nothing of ours in it")
 		}
 		for _, s := range c.steps {
-			lines = append(lines, s.String())
+			line := s.String()
+			if s.Own() {
+				line += who
+			}
+			lines = append(lines, line)
 		}
 		for _, l := range lines {
 			if _, err := fmt.Fprintln(w, "  "+l); err != nil {
