@@ -34,7 +34,7 @@ type options struct {
 
 func (o *options) control(network, _ string, c syscall.RawConn) error {
 	var err error
-	if e := c.Control(func(fd uintptr) { err = o.set(int(fd), network == "tcp6") }); e != nil {
+	if e := c.Control(func(fd uintptr) { err = o.set(int(fd), network == "tcp6" || network == "udp6") }); e != nil {
 		return e
 	}
 	return err

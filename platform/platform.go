@@ -94,6 +94,7 @@ type Addresses interface {
 // Host is all of it.
 type Host interface {
 	Sockets
+	Datagrams
 	Destinations
 	Addresses
 	Network

@@ -94,6 +94,35 @@ func (h *Host) Dial(ctx context.Context, s platform.Socket, dst netip.AddrPort) 
 	return n.Dial(ctx, egress.Target{Network: "tcp", Addr: dst, From: s.Bind})
 }
 
+// ListenUDP implements platform.Datagrams: it has none, see Source.InjectUDP.
+func (h *Host) ListenUDP(_ context.Context, s platform.Socket) (*platform.PacketListener, error) {
+	h.note("listen udp " + s.Bind.String() + options(s))
+	return nil, fmt.Errorf("capture datagrams: %w", platform.ErrUnsupported)
+}
+
+// DialUDP implements platform.Datagrams.
+func (h *Host) DialUDP(ctx context.Context, s platform.Socket, dst netip.AddrPort) (net.Conn, error) {
+	line := "dial udp " + dst.String()
+	if s.Bind.IsValid() {
+		line += " from " + s.Bind.String()
+	}
+	h.note(line + options(s))
+	n := h.Net
+	if n == nil {
+		n = NewNet()
+	}
+	return n.Dial(ctx, egress.Target{Network: "udp", Addr: dst, From: s.Bind})
+}
+
+// Answerer implements platform.Datagrams: it makes no sockets.
+func (h *Host) Answerer(uint32) platform.Answerer { return noAnswerer{} }
+
+type noAnswerer struct{}
+
+func (noAnswerer) Answer(context.Context, netip.AddrPort, netip.AddrPort) (*net.UDPConn, error) {
+	return nil, fmt.Errorf("answer a datagram: %w", platform.ErrUnsupported)
+}
+
 func options(s platform.Socket) string {
 	line := ""
 	if s.Transparent {

@@ -251,6 +251,40 @@ func (i *inside) Dial(ctx context.Context, s platform.Socket, dst netip.AddrPort
 	return c, err
 }
 
+func (i *inside) ListenUDP(ctx context.Context, s platform.Socket) (l *platform.PacketListener, err error) {
+	err = i.h.Do(func() error {
+		l, err = i.Host.ListenUDP(ctx, s)
+		return err
+	})
+	return l, err
+}
+
+func (i *inside) DialUDP(ctx context.Context, s platform.Socket, dst netip.AddrPort) (c net.Conn, err error) {
+	err = i.h.Do(func() error {
+		c, err = i.Host.DialUDP(ctx, s, dst)
+		return err
+	})
+	return c, err
+}
+
+func (i *inside) Answerer(mark uint32) platform.Answerer {
+	return &answerer{i.Host.Answerer(mark), i.h}
+}
+
+// answerer makes an Answerer's sockets in a namespace.
+type answerer struct {
+	platform.Answerer
+	h *Host
+}
+
+func (a *answerer) Answer(ctx context.Context, client, dst netip.AddrPort) (c *net.UDPConn, err error) {
+	err = a.h.Do(func() error {
+		c, err = a.Answerer.Answer(ctx, client, dst)
+		return err
+	})
+	return c, err
+}
+
 // Sysctl sets a network setting of the host, as in
 // Sysctl("net.ipv4.ip_forward", "1").
 func (h *Host) Sysctl(key, value string) error {
