@@ -12,7 +12,7 @@ import (
 type Conn struct {
 	ID      ID
 	Start   time.Time
-	Network string         // "tcp"
+	Network string         // "tcp" or "udp"
 	Via     string         // how it was captured: "redirect", "tproxy", "direct"
 	Client  netip.AddrPort // the peer's own address, never the proxy's
 	Local   netip.AddrPort // the address the connection was accepted on
@@ -117,7 +117,7 @@ type Leg struct {
 
 // A Layer is one protocol recognised inside a connection.
 type Layer struct {
-	Proto string // "tls", "http/1.1", "h2", "ws", "" for unknown
+	Proto string // "tls", "http/1.1", "h2", "ws", "dns", "" for unknown
 	TLS   *TLS   // for "tls"
 	Host  string // the name the client asked for, if the layer says
 	// H2 is, for "h2", how the client began: its fingerprint in the form

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// A Flow is the record of one conversation: an HTTP exchange, a TCP stream, or
-// a connection as a whole. A published Flow never changes; a later state of the
+// A Flow is the record of one conversation: an HTTP exchange, a DNS query and its
+// answer, a TCP stream, UDP datagrams, or a connection as a whole. A published Flow never changes; a later state of the
 // same conversation is a new value with the same ID and a higher Rev.
 type Flow struct {
 	ID    ID
@@ -26,11 +26,13 @@ type Flow struct {
 }
 
 // Type returns the word that names the flow's kind wherever it is shown or
-// filtered: "http", "websocket", "tcp", "tls" or "conn".
+// filtered: "http", "websocket", "dns", "tcp", "udp", "tls" or "conn".
 func (f *Flow) Type() string {
 	switch d := f.Detail.(type) {
 	case *HTTP:
 		return "http"
+	case *DNS:
+		return "dns"
 	case *Messages:
 		return d.Kind
 	case *Connection:
@@ -49,7 +51,8 @@ func (f *Flow) Duration() time.Duration {
 	return f.End.Sub(f.Start)
 }
 
-// Detail is the protocol part of a flow: *HTTP, *Messages or *Connection.
+// Detail is the protocol part of a flow: *HTTP, *DNS, *Messages or
+// *Connection.
 type Detail interface{ detail() }
 
 // A State is how far a flow has come.
@@ -91,9 +94,9 @@ type BodyRef struct {
 }
 
 // Messages is the detail of a conversation that is a sequence of messages: TCP
-// chunks, WebSocket messages, and UDP datagrams later.
+// chunks, UDP datagrams or WebSocket messages.
 type Messages struct {
-	Kind  string   // "tcp", "websocket"
+	Kind  string   // "tcp", "udp", "websocket"
 	Count [2]int64 // messages to the server, to the client
 	Bytes [2]int64 // of payload to the server, to the client; without compression
 	Log   BodyRef  // the messages, in the order they passed; see package message

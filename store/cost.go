@@ -23,8 +23,25 @@ func flowCost(f *flow.Flow) int64 {
 		n += httpCost(d)
 	case *flow.Messages:
 		n += int64(unsafe.Sizeof(*d)) + text(d.Kind) + requestCost(d.Request) + texts(d.Notes)
+	case *flow.DNS:
+		n += int64(unsafe.Sizeof(*d)) + dnsCost(d.Query) + dnsCost(d.Answer) + texts(d.Notes)
 	case *flow.Connection:
 		n += int64(unsafe.Sizeof(*d)) + text(d.Reason)
+	}
+	return n
+}
+
+func dnsCost(m *flow.DNSMessage) int64 {
+	if m == nil {
+		return 0
+	}
+	n := int64(unsafe.Sizeof(*m)) + int64(cap(m.Raw)) +
+		int64(cap(m.Questions))*int64(unsafe.Sizeof(flow.DNSQuestion{})) + int64(cap(m.Answers))*int64(unsafe.Sizeof(flow.DNSRecord{}))
+	for i := range m.Questions {
+		n += text(m.Questions[i].Name)
+	}
+	for i := range m.Answers {
+		n += text(m.Answers[i].Name) + text(m.Answers[i].Data)
 	}
 	return n
 }

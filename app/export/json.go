@@ -47,6 +47,8 @@ func AppendJSON(dst []byte, f *flow.Flow, event string) []byte {
 	switch d := f.Detail.(type) {
 	case *flow.HTTP:
 		w.http(f, d, event)
+	case *flow.DNS:
+		w.dns(d, event)
 	case *flow.Messages:
 		w.began(f.Conn, d)
 		if event != Start {
@@ -72,6 +74,9 @@ func AppendJSON(dst []byte, f *flow.Flow, event string) []byte {
 // conn writes what flows of one connection have in common.
 func (w *writer) conn(c *flow.Conn) {
 	w.key("capture").text(c.Via)
+	if c.Network == "udp" {
+		w.key("network").text(c.Network)
+	}
 	w.key("client").open('{')
 	w.key("addr").addr(c.Client)
 	if p := c.Process; p != nil {

@@ -100,7 +100,26 @@ func flows() map[string]*flow.Flow {
 	pinned.Layers[0].TLS.ServerName = "odd\xff"
 	pinned.Server = &flow.Leg{Err: "connection refused"}
 
+	udp := &flow.Conn{
+		ID: id(1), Start: began, Network: "udp", Via: "tproxy",
+		Client: netip.MustParseAddrPort("192.168.1.2:50422"), Dst: netip.MustParseAddrPort("10.9.0.2:53"),
+		Server: &flow.Leg{From: netip.MustParseAddrPort("192.168.1.2:50422"), To: netip.MustParseAddrPort("10.9.0.2:53")},
+	}
+	asked := []flow.DNSQuestion{{Name: "shop.example", Type: flow.TypeHTTPS, Class: 1}, {Name: `odd\000.example`, Type: 65280, Class: 3}}
+	dns := &flow.DNS{
+		Query: &flow.DNSMessage{ID: 4711, Flags: flow.DNSRecursionDesired, Questions: asked, Raw: []byte("query")},
+		Answer: &flow.DNSMessage{
+			ID: 4711, Flags: flow.DNSResponse | flow.DNSAuthoritative | flow.DNSTruncated | 3, RCode: 3, Questions: asked, Raw: []byte("answer"),
+			Answers: []flow.DNSRecord{{Name: "shop.example", Type: flow.TypeCNAME, Class: 1, TTL: 300, Data: "www.shop.example"}},
+		},
+		Notes: []string{"asked again"},
+	}
+
 	return map[string]*flow.Flow{
+		"dns": done(udp, dns),
+		"udp": done(udp, &flow.Messages{
+			Kind: "udp", Count: [2]int64{2, 3}, Bytes: [2]int64{20, 30}, Log: flow.BodyRef{Size: 70, Kept: 70, Segment: 1},
+		}),
 		"http":    done(conn(), get()),
 		"odd":     done(conn(), odd),
 		"changed": done(conn(), changed),

@@ -17,6 +17,8 @@ func (p *printer) details(f *flow.Flow) {
 	switch d := f.Detail.(type) {
 	case *flow.HTTP:
 		p.exchange(d)
+	case *flow.DNS:
+		p.dns(d)
 	case *flow.Messages:
 		p.notes(d.Notes)
 	case *flow.Connection:

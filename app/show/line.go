@@ -30,6 +30,8 @@ func (p *printer) line(f *flow.Flow) {
 	switch d := f.Detail.(type) {
 	case *flow.HTTP:
 		p.response(d)
+	case *flow.DNS:
+		p.answer(d)
 	case *flow.Messages:
 		p.messages(d)
 	case *flow.Connection:
@@ -108,6 +110,9 @@ func subject(f *flow.Flow) (method, address string) {
 		return r.Method, export.URL(f.Conn, r)
 	}
 	method = strings.ToUpper(f.Type())
+	if d, ok := f.Detail.(*flow.DNS); ok {
+		return method, asked(d)
+	}
 	if m, ok := f.Detail.(*flow.Messages); ok {
 		if m.Kind == "websocket" {
 			method = "WS"

@@ -152,6 +152,26 @@ func newScene(t *testing.T) *scene {
 	s.add(&flow.Conn{ID: id(1), Client: netip.MustParseAddrPort("192.168.1.2:1")}, &flow.Connection{Reason: "destination unknown: no such entry"}, "no such entry")
 	s.add(bare("192.0.2.1:80"), &flow.Connection{Action: "block", Reason: "blocked: ads"}, "")
 	s.add(bare("192.0.2.1:80"), &flow.Connection{Action: "inspect"}, "")
+
+	s.add(bare("192.0.2.1:5000"), &flow.Messages{Kind: "udp", Count: [2]int64{2, 1}, Bytes: [2]int64{12, 11}}, "")
+	resolver := bare("192.0.2.53:53")
+	q := &flow.DNSMessage{ID: 7, Questions: []flow.DNSQuestion{{Name: "shop.example", Type: flow.TypeA, Class: 1}}, Raw: make([]byte, 30)}
+	answer := func(rcode uint16, rs ...flow.DNSRecord) *flow.DNS {
+		return &flow.DNS{Query: q, Answer: &flow.DNSMessage{
+			ID: 7, Flags: flow.DNSResponse, RCode: rcode, Questions: q.Questions, Answers: rs, Raw: make([]byte, 62),
+		}}
+	}
+	alias := flow.DNSRecord{Name: "shop.example", Type: flow.TypeCNAME, Class: 1, TTL: 60, Data: "www.shop.example"}
+	var many []flow.DNSRecord
+	for i := range 6 {
+		many = append(many, flow.DNSRecord{Name: "www.shop.example", Type: flow.TypeA, Class: 1, TTL: 60, Data: fmt.Sprintf("10.0.0.%d", i)})
+	}
+	s.add(resolver, answer(0, alias, many[1]), "")
+	s.add(resolver, answer(0, many...), "")
+	s.add(resolver, answer(3), "")
+	s.add(resolver, answer(0), "")
+	s.add(resolver, answer(0, alias), "")
+	s.add(resolver, &flow.DNS{Query: q, Notes: []string{"asked again"}}, "no answer came")
 	return s
 }
 
@@ -264,7 +284,7 @@ func TestWideAndEndless(t *testing.T) {
 
 func TestJSONLines(t *testing.T) {
 	s := newScene(t)
-	for level, want := range []int{0, 11, 14, 23, 23} {
+	for level, want := range []int{0, 18, 21, 37, 37} {
 		got := run(t, show.Options{Detail: level, JSON: true}, s.flows...)
 		lines := strings.Split(strings.TrimSuffix(got, "\n"), "\n")
 		if got == "" {
