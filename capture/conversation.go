@@ -248,4 +248,3 @@ func (c *conversation) SetReadDeadline(time.Time) error { return os.ErrNoDeadlin
 
 // SetWriteDeadline implements net.Conn, as SetDeadline.
 func (c *conversation) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
-

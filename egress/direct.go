@@ -91,6 +91,9 @@ func (d *Direct) dial(ctx context.Context, t Target, a netip.AddrPort) (net.Conn
 			return nil, err
 		}
 	}
+	if t.Network == "udp" {
+		return d.datagrams(ctx, t, netip.AddrPortFrom(a.Addr().Unmap(), a.Port()))
+	}
 	if t.From.IsValid() {
 		return d.Host.Dial(ctx, platform.Socket{Bind: t.From, Transparent: true, Mark: d.Mark}, a)
 	}

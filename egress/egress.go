@@ -9,7 +9,7 @@ import (
 
 // A Target is where to go, and as whom.
 type Target struct {
-	Network string         // "tcp"
+	Network string         // "tcp" or "udp", whose conns are one datagram a Read and a Write
 	Addr    netip.AddrPort // if only the name is known, its address is invalid and its port set
 	Host    string         // the name to resolve if Addr has no address
 	From    netip.AddrPort // source to assume; zero for the host's choice

@@ -98,6 +98,14 @@ func (n *networks) begin(p netip.Prefix, now time.Time) bool {
 	return true
 }
 
+// works reports whether connections are spoofed, and is no trial.
+func (n *networks) works(p netip.Prefix) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	e := n.known[p]
+	return e == nil || e.Value.(*network).retry.IsZero()
+}
+
 // cameBack reports whether answers came back lately.
 func (n *networks) cameBack(p netip.Prefix, now time.Time) bool {
 	n.mu.Lock()

@@ -6,15 +6,11 @@ import (
 	"net/netip"
 )
 
-// Datagrams opens UDP sockets, with options that an ordinary program has no use
-// for.
+// Datagrams opens UDP sockets for what clients send to others.
 type Datagrams interface {
 	// ListenUDP opens a socket that datagrams to others come to, by TPROXY. It
 	// fails if that can't work.
 	ListenUDP(ctx context.Context, s Socket) (*PacketListener, error)
-	// DialUDP returns a socket that is connected to dst. Errors keep the errno in
-	// their chain.
-	DialUDP(ctx context.Context, s Socket, dst netip.AddrPort) (net.Conn, error)
 	// Answerer makes the sockets that captured clients are answered by, marked
 	// with mark; 0 sets none.
 	Answerer(mark uint32) Answerer
@@ -36,7 +32,7 @@ const MaxDatagram = 65535
 // A Packet has room for any datagram.
 type Packet [MaxDatagram]byte
 
-// network keeps IPv4 addresses on IPv4 sockets, for UDP as network does for TCP.
+// networkUDP keeps IPv4 addresses on IPv4 sockets, for UDP as network does for TCP.
 func networkUDP(a netip.AddrPort) string {
 	switch {
 	case a.Addr().Unmap().Is4():
@@ -47,7 +43,7 @@ func networkUDP(a netip.AddrPort) string {
 	return "udp"
 }
 
-// DialUDP implements Datagrams. The conn is a *PacketConn.
+// DialUDP implements Sockets. The conn is a *PacketConn.
 func (h *here) DialUDP(ctx context.Context, s Socket, dst netip.AddrPort) (net.Conn, error) {
 	c, err := h.dialUDP(ctx, s, dst)
 	if err != nil {

@@ -32,6 +32,9 @@ type Sockets interface {
 	Listen(ctx context.Context, s Socket) (*Listener, error)
 	// Dial connects to dst. Errors keep the errno in their chain.
 	Dial(ctx context.Context, s Socket, dst netip.AddrPort) (net.Conn, error)
+	// DialUDP returns a UDP socket that is connected to dst: each Read and Write is
+	// one datagram. Errors keep the errno in their chain.
+	DialUDP(ctx context.Context, s Socket, dst netip.AddrPort) (net.Conn, error)
 }
 
 // A Socket describes a socket by its options.

@@ -100,7 +100,7 @@ func (h *Host) ListenUDP(_ context.Context, s platform.Socket) (*platform.Packet
 	return nil, fmt.Errorf("capture datagrams: %w", platform.ErrUnsupported)
 }
 
-// DialUDP implements platform.Datagrams.
+// DialUDP implements platform.Sockets.
 func (h *Host) DialUDP(ctx context.Context, s platform.Socket, dst netip.AddrPort) (net.Conn, error) {
 	line := "dial udp " + dst.String()
 	if s.Bind.IsValid() {

@@ -20,12 +20,13 @@ import (
 type Net struct {
 	mu      sync.Mutex
 	accept  map[netip.AddrPort]func(*Conn) bool // false refuses
-	fates   map[netip.AddrPort]fate             // by where it goes to
-	sources map[netip.AddrPort]fate             // by where it comes from
+	packets map[netip.AddrPort]func(*Packets)
+	fates   map[netip.AddrPort]fate // by where it goes to
+	sources map[netip.AddrPort]fate // by where it comes from
 	names   map[string][]netip.Addr
 	targets []egress.Target
-	open    map[*Conn]struct{} // server ends whose handler runs
-	port    uint16             // last source port given out
+	open    map[net.Conn]struct{} // server ends whose handler runs
+	port    uint16                // last source port given out
 	closed  bool
 	wg      sync.WaitGroup // handlers
 }
@@ -39,7 +40,8 @@ func NewNet() *Net {
 		fates:   map[netip.AddrPort]fate{},
 		sources: map[netip.AddrPort]fate{},
 		names:   map[string][]netip.Addr{},
-		open:    map[*Conn]struct{}{},
+		packets: map[netip.AddrPort]func(*Packets){},
+		open:    map[net.Conn]struct{}{},
 		port:    40000,
 	}
 }
@@ -64,11 +66,44 @@ func (n *Net) Handle(addr netip.AddrPort, f func(c *Conn)) {
 	}
 }
 
-func (n *Net) done(c *Conn) {
+func (n *Net) done(c net.Conn) {
 	c.Close() // f may have done so already
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.open, c)
+}
+
+// HandleUDP serves conversations of datagrams with addr, as Handle does connections.
+// Where nobody does, what is sent is refused.
+func (n *Net) HandleUDP(addr netip.AddrPort, f func(c *Packets)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.packets[addr] = f
+}
+
+// dialUDP begins a conversation. Nobody hears of it before something is sent.
+func (n *Net) dialUDP(from, to netip.AddrPort) (net.Conn, error) {
+	fates, _ := n.at(from, to)
+	client, server := PacketPipe(n.source(from, to), to)
+	for _, f := range fates {
+		client.hole = client.hole || f.hole
+		if f.errno != 0 {
+			return nil, &net.OpError{Op: "dial", Net: "udp", Addr: net.UDPAddrFromAddrPort(to), Err: os.NewSyscallError("connect", f.errno)}
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	f := n.packets[to]
+	if f == nil || n.closed {
+		server.Close()
+		return client, nil
+	}
+	n.open[server] = struct{}{}
+	n.wg.Go(func() {
+		defer n.done(server)
+		f(server)
+	})
+	return client, nil
 }
 
 // Listen returns a listener at addr, for servers that want one (http.Server,
@@ -121,6 +156,9 @@ func (n *Net) Dial(ctx context.Context, t egress.Target) (net.Conn, error) {
 	n.mu.Lock()
 	n.targets = append(n.targets, t)
 	n.mu.Unlock()
+	if t.Network == "udp" {
+		return n.dialUDP(t.From, t.Addr)
+	}
 	if t.Addr.Addr().IsValid() {
 		return n.dial(ctx, t.From, t.Addr)
 	}

@@ -47,6 +47,23 @@ func (s *Source) Inject(client, dst netip.AddrPort, with ...func(*capture.Conn))
 	return theirs
 }
 
+// InjectUDP makes a conversation that client began with dst, and returns the client's
+// end; nothing has been sent yet.
+func (s *Source) InjectUDP(client, dst netip.AddrPort, with ...func(*capture.Conn)) *Packets {
+	theirs, ours := PacketPipe(client, dst)
+	now := time.Now()
+	cc := &capture.Conn{Conn: ours, Info: &flow.Conn{
+		ID: flow.NewID(now), Start: now, Network: "udp", Via: "tproxy", Client: client, Local: dst, Dst: dst,
+	}}
+	for _, f := range with {
+		f(cc)
+	}
+	if !s.queue.put(cc) {
+		ours.Close()
+	}
+	return theirs
+}
+
 // Accept implements capture.Source.
 func (s *Source) Accept(ctx context.Context) (*capture.Conn, error) { return s.queue.get(ctx) }
 
