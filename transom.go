@@ -98,6 +98,8 @@ type Timeouts struct {
 	Dial      time.Duration // for a connection to a server: 10 s
 	Head      time.Duration // for an HTTP head, from its first byte: 60 s
 	Idle      time.Duration // with nothing moving: 600 s
+	UDP       time.Duration // with no datagram, before the client has gone on after an answer: 30 s
+	UDPStream time.Duration // with no datagram, after that: 180 s
 	Grace     time.Duration // for open connections when Run's context ends: 10 s
 }
 
@@ -246,6 +248,8 @@ func (p *Proxy) setup() {
 				Handshake: p.timeout(p.Timeouts.Handshake, 10*time.Second),
 				Head:      p.timeout(p.Timeouts.Head, time.Minute),
 				Idle:      p.timeout(p.Timeouts.Idle, 10*time.Minute),
+				UDP:       p.timeout(p.Timeouts.UDP, 30*time.Second),
+				UDPStream: p.timeout(p.Timeouts.UDPStream, 3*time.Minute),
 			},
 			Limits:   h1.Limits{Head: orDefault(p.Limits.Head, 64<<10), Fields: orDefault(p.Limits.Fields, 256)},
 			Pipes:    splice.NewPool(0),

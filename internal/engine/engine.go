@@ -64,6 +64,8 @@ type Timeouts struct {
 	Handshake time.Duration // for a TLS handshake, each leg
 	Head      time.Duration // for an HTTP head, from its first byte
 	Idle      time.Duration // with nothing moving
+	UDP       time.Duration // with no datagram, in a conversation of one exchange at most
+	UDPStream time.Duration // the same in one that goes on
 }
 
 // An Engine serves connections with the current program.

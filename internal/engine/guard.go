@@ -23,7 +23,10 @@ type Guard struct {
 
 // A pair is both ends of a connection: who dialled, and what was dialled. A
 // source port alone may serve several connections at once.
-type pair struct{ from, to netip.AddrPort }
+type pair struct {
+	from, to netip.AddrPort
+	udp      bool
+}
 
 // NewGuard returns a guard for the addresses of host.
 func NewGuard(host platform.Addresses) *Guard {

@@ -37,7 +37,7 @@ type session struct {
 	up     *upstream.Set
 	rec    *record.Conn
 	end    flow.Connection
-	http   atomic.Pointer[func()] // drains what serves HTTP
+	http   atomic.Pointer[func()] // drains what serves HTTP, or relays datagrams
 	drains atomic.Bool
 
 	locals []pair                 // our connections to servers, for the guard; the dial under way owns it
@@ -51,13 +51,19 @@ func (s *session) serve(ctx context.Context, cc *capture.Conn) error {
 	case cc.Err != nil:
 		return s.destinationUnknown(cc.Err)
 	case cc.Direct || s.e.Guard.Ours(s.info.Dst):
+		if s.info.Network == "udp" {
+			return errUDPToUs
+		}
 		return s.direct(ctx)
 	}
-	p := pair{s.info.Client, s.info.Dst}
+	p := pair{s.info.Client, s.info.Dst, s.info.Network == "udp"}
 	if !s.e.Guard.enter(p, s) {
 		return errLoop
 	}
 	defer s.e.Guard.leave(p, s)
+	if p.udp {
+		return s.datagrams(ctx)
+	}
 	return s.intercept(ctx)
 }
 
@@ -114,6 +120,8 @@ func (s *session) layers(ctx context.Context, v policy.Verdict) error {
 			return s.blocked(v)
 		case v.Action == policy.Pass:
 			return s.pass(ctx, v.Reason)
+		case layer.Proto == "" && v.Action == policy.Inspect && s.info.Dst.Port() == portDNS:
+			return s.dnsStream(ctx)
 		case layer.Proto == "":
 			return s.messages(ctx, s.unparsed(v))
 		case layer.Proto != "tls":
@@ -171,7 +179,7 @@ func (s *session) Dial(ctx context.Context, t egress.Target) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := pair{leg.AddrPort(c.LocalAddr()), leg.AddrPort(c.RemoteAddr())}
+	p := pair{leg.AddrPort(c.LocalAddr()), leg.AddrPort(c.RemoteAddr()), t.Network == "udp"}
 	if !s.e.Guard.dialed(p) {
 		c.Close()
 		return nil, errLoop

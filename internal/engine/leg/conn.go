@@ -5,14 +5,18 @@ import (
 	"net/netip"
 )
 
-// AddrPort returns a TCP address as a value, never v4-mapped; the zero AddrPort
-// if a is something else.
+// AddrPort returns the address of TCP or UDP as a value, never v4-mapped; the zero
+// AddrPort if a is something else.
 func AddrPort(a net.Addr) netip.AddrPort {
-	t, ok := a.(*net.TCPAddr)
-	if !ok {
+	var ap netip.AddrPort
+	switch a := a.(type) {
+	case *net.TCPAddr:
+		ap = a.AddrPort()
+	case *net.UDPAddr:
+		ap = a.AddrPort()
+	default:
 		return netip.AddrPort{}
 	}
-	ap := t.AddrPort()
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 

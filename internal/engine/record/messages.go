@@ -31,11 +31,16 @@ type Messages struct {
 	ended  bool
 }
 
-// Messages begins a flow of type "tcp" and publishes it. info is what is known
-// of the connection now; mw may be nil. Whoever calls it calls End.
+// Messages begins a flow of the connection's network, "tcp" or "udp", and publishes
+// it. info is what is known of the connection now; mw may be nil. Whoever calls it
+// calls End.
 func (c *Conn) Messages(info *flow.Conn, mw message.Middleware) *Messages {
 	now := time.Now()
-	return c.converse(&Messages{c: c, mw: mw, detail: flow.Messages{Kind: "tcp"}}, flow.Flow{ID: flow.NewID(now), Conn: info, Start: now})
+	kind := info.Network
+	if kind == "" {
+		kind = "tcp"
+	}
+	return c.converse(&Messages{c: c, mw: mw, detail: flow.Messages{Kind: kind}}, flow.Flow{ID: flow.NewID(now), Conn: info, Start: now})
 }
 
 // Begun begins, as Messages does, the flow of what h has begun.
