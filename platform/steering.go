@@ -40,6 +40,9 @@ type Steering struct {
 	From    []netip.Prefix // only these clients; empty is all
 	Exclude []netip.Prefix // clients and servers that are left alone
 	Ports   []PortRange    // TCP ports; empty is all
+	// UDPPorts are the UDP ports to capture, for clients behind Interfaces and by
+	// TPROXY alone; empty is none. With RejectQUIC 443 is not among them.
+	UDPPorts []PortRange
 
 	// RejectQUIC answers UDP to captured ports with port unreachable, so that
 	// clients fall back to TCP. If all ports are captured, it is UDP to 443 alone.
@@ -68,6 +71,7 @@ func (s *Steering) Equal(o *Steering) bool {
 	return s.Method == o.Method && s.Port == o.Port && slices.Equal(s.Interfaces, o.Interfaces) &&
 		s.Local == o.Local && s.Cgroup == o.Cgroup &&
 		slices.Equal(s.From, o.From) && slices.Equal(s.Exclude, o.Exclude) && slices.Equal(s.Ports, o.Ports) &&
+		slices.Equal(s.UDPPorts, o.UDPPorts) &&
 		s.RejectQUIC == o.RejectQUIC && s.Spoof == o.Spoof && s.Closed == o.Closed &&
 		s.Draining == o.Draining && s.Refusing == o.Refusing &&
 		s.Marks == o.Marks
@@ -83,7 +87,10 @@ func (s *Steering) Check() error {
 	case s.Method != TPROXY && s.Method != Redirect:
 		return fmt.Errorf("steering: method %d is not known", s.Method)
 	}
-	for _, p := range s.Ports {
+	if len(s.UDPPorts) > 0 && (s.Method != TPROXY || len(s.Interfaces) == 0) {
+		return errors.New("steering: UDP is captured by tproxy alone, and only what comes in by an interface")
+	}
+	for _, p := range slices.Concat(s.Ports, s.UDPPorts) {
 		if p.First == 0 || p.First > p.Last {
 			return fmt.Errorf("steering: ports %s: want the lower one first", p)
 		}

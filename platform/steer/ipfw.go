@@ -15,6 +15,8 @@ const ourSet = 29
 // showIPFW writes s for ipfw of FreeBSD.
 func showIPFW(b *script, s platform.Steering) error {
 	switch {
+	case len(s.UDPPorts) > 0:
+		return errUDP
 	case s.Local:
 		return errors.New("local: ipfw can't tell transom's own connections from others of this host, there are no marks on FreeBSD; ask for interfaces alone")
 	case s.Spoof && len(s.Ports) == 0:

@@ -66,8 +66,23 @@ func (x *xtables) raw() []xtChain {
 	var pre, client []string
 	// Sockets towards clients begin no connection: see steering.out.
 	out := []string{fmt.Sprintf("-p tcp --syn -m mark --mark %s -j DROP", x.mark(x.marks.Client))}
+	udp := len(x.UDPPorts) > 0
+	if udp {
+		// Sockets that answer datagrams have the addresses of anybody. They speak to
+		// clients and to nobody else.
+		for _, name := range x.ifaces {
+			out = append(out, fmt.Sprintf("-o %s -p udp -m mark --mark %s -j TRANSOM_UNTRACKED", name, x.mark(x.marks.Client)))
+		}
+		for _, name := range x.ifaces {
+			out = append(out, fmt.Sprintf("-o %s -p udp -m mark --mark %s -j RETURN", name, x.mark(x.marks.Client)))
+		}
+		out = append(out, fmt.Sprintf("-p udp -m mark --mark %s -j DROP", x.mark(x.marks.Client)))
+	}
 	if x.tproxy() {
 		pre = x.fromInterfaces("-p tcp -j TRANSOM_CLIENT")
+		if udp && !x.Draining {
+			pre = append(pre, x.fromInterfaces("-p udp -j TRANSOM_CLIENT")...)
+		}
 		if x.spoofs() {
 			// The socket's mark tells the two legs apart where servers are
 			// behind a client interface. Nothing else does: with all ports
@@ -78,6 +93,7 @@ func (x *xtables) raw() []xtChain {
 		if !x.Draining {
 			client = append(client, x.leftAlone()...)
 			client = append(client, x.captured("tcp", "-g TRANSOM_UNTRACKED")...)
+			client = append(client, x.capturedUDP("-g TRANSOM_UNTRACKED")...)
 		}
 		// On lo are answers to connections of this host that were redirected:
 		// without tracking they would have the wrong source.
@@ -106,9 +122,18 @@ func (x *xtables) mangle() []xtChain {
 	pre := []string{"-p tcp -m socket --transparent -j TRANSOM_DIVERT"}
 	var client []string
 	if x.tproxy() && !x.Draining {
+		tproxy := fmt.Sprintf("-j TPROXY --on-port %d --on-ip %s --tproxy-mark %s", x.Port, x.loopback(), x.mark(x.marks.In))
 		pre = append(pre, x.fromInterfaces("-p tcp -j TRANSOM_CLIENT")...)
-		client = append(x.leftAlone(), x.captured("tcp", fmt.Sprintf(
-			"-j TPROXY --on-port %d --on-ip %s --tproxy-mark %s", x.Port, x.loopback(), x.mark(x.marks.In)))...)
+		client = append(x.leftAlone(), x.captured("tcp", tproxy)...)
+		if len(x.UDPPorts) > 0 {
+			pre = append(pre, x.fromInterfaces("-p udp -j TRANSOM_CLIENT")...)
+			client = append(client, x.capturedUDP(tproxy)...)
+		}
+	}
+	if x.spoofs() && len(x.UDPPorts) > 0 {
+		// Behind the captures: of sockets towards clients only those are to be found
+		// that are connected, which TPROXY sees to.
+		pre = append(pre, fmt.Sprintf("-p udp -m socket --transparent --restore-skmark -m mark --mark %s -j TRANSOM_DIVERT", x.mark(x.marks.Upstream)))
 	}
 	return []xtChain{
 		hooked("PREROUTING", "Packets of connections that have a socket here, with an address that is not this host's.", pre...),

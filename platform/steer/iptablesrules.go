@@ -13,6 +13,7 @@ import (
 func (x *xtables) everywhere() *xtables {
 	here := *x.steering
 	here.From = nil
+	here.UDPPorts = nil // which are clients'
 	return &xtables{&here, x.v6}
 }
 
@@ -70,6 +71,15 @@ func (x *xtables) captured(proto, target string) []string {
 	return x.rules(proto, portMatches(x.Ports), target)
 }
 
+// capturedUDP writes the rules for datagrams that are captured, if any are.
+func (x *xtables) capturedUDP(target string) []string {
+	ports := udpPorts(&x.Steering)
+	if len(ports) == 0 {
+		return nil
+	}
+	return x.rules("udp", portMatches(ports), target)
+}
+
 // refusedQUIC answers UDP, by which a browser would go past a proxy for TCP.
 func (x *xtables) refusedQUIC() []string {
 	return x.rules("udp", portMatches(quicPorts(&x.Steering)), "-j REJECT")
@@ -81,7 +91,7 @@ func (x *xtables) refused() []string {
 	if len(quicPorts(&x.Steering)) > 0 {
 		out = append(out, x.refusedQUIC()...)
 	}
-	return out
+	return append(out, x.capturedUDP("-j REJECT")...)
 }
 
 // rules writes a rule for each network and each list of ports.

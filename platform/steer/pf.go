@@ -14,6 +14,9 @@ import (
 // OpenBSD. It is one text, since a person asks for pf and not for a system; the
 // script sees where it is.
 func showPF(b *script, s platform.Steering) error {
+	if len(s.UDPPorts) > 0 {
+		return errUDP
+	}
 	if s.Local {
 		return errors.New("local: pf redirects what comes in by an interface, not what this host sends itself; ask for interfaces alone")
 	}

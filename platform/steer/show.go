@@ -1,6 +1,7 @@
 package steer
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -83,16 +84,27 @@ func what(s *platform.Steering) string {
 	if s.Local {
 		whose = append(whose, "of this host's own programs")
 	}
-	ports := "all ports"
-	if len(s.Ports) > 0 {
-		words := make([]string, len(s.Ports))
-		for i, r := range s.Ports {
-			words[i] = r.String()
-		}
-		ports = "ports " + strings.Join(words, ", ")
+	udp := ""
+	if ports := udpPorts(s); len(ports) > 0 {
+		udp = ", and clients' datagrams to UDP " + inWords(ports) + " to one beside it"
 	}
-	return fmt.Sprintf("TCP connections to %s %s to a transparent listener on port %d", ports, strings.Join(whose, " and "), s.Port)
+	return fmt.Sprintf("TCP connections to %s %s to a transparent listener on port %d%s", inWords(s.Ports), strings.Join(whose, " and "), s.Port, udp)
 }
+
+// inWords names ports.
+func inWords(ports []platform.PortRange) string {
+	if len(ports) == 0 {
+		return "all ports"
+	}
+	words := make([]string, len(ports))
+	for i, r := range ports {
+		words[i] = r.String()
+	}
+	return "ports " + strings.Join(words, ", ")
+}
+
+// errUDP refuses what no text but Linux's can bring.
+var errUDP = errors.New("UDP: transom captures it on Linux alone; ask for none")
 
 // foot ends a script.
 func (b *script) foot() {

@@ -33,8 +33,12 @@ func kinds(t testing.TB) map[string]platform.Steering {
 			Exclude: prefixes("192.168.1.7/32", "203.0.113.0/24", "2001:db8::/32"),
 			Ports:   portList(t, "80,443,8000-8010,8443,9001,9003,9005,9007,9009,9011,9013,9015,9017,9019,9021-9029"),
 		},
-		"spoof":  {Method: platform.TPROXY, Port: 8080, Interfaces: []string{"lan0", "lan1"}, Spoof: true},
-		"local":  {Method: platform.Redirect, Port: 8080, Local: true, Cgroup: "/system.slice/transom.service", Ports: web, RejectQUIC: true},
+		"spoof": {Method: platform.TPROXY, Port: 8080, Interfaces: []string{"lan0", "lan1"}, Spoof: true},
+		"local": {Method: platform.Redirect, Port: 8080, Local: true, Cgroup: "/system.slice/transom.service", Ports: web, RejectQUIC: true},
+		"udp": {
+			Method: platform.TPROXY, Port: 8080, Interfaces: []string{"lan0", "lan1"}, From: prefixes("192.168.1.0/24"), Ports: web, RejectQUIC: true,
+			UDPPorts: portList(t, "1-65535"), Spoof: true, Closed: true,
+		},
 		"closed": {Method: platform.TPROXY, Port: 8080, Interfaces: lan, Local: true, Ports: web, RejectQUIC: true, Spoof: true, Closed: true},
 	}
 }

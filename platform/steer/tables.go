@@ -88,6 +88,9 @@ func (t *steering) divert() *nft.Table {
 				{nft.L4Proto(nft.TCP), nft.SocketTransparent(), t.in(), nft.Accept()},
 			},
 		})
+		if len(t.UDPPorts) > 0 {
+			table.Chains[len(table.Chains)-1].Rules = append(table.Chains[len(table.Chains)-1].Rules, t.fromUDPServers())
+		}
 	}
 	add(t.out())
 	if t.redirects() {
@@ -133,6 +136,13 @@ func (t *steering) out() nft.Chain {
 	// made to: it is transparent, and marked, so it would get past what the host
 	// has to say about who may connect where, and from which address.
 	c.Rules = append(c.Rules, nft.Rule{t.marked(t.marks.Client), nft.TCPOpening(), nft.Drop()})
+	if len(t.UDPPorts) > 0 {
+		// Those of UDP have the addresses of anybody. They answer clients, and speak
+		// to nobody else.
+		c.Rules = append(c.Rules,
+			nft.Rule{t.marked(t.marks.Client), nft.L4Proto(nft.UDP), nft.OIFName(t.ifaces...), nft.Notrack(), nft.Accept()},
+			nft.Rule{t.marked(t.marks.Client), nft.L4Proto(nft.UDP), nft.Drop()})
+	}
 	if t.tproxy() {
 		// The other half of fromClients. This host's own programs are reached
 		// by way of lo, where conntrack turns the addresses back.
@@ -192,6 +202,7 @@ func (t *steering) interception() *nft.Table {
 				// TPROXY goes first: where nobody listens it ends the rule, and
 				// the packet goes on as if we were not there, tracked.
 				[]nft.Rule{{t.ports(nft.TCP), t.tproxyHere(), t.in(), nft.Notrack(), nft.Accept()}},
+				t.captureUDP(),
 			),
 		})
 		add(t.bridged())
@@ -228,10 +239,15 @@ func (t *steering) tproxyHere() nft.Stmt {
 // unless br_netfilter is loaded later (see tend). What has been marked by then
 // has been decided on.
 func (t *steering) bridged() nft.Chain {
-	return nft.Chain{
-		Name: "bridged", Type: "filter", Hook: nft.Prerouting, Priority: first,
-		Rules: []nft.Rule{{nft.IIFName(t.ifaces...), t.marked(t.marks.In), nft.L4Proto(nft.TCP), t.tproxyHere(), nft.Accept()}},
+	c := nft.Chain{Name: "bridged", Type: "filter", Hook: nft.Prerouting, Priority: first}
+	add := func(p nft.Proto) {
+		c.Rules = append(c.Rules, nft.Rule{nft.IIFName(t.ifaces...), t.marked(t.marks.In), nft.L4Proto(p), t.tproxyHere(), nft.Accept()})
 	}
+	add(nft.TCP)
+	if len(t.UDPPorts) > 0 {
+		add(nft.UDP)
+	}
+	return c
 }
 
 // closed refuses what interception would bring, and is there when that is not:
@@ -243,7 +259,11 @@ func (t *steering) closed() *nft.Table {
 		{nft.L4Proto(nft.TCP), nft.CTState(nft.Established | nft.Related), nft.Accept()},
 		{t.ports(nft.TCP), nft.RejectReset()},
 	}, t.noQUIC()...)
-	return &nft.Table{Family: nft.Inet, Name: closedName, Chains: t.refusal("refuse", refuse)}
+	chains := t.refusal("refuse", refuse)
+	if t.gateway() {
+		chains[0].Rules = append(chains[0].Rules, t.noUDP()...)
+	}
+	return &nft.Table{Family: nft.Inet, Name: closedName, Chains: chains}
 }
 
 // noQUIC answers clients that could go past us by UDP, so that they come by TCP

@@ -42,9 +42,12 @@ func steerings() map[string]platform.Steering {
 		return s
 	}
 	return map[string]platform.Steering{
-		"tproxy":            usual(platform.TPROXY),
-		"tproxy-all-ports":  with(platform.TPROXY, func(s *platform.Steering) { s.Ports, s.Spoof = nil, false }),
-		"tproxy-and-local":  with(platform.TPROXY, func(s *platform.Steering) { s.Local = true }),
+		"tproxy":           usual(platform.TPROXY),
+		"tproxy-all-ports": with(platform.TPROXY, func(s *platform.Steering) { s.Ports, s.Spoof = nil, false }),
+		"tproxy-and-local": with(platform.TPROXY, func(s *platform.Steering) { s.Local = true }),
+		"tproxy-udp": with(platform.TPROXY, func(s *platform.Steering) {
+			s.UDPPorts, s.Closed, s.Local = []platform.PortRange{{First: 53, Last: 53}, {First: 440, Last: 450}}, true, true
+		}),
 		"tproxy-closed":     with(platform.TPROXY, func(s *platform.Steering) { s.Closed = true }),
 		"tproxy-refusing":   with(platform.TPROXY, func(s *platform.Steering) { s.Closed, s.Draining, s.Refusing = true, true, true }),
 		"redirect":          with(platform.Redirect, func(s *platform.Steering) { s.Spoof, s.RejectQUIC = false, false }),
