@@ -105,6 +105,9 @@ func (l *PacketListener) Addr() netip.AddrPort {
 	return a.AddrPort()
 }
 
+// SyscallConn implements syscall.Conn.
+func (l *PacketListener) SyscallConn() (syscall.RawConn, error) { return l.c.SyscallConn() }
+
 // Close ends Hear.
 func (l *PacketListener) Close() error { return l.c.Close() }
 

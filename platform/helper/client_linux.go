@@ -265,7 +265,7 @@ func (c *Client) dial(ctx context.Context, bind, dst netip.AddrPort) (net.Conn, 
 	d := net.Dialer{
 		KeepAliveConfig: platform.KeepAlive(),
 		ControlContext: func(ctx context.Context, _, _ string, raw syscall.RawConn) error {
-			return c.prepare(ctx, raw, bind)
+			return c.prepare(ctx, raw, request{kind: askPrepare, addr: bind})
 		},
 	}
 	d.SetMultipathTCP(false)
@@ -273,10 +273,10 @@ func (c *Client) dial(ctx context.Context, bind, dst netip.AddrPort) (net.Conn, 
 }
 
 // prepare has the helper prepare a socket.
-func (c *Client) prepare(ctx context.Context, raw syscall.RawConn, bind netip.AddrPort) error {
+func (c *Client) prepare(ctx context.Context, raw syscall.RawConn, r request) error {
 	var err error
 	if e := raw.Control(func(fd uintptr) {
-		_, err = c.line.ask(ctx, request{kind: askPrepare, addr: bind}, int(fd))
+		_, err = c.line.ask(ctx, r, int(fd))
 	}); e != nil {
 		return e
 	}

@@ -19,11 +19,17 @@ func FuzzHandle(f *testing.F) {
 		f.Add(bytesOf(request{kind: askPrepare, id: 7, addr: addr}), byte(1), byte(2))
 		f.Add(bytesOf(request{kind: askListen, id: 7, addr: addr}), byte(0), byte(0))
 	}
+	for _, a := range []string{"192.0.2.53:53", "[2001:db8:9::53]:53", "198.51.100.7:53"} {
+		peer := netip.MustParseAddrPort("198.51.100.7:4000")
+		f.Add(bytesOf(request{kind: askAnswer, id: 7, addr: netip.MustParseAddrPort(a), peer: peer}), byte(3), byte(0))
+		f.Add(bytesOf(request{kind: askHear, id: 7, addr: netip.MustParseAddrPort(a)}), byte(0), byte(0))
+	}
+	f.Add(bytesOf(request{kind: askPrepare, id: 7, addr: netip.MustParseAddrPort("198.51.100.7:0")}), byte(3), byte(0))
 	for k := range sayPong + 2 {
 		f.Add(bytesOf(request{kind: k, id: 7, state: on}), byte(0), byte(0))
 		f.Add(bytesOf(request{kind: k, id: 7}), byte(3), byte(4))
 	}
-	c := narrow()
+	c := datagrams()
 	foe := newFoe(f, c)
 	f.Fuzz(func(t *testing.T, b []byte, first, second byte) {
 		if len(b) == 0 {
@@ -82,8 +88,17 @@ func within(t *testing.T, fd int, c *Charter) {
 	if at.Port() == 0 {
 		t.Errorf("%s is bound to no port", at)
 	}
+	own := func(netip.Addr) bool { return false }
+	if kind, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); kind == unix.SOCK_DGRAM {
+		if mark, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK); uint32(mark) == c.marks().Client {
+			if err := c.allowsAnswer(netip.MustParseAddrPort("198.51.100.7:4000"), at, own); err != nil {
+				t.Error(err) // the peer is the packet filter's
+			}
+			return
+		}
+	}
 	anyPort := netip.AddrPortFrom(at.Addr(), 0)
-	if err := c.allowsSource(anyPort, func(netip.Addr) bool { return false }); err != nil {
+	if err := c.allowsSource(anyPort, own); err != nil {
 		t.Error(err)
 	}
 }

@@ -48,6 +48,12 @@ type Charter struct {
 	SourcePort bool
 	// Mark allows sockets that are marked Upstream and not bound.
 	Mark bool
+	// Hear are the addresses of listeners for datagrams that may be opened, as those
+	// of Listen.
+	Hear []netip.AddrPort
+	// Answers are the networks whose clients may be answered by UDP, from any
+	// address that is not this host's and a port that the steering captures.
+	Answers []netip.Prefix
 }
 
 // Check refuses a charter that makes no sense.
@@ -55,14 +61,14 @@ func (c *Charter) Check() error {
 	if err := c.Steering.Check(); err != nil {
 		return err
 	}
-	for _, a := range c.Listen {
+	for _, a := range slices.Concat(c.Listen, c.Hear) {
 		if !a.Addr().IsValid() || a.Addr().Zone() != "" {
 			return fmt.Errorf("helper: listener %s: want an address without a zone", a)
 		}
 	}
-	for _, p := range c.Sources {
+	for _, p := range slices.Concat(c.Sources, c.Answers) {
 		if !p.IsValid() || p.Addr().Is4In6() {
-			return fmt.Errorf("helper: source network %s is not valid", p)
+			return fmt.Errorf("helper: network %s is not valid", p)
 		}
 	}
 	return nil
@@ -71,14 +77,43 @@ func (c *Charter) Check() error {
 // marks are those of the steering.
 func (c *Charter) marks() platform.Marks { return c.Steering.Marks.OrDefault() }
 
-// allowsListen checks the address of a listener.
-func (c *Charter) allowsListen(a netip.AddrPort) error {
-	for _, l := range c.Listen {
+// allowsListen checks the address of a listener against those there may be.
+func allowsListen(list []netip.AddrPort, a netip.AddrPort) error {
+	for _, l := range list {
 		if unmap(l) == unmap(a) {
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: listen on %s: it was started for %s", ErrRefused, a, list(c.Listen, "no listener"))
+	return fmt.Errorf("%w: listen on %s: it was started for %s", ErrRefused, a, words(list, "no listener"))
+}
+
+// allowsAnswer checks the ends of a socket that answers a client as somebody else.
+func (c *Charter) allowsAnswer(client, dst netip.AddrPort, own func(netip.Addr) bool) error {
+	client, dst = unmap(client), unmap(dst)
+	refuse := func(why string) error {
+		return fmt.Errorf("%w: answer %s from %s: %s", ErrRefused, client, dst, why)
+	}
+	captured := func(r platform.PortRange) bool { return r.First <= dst.Port() && dst.Port() <= r.Last }
+	switch {
+	case len(c.Answers) == 0:
+		return refuse("it was started for no datagrams")
+	case never(dst.Addr()) || dst.Port() == 0:
+		return refuse("nobody to be captured for has such an address")
+	case own(dst.Addr()):
+		return refuse("the address is this host's own")
+	case !slices.ContainsFunc(c.Steering.UDPPorts, captured):
+		return refuse("it was started for UDP ports " + words(c.Steering.UDPPorts, "none"))
+	case never(client.Addr()) || client.Port() == 0 || own(client.Addr()):
+		return refuse("no client has such an address")
+	case !slices.ContainsFunc(c.Answers, func(p netip.Prefix) bool { return p.Contains(client.Addr()) }):
+		return refuse("it was started for clients in " + words(c.Answers, "none"))
+	}
+	return nil
+}
+
+// never reports whether nobody whose packets are forwarded has the address.
+func never(ip netip.Addr) bool {
+	return !ip.IsValid() || ip.IsUnspecified() || ip.IsLoopback() || ip.IsMulticast() || ip.IsLinkLocalUnicast() || ip == limitedBroadcast
 }
 
 // allowsSource checks the source of a socket towards a server; own tells this
@@ -90,9 +125,7 @@ func (c *Charter) allowsSource(a netip.AddrPort, own func(netip.Addr) bool) erro
 		return fmt.Errorf("%w: a socket from %s: %s", ErrRefused, a, why)
 	}
 	switch {
-	case !ip.IsValid():
-		return refuse("that is no address")
-	case ip.IsUnspecified(), ip.IsLoopback(), ip.IsMulticast(), ip.IsLinkLocalUnicast(), ip == limitedBroadcast:
+	case never(ip):
 		return refuse("no client has such an address")
 	case a.Port() != 0 && !c.SourcePort:
 		return refuse("it was started for sources without a port")
@@ -106,7 +139,7 @@ func (c *Charter) allowsSource(a netip.AddrPort, own func(netip.Addr) bool) erro
 	}
 	switch {
 	case !within:
-		return refuse("it was started for " + list(c.Sources, "no source"))
+		return refuse("it was started for " + words(c.Sources, "no source"))
 	case !alone && own(ip):
 		return refuse("that is this host's own")
 	}
@@ -117,20 +150,20 @@ var limitedBroadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
 func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
 
-// list names a few of what a charter has.
-func list[T fmt.Stringer](all []T, none string) string {
+// words names a few of what a charter has.
+func words[T fmt.Stringer](all []T, none string) string {
 	if len(all) == 0 {
 		return none
 	}
 	const most = 8
-	var words []string
+	var few []string
 	for _, s := range all[:min(most, len(all))] {
-		words = append(words, s.String())
+		few = append(few, s.String())
 	}
 	if more := len(all) - most; more > 0 {
-		words = append(words, fmt.Sprintf("%d more", more))
+		few = append(few, fmt.Sprintf("%d more", more))
 	}
-	return strings.Join(words, ", ")
+	return strings.Join(few, ", ")
 }
 
 // covers reports whether the charter lets s be applied, and in which state that

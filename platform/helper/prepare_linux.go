@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"transom/platform"
 )
 
 // A preparer makes a socket of the proxy's one that speaks for a client.
@@ -21,13 +23,14 @@ import (
 // anything. So where any port will do we choose it. It need not be free but for the
 // one destination: Client.Dial tries again with another if it is not.
 type preparer struct {
-	mark      uint32
+	marks     platform.Marks
+	udp       bool   // sockets may be UDP's
 	low, high uint16 // the ports to choose from
 }
 
 // newPreparer takes the ports that the kernel would choose from.
-func newPreparer(mark uint32) *preparer {
-	p := &preparer{mark: mark, low: 32768, high: 60999}
+func newPreparer(marks platform.Marks, udp bool) *preparer {
+	p := &preparer{marks: marks, udp: udp, low: 32768, high: 60999}
 	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
 	if err != nil {
 		return p
@@ -42,14 +45,17 @@ func newPreparer(mark uint32) *preparer {
 // prepare marks a fresh socket, and binds it unless src is zero. What it says of a
 // socket that is not fresh wraps ErrRefused; other errors have an errno.
 func (p *preparer) prepare(fd int, src netip.AddrPort) error {
-	v6, err := fresh(fd)
+	v6, err := fresh(fd, unix.SOCK_STREAM)
+	if p.udp && err != nil {
+		v6, err = fresh(fd, unix.SOCK_DGRAM)
+	}
 	if err != nil {
 		return err
 	}
 	if src.Addr().IsValid() && src.Addr().Is6() && !v6 {
 		return fmt.Errorf("bind an IPv4 socket to %s: %w", src, unix.EAFNOSUPPORT)
 	}
-	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(p.mark)); err != nil {
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(p.marks.Upstream)); err != nil {
 		return fmt.Errorf("set SO_MARK: %w", err)
 	}
 	if !src.Addr().IsValid() {
@@ -61,19 +67,47 @@ func (p *preparer) prepare(fd int, src netip.AddrPort) error {
 	return transparent(fd, v6)
 }
 
-// fresh refuses all but a TCP socket to which nothing has happened yet.
-func fresh(fd int) (v6 bool, err error) {
+// answer makes a fresh UDP socket one that speaks to client as dst. Whoever has it may
+// connect it to others: where what it sends may go is the packet filter's to say, by
+// the mark.
+func (p *preparer) answer(fd int, client, dst netip.AddrPort) error {
+	v6, err := fresh(fd, unix.SOCK_DGRAM)
+	if err != nil {
+		return err
+	}
+	if client.Addr().Is4() != dst.Addr().Is4() || dst.Addr().Is6() && !v6 {
+		return fmt.Errorf("answer %s from %s by a socket of another family: %w", client, dst, unix.EAFNOSUPPORT)
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(p.marks.Client)); err != nil {
+		return fmt.Errorf("set SO_MARK: %w", err)
+	}
+	if err := p.bind(fd, v6, dst); err != nil {
+		return fmt.Errorf("bind to %s: %w", dst, err)
+	}
+	if err := transparent(fd, v6); err != nil {
+		return err
+	}
+	if err := unix.Connect(fd, sockaddr(v6, client)); err != nil {
+		return fmt.Errorf("connect to %s: %w", client, err)
+	}
+	return nil
+}
+
+// fresh refuses all but a socket of TCP or UDP, whichever kind says, to which nothing
+// has happened yet.
+func fresh(fd, kind int) (v6 bool, err error) {
 	domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
 	if err != nil || domain != unix.AF_INET && domain != unix.AF_INET6 {
 		return false, fmt.Errorf("%w: prepare what is no internet socket", ErrRefused)
 	}
+	protocol := map[int]int{unix.SOCK_STREAM: unix.IPPROTO_TCP, unix.SOCK_DGRAM: unix.IPPROTO_UDP}[kind]
 	for _, want := range [...]struct{ option, value int }{
-		{unix.SO_TYPE, unix.SOCK_STREAM},
-		{unix.SO_PROTOCOL, unix.IPPROTO_TCP},
+		{unix.SO_TYPE, kind},
+		{unix.SO_PROTOCOL, protocol},
 		{unix.SO_ACCEPTCONN, 0},
 	} {
 		if is, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, want.option); err != nil || is != want.value {
-			return false, fmt.Errorf("%w: prepare a socket that is not TCP's, or listens (option %d is %d)", ErrRefused, want.option, is)
+			return false, fmt.Errorf("%w: prepare a socket of another kind, or one that listens (option %d is %d)", ErrRefused, want.option, is)
 		}
 	}
 	if _, err := unix.Getpeername(fd); !errors.Is(err, unix.ENOTCONN) {

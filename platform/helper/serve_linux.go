@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -97,7 +98,7 @@ func newServer(r role, o ServeOptions, v *voice) (*server, error) {
 	}
 	return &server{
 		charter: r.Charter, o: o, voice: v, log: log, steerer: steerer, host: host,
-		sockets:  newPreparer(r.Charter.marks().Upstream),
+		sockets:  newPreparer(r.Charter.marks(), len(r.Charter.Answers) > 0),
 		pulse:    pulse{every: min(pingEvery, o.Patience/2), patience: o.Patience},
 		refusals: ration{most: 20, while: 10 * time.Second},
 		applies:  ration{most: 20, while: 10 * time.Second},
@@ -179,8 +180,10 @@ func (s *server) take(ctx context.Context, b []byte, got *received) {
 		s.reply(req, s.apply(ctx, req.state))
 	case askListen:
 		s.listen(ctx, req)
-	case askPrepare:
-		err := s.prepare(got.fds[0], req.addr)
+	case askHear:
+		s.hear(ctx, req)
+	case askPrepare, askAnswer:
+		err := s.prepare(got.fds[0], req)
 		got.closeAll()
 		s.reply(req, err)
 	case askTest:
@@ -189,7 +192,7 @@ func (s *server) take(ctx context.Context, b []byte, got *received) {
 }
 
 func wants(k kind) int {
-	if k == askPrepare {
+	if k == askPrepare || k == askAnswer {
 		return 1
 	}
 	return 0
@@ -223,7 +226,14 @@ func (s *server) refuse(req request, err error) {
 func (s *server) send(r report, with int) { _ = s.voice.say(r, with) }
 
 // prepare checks and prepares a socket.
-func (s *server) prepare(fd int, src netip.AddrPort) error {
+func (s *server) prepare(fd int, req request) error {
+	if req.kind == askAnswer {
+		if err := s.charter.allowsAnswer(req.peer, req.addr, s.host.Own); err != nil {
+			return err
+		}
+		return s.sockets.answer(fd, req.peer, req.addr)
+	}
+	src := req.addr
 	if src == (netip.AddrPort{}) {
 		if !s.charter.Mark {
 			return fmt.Errorf("%w: mark a socket that is not bound: it was started for none", ErrRefused)
@@ -236,7 +246,7 @@ func (s *server) prepare(fd int, src netip.AddrPort) error {
 
 // listen opens a listener and hands it over.
 func (s *server) listen(ctx context.Context, req request) {
-	if err := s.charter.allowsListen(req.addr); err != nil {
+	if err := allowsListen(s.charter.Listen, req.addr); err != nil {
 		s.reply(req, err)
 		return
 	}
@@ -246,7 +256,27 @@ func (s *server) listen(ctx context.Context, req request) {
 		return
 	}
 	defer l.Close()
-	raw, err := l.SyscallConn()
+	s.handOver(req, l)
+}
+
+// hear opens a listener for datagrams and hands it over.
+func (s *server) hear(ctx context.Context, req request) {
+	if err := allowsListen(s.charter.Hear, req.addr); err != nil {
+		s.reply(req, err)
+		return
+	}
+	l, err := s.host.ListenUDP(ctx, platform.Socket{Bind: req.addr, Mark: s.charter.marks().Client})
+	if err != nil {
+		s.reply(req, err)
+		return
+	}
+	defer l.Close()
+	s.handOver(req, l)
+}
+
+// handOver answers with a descriptor.
+func (s *server) handOver(req request, of syscall.Conn) {
+	raw, err := of.SyscallConn()
 	if err == nil {
 		err = raw.Control(func(fd uintptr) { s.send(report{kind: sayAnswer, id: req.id}, int(fd)) })
 	}

@@ -10,16 +10,17 @@ import (
 // Each message is one packet of the pair, in one of two forms. Numbers are in
 // network order.
 //
-//	request   proxy to helper   kind 1, epoch 4, id 8, state 1, family 1, address 16, port 2
+//	request   proxy to helper   kind 1, epoch 4, id 8, state 1, address 19, peer 19
 //	report    helper to proxy   kind 1, epoch 4, id 8, errno 4, refused 1, text up to 1024
 //
-// A request is always of the same length; what its kind has no use for is zero. A
-// prepare comes with one descriptor, and so does the answer to a listen. The epoch
+// An address is family 1, address 16, port 2. A request is always of the same
+// length; what its kind has no use for is zero. A prepare and an answering come with
+// one descriptor, and so does the answer to a listen. The epoch
 // tells helpers apart that followed one another: the queue of the pair survives
 // them, and a request that was meant for an earlier one is dropped, because its
 // sender will send it again.
 const (
-	requestLen = 33
+	requestLen = 52
 	reportHead = 18
 	textMax    = 1024
 	reportMax  = reportHead + textMax
@@ -33,6 +34,8 @@ const (
 	askListen                  // open a listener
 	askPrepare                 // mark the socket that comes with it, and bind it
 	askTest                    // run the self-test
+	askHear                    // open a listener for datagrams
+	askAnswer                  // bind the UDP socket that comes with it, and connect it to the peer
 	sayPong                    // answers a ping, with its id
 
 	sayHello  kind = 64 + iota // a helper begins
@@ -64,6 +67,7 @@ type request struct {
 	id    uint64
 	state state
 	addr  netip.AddrPort // zero is none; never v4-mapped
+	peer  netip.AddrPort // likewise
 }
 
 // errBroken is wrapped by errors of messages that no honest sender makes.
@@ -74,17 +78,22 @@ func (r *request) put(b *[requestLen]byte) []byte {
 	*b = [requestLen]byte{0: byte(r.kind), 13: byte(r.state)}
 	binary.BigEndian.PutUint32(b[1:], r.epoch)
 	binary.BigEndian.PutUint64(b[5:], r.id)
-	if ip := r.addr.Addr().Unmap(); ip.Is4() {
+	putAddr(b[14:], r.addr)
+	putAddr(b[33:], r.peer)
+	return b[:]
+}
+
+func putAddr(b []byte, addr netip.AddrPort) {
+	if ip := addr.Addr().Unmap(); ip.Is4() {
 		a := ip.As4()
-		b[14] = 4
-		copy(b[15:], a[:])
+		b[0] = 4
+		copy(b[1:], a[:])
 	} else if ip.Is6() {
 		a := ip.As16()
-		b[14] = 6
-		copy(b[15:], a[:])
+		b[0] = 6
+		copy(b[1:], a[:])
 	}
-	binary.BigEndian.PutUint16(b[31:], r.addr.Port())
-	return b[:]
+	binary.BigEndian.PutUint16(b[17:], addr.Port())
 }
 
 // parseRequest reads what came from the proxy. There is one form for each request:
@@ -99,11 +108,13 @@ func parseRequest(b []byte) (request, error) {
 		id:    binary.BigEndian.Uint64(b[5:]),
 		state: state(b[13]),
 	}
-	addr, err := parseAddr(b[14], [16]byte(b[15:]), binary.BigEndian.Uint16(b[31:]))
-	if err != nil {
+	var err error
+	if r.addr, err = parseAddr(b[14:]); err != nil {
 		return request{}, err
 	}
-	r.addr = addr
+	if r.peer, err = parseAddr(b[33:]); err != nil {
+		return request{}, err
+	}
 	return r, r.check()
 }
 
@@ -114,15 +125,18 @@ func (r *request) check() error {
 		return fmt.Errorf("%w: kind %d is not known", errBroken, r.kind)
 	case r.state > draining || r.state != off && r.kind != askApply:
 		return fmt.Errorf("%w: kind %d with state %d", errBroken, r.kind, r.state)
-	case r.addr != (netip.AddrPort{}) && r.kind != askListen && r.kind != askPrepare:
+	case r.addr != (netip.AddrPort{}) && r.kind != askListen && r.kind != askHear && r.kind != askPrepare && r.kind != askAnswer:
 		return fmt.Errorf("%w: kind %d with an address", errBroken, r.kind)
-	case r.kind == askListen && !r.addr.IsValid():
-		return fmt.Errorf("%w: a listener without an address", errBroken)
+	case (r.kind == askListen || r.kind == askHear || r.kind == askAnswer) && !r.addr.IsValid():
+		return fmt.Errorf("%w: kind %d without an address", errBroken, r.kind)
+	case r.peer.IsValid() != (r.kind == askAnswer):
+		return fmt.Errorf("%w: kind %d, and its peer is %s", errBroken, r.kind, r.peer)
 	}
 	return nil
 }
 
-func parseAddr(family byte, a [16]byte, port uint16) (netip.AddrPort, error) {
+func parseAddr(b []byte) (netip.AddrPort, error) {
+	family, a, port := b[0], [16]byte(b[1:]), binary.BigEndian.Uint16(b[17:])
 	switch {
 	case family == 0 && a == [16]byte{} && port == 0:
 		return netip.AddrPort{}, nil

@@ -17,6 +17,8 @@ func FuzzRequest(f *testing.F) {
 		{kind: askListen, epoch: 1, id: 2, addr: netip.MustParseAddrPort("[::]:8080")},
 		{kind: askPrepare, epoch: 1, id: 2, addr: netip.MustParseAddrPort("192.0.2.1:0")},
 		{kind: askPrepare, epoch: 1, id: 2, addr: netip.MustParseAddrPort("[::ffff:192.0.2.1]:0")},
+		{kind: askHear, epoch: 1, id: 2, addr: netip.MustParseAddrPort("[::]:8080")},
+		{kind: askAnswer, epoch: 1, id: 2, addr: netip.MustParseAddrPort("192.0.2.1:53"), peer: netip.MustParseAddrPort("[::ffff:198.51.100.7]:4000")},
 		{kind: sayPong, epoch: 1, id: 2},
 	} {
 		f.Add(bytes.Clone(r.put(&b)))
@@ -26,12 +28,12 @@ func FuzzRequest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if r.addr.Addr().Is4In6() {
-			t.Errorf("%s is v4-mapped", r.addr)
+		if r.addr.Addr().Is4In6() || r.peer.Addr().Is4In6() {
+			t.Errorf("%s or %s is v4-mapped", r.addr, r.peer)
 		}
 		var b [requestLen]byte
 		out := r.put(&b)
-		mapped := in[14] == 6 && out[14] == 4
+		mapped := in[14] == 6 && out[14] == 4 || in[33] == 6 && out[33] == 4
 		if !bytes.Equal(in, out) && !mapped {
 			t.Errorf("%x was written as %x", in, out)
 		}
