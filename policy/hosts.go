@@ -65,7 +65,7 @@ func (p *Pattern) String() string { return p.text }
 type Hosts struct {
 	Ignore []*Pattern // pass what matches
 	Allow  []*Pattern // if there are any, pass what matches none
-	TCP    []*Pattern // take TLS off what matches and record the bytes inside
+	TCP    []*Pattern // take TLS off what matches and record the bytes inside; not of UDP
 }
 
 // Decide implements Policy.
@@ -82,6 +82,9 @@ func (h *Hosts) Decide(c *flow.Conn) Verdict {
 	}
 	if len(h.Allow) > 0 && settled(c) && !h.allowed(names[:n], port) {
 		return Verdict{Pass, "ignored by rule: not in allow-hosts"}
+	}
+	if c.Network == "udp" {
+		return Verdict{}
 	}
 	for _, name := range names[:n] {
 		if p := match(h.TCP, name); p != nil {

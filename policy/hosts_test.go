@@ -25,6 +25,7 @@ func patterns(t *testing.T, texts ...string) []*policy.Pattern {
 func TestHosts(t *testing.T) {
 	v4 := &flow.Conn{Dst: netip.MustParseAddrPort("203.0.113.7:443")}
 	v6 := &flow.Conn{Dst: netip.MustParseAddrPort("[2001:db8::7]:443")}
+	udp := &flow.Conn{Network: "udp", Dst: netip.MustParseAddrPort("203.0.113.7:53")}
 	sni := func(c *flow.Conn, name string) *flow.Conn {
 		return c.With(flow.Layer{Proto: "tls", Host: name, TLS: &flow.TLS{ServerName: name}})
 	}
@@ -54,6 +55,9 @@ func TestHosts(t *testing.T) {
 		"both":                  {allow: `example\.com`, ignore: `^a\.`, conn: sni(v4, "a.example.com"), want: policy.Pass},
 		"tcp-sni":               {tcp: `^example\.com$`, conn: sni(v4, "example.com"), want: policy.Record},
 		"tcp-address":           {tcp: `^203\.0\.113\.7$`, conn: v4, want: policy.Record},
+		"tcp-is-not-udp":        {tcp: `.`, conn: udp, want: policy.Inspect},
+		"ignore-udp":            {ignore: `^203\.0\.113\.7:53$`, conn: udp, want: policy.Pass},
+		"allow-other-udp":       {allow: `example\.com`, conn: udp.With(flow.Layer{Proto: "dns"}), want: policy.Pass},
 		"ignore-before-tcp":     {tcp: `.`, ignore: `.`, conn: v4, want: policy.Pass},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -73,6 +73,12 @@ func (f *gatewayFlags) captured(p *transom.Proxy) string {
 	if s.RejectQUIC {
 		quic = "QUIC is refused"
 	}
+	switch {
+	case f.udp == "all":
+		ports += " and all UDP ports"
+	case len(s.UDPPorts) > 0:
+		ports += " and UDP ports " + join(s.UDPPorts)
+	}
 	how := s.Method.String()
 	if len(s.Interfaces) == 0 {
 		how = "redirect" // as what Local brings is in any case

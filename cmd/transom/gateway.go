@@ -22,6 +22,7 @@ type gatewayFlags struct {
 	proxyFlags
 	captureFlags
 	backend string
+	udp     string // ports
 	chosen  string // of the backends
 	links   []steer.Link
 	leftOut []steer.LeftOut // of them, if none was named
@@ -46,11 +47,13 @@ to them come back through this host.`,
 		Example: `  sudo transom gateway
   sudo transom gateway --interface wlan0 --from 192.168.7.0/24 --ports all --json -o flows.ndjson
   sudo transom gateway --interface eth1 --local --spoof-source none
+  sudo transom gateway --udp-ports 53
   sudo transom gateway --interface none --local`,
 		Args: noArguments,
 	}
 	fl := cmd.Flags()
 	f.captureFlags.add(fl)
+	fl.StringVar(&f.udp, "udp-ports", none, "UDP `PORTS` to capture, as in 53,5000-5010, or all, or none")
 	fl.StringVar(&f.backend, "backend", "auto", "what the rules are made with: `auto|nft|iptables`")
 	f.proxyFlags.add(fl)
 	cmd.RunE = running(func(cmd *cobra.Command, _ []string) error {
@@ -60,6 +63,9 @@ to them come back through this host.`,
 		}
 		if f.noInterface() && f.spoof.assumes() {
 			return &usageError{aboutClients("spoof-source")}
+		}
+		if err := f.datagrams(&s); err != nil {
+			return &usageError{err}
 		}
 		if f.backend != "auto" && !slices.Contains(steer.Backends(), f.backend) {
 			return usagef("--backend %q: want auto, nft or iptables", f.backend)
@@ -207,6 +213,9 @@ func (f *gatewayFlags) backends() []string {
 }
 
 func (f *gatewayFlags) methods() []platform.Method {
+	if f.udp != none {
+		return []platform.Method{platform.TPROXY}
+	}
 	switch f.method {
 	case "tproxy":
 		return []platform.Method{platform.TPROXY}
@@ -223,6 +232,12 @@ func (f *gatewayFlags) capture(p *transom.Proxy) {
 		RequireTransparent: p.Steering.Method == platform.TPROXY,
 		Mark:               p.Steering.Marks.Client,
 	}}
+	if len(p.Steering.UDPPorts) > 0 {
+		p.Captures = append(p.Captures, capture.Datagrams{
+			Listen: netip.AddrPortFrom(netip.IPv6Unspecified(), p.Steering.Port),
+			Mark:   p.Steering.Marks.Client,
+		})
+	}
 	p.Mark = p.Steering.Marks.Upstream // what other firewalls let out by
 }
 
@@ -242,8 +257,11 @@ func (f *gatewayFlags) clients(p *transom.Proxy) ([]netip.Prefix, error) {
 func charterOf(p *transom.Proxy, clients []netip.Prefix) helper.Charter {
 	c := helper.Charter{Steering: p.Steering, Mark: p.Mark != 0}
 	for _, from := range p.Captures {
-		if r, ok := from.(capture.Redirect); ok {
-			c.Listen = append(c.Listen, r.Listen)
+		switch from := from.(type) {
+		case capture.Redirect:
+			c.Listen = append(c.Listen, from.Listen)
+		case capture.Datagrams:
+			c.Hear, c.Answers = append(c.Hear, from.Listen), clients
 		}
 	}
 	if !p.Steering.IsZero() && !p.Steering.Spoof {
