@@ -23,12 +23,14 @@ type method struct {
 	name, title string
 	flags       []string
 	spoofs      bool // the server sees the client's address and port
+	reads       bool // what connections carry is read and recorded
 }
 
 // methods measure what a gateway's way costs, beside plain forwarding. Nothing is
 // read of what connections carry. The kernel answers a client before there is a
-// server; only the answer to a request has gone all the way.
-func methods(bulk []row) []measure {
+// server; only the answer to a request has gone all the way. Datagrams are read and
+// recorded, since that is all that is done with them.
+func methods(perOp, bulk []row) []measure {
 	milliseconds := func(of func(sample) time.Duration) func(sample) float64 {
 		return func(s sample) float64 { return of(s).Seconds() * 1e3 }
 	}
@@ -55,6 +57,17 @@ func methods(bulk []row) []measure {
 				job: job{Kind: download, Conns: 1}, pass: true, method: &x, rows: bulk,
 			})
 	}
+	for _, x := range []struct {
+		name, title string
+		job         job
+	}{
+		{"udp", "datagram there and back", job{Kind: keepAlive, Proto: udp, Conns: conns}},
+		{"dns", "DNS query, 32 ports", job{Kind: keepAlive, Proto: dns, Conns: conns}},
+		{"dns-new", "DNS query, new port", job{Kind: connect, Proto: dns, Conns: conns / 2}},
+	} {
+		m := &method{flags: []string{"--udp-ports", "53,5000", "--spoof-source", "ip+port"}, spoofs: true, reads: true}
+		all = append(all, measure{name: x.name, title: x.title + ", recorded", job: x.job, pass: true, method: m, rows: perOp})
+	}
 	return all
 }
 
@@ -77,7 +90,10 @@ const gatewayTable = "transom"
 func gatewayCommand(w *world, m measure) []string {
 	args := []string{
 		"gateway", "--interface", "lan0", "--exclude", excluded, "--listen-port", strconv.Itoa(gatewayPort),
-		"--ca-dir", w.path("ca"), "--ignore-hosts", ".",
+		"--ca-dir", w.path("ca"),
+	}
+	if !m.method.reads {
+		args = append(args, "--ignore-hosts", ".")
 	}
 	return append(args, m.method.flags...)
 }
@@ -87,11 +103,12 @@ func (w *world) steered(ctx context.Context) error {
 	try := time.NewTicker(5 * time.Millisecond)
 	defer try.Stop()
 	for {
-		tables, err := w.nft.Tables()
+		chains, err := w.nft.Chains()
 		if err != nil {
 			return err
 		}
-		if slices.ContainsFunc(tables, func(t nft.TableInfo) bool { return t.Name == gatewayTable }) {
+		// The table is there before it has something in it.
+		if slices.ContainsFunc(chains, func(c nft.ChainInfo) bool { return c.Table == gatewayTable && c.Name == "capture" }) {
 			return nil
 		}
 		select {

@@ -40,8 +40,10 @@ const (
 
 // Protocols of jobs beside HTTP/1.1.
 const (
-	h2 = "h2"
-	ws = "ws"
+	h2  = "h2"
+	ws  = "ws"
+	udp = "udp"
+	dns = "dns" // over UDP
 )
 
 // An outcome is what the job did.

@@ -83,7 +83,7 @@ func measures() []measure {
 		{name: "pass", title: "download passed through", job: job{Kind: download, Conns: 1}, pass: true, rows: bulk},
 		{name: "idle", title: "idle HTTPS connection", job: job{Kind: idle, TLS: true}, once: true, rows: memory},
 		{name: "idle-pass", title: "idle connection passed through", job: job{Kind: idle}, pass: true, once: true, rows: memory},
-	}, methods(bulk)...)
+	}, methods(perOp, bulk)...)
 }
 
 func measureNames() []string {

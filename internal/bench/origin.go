@@ -49,8 +49,18 @@ func origin(ctx context.Context, args []string, _ io.Reader, stdout, _ io.Writer
 	if err != nil {
 		return err
 	}
+	names, err := listenUDP(ctx, dnsPort)
+	if err != nil {
+		return err
+	}
+	echoes, err := listenUDP(ctx, udpPort)
+	if err != nil {
+		return err
+	}
 	fmt.Fprintln(stdout, "ready")
-	ended := make(chan error, 2)
+	ended := make(chan error, 4)
+	go func() { ended <- answerPackets(names) }()
+	go func() { ended <- answerPackets(echoes) }()
 	go func() { ended <- serve(plain) }()
 	go func() { ended <- serve(tls.NewListener(secure, config)) }()
 	select {

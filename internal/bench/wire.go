@@ -41,8 +41,13 @@ type dialer struct {
 
 func newDialer(j job) *dialer {
 	port := uint16(httpPort)
-	if j.TLS {
+	switch {
+	case j.TLS:
 		port = httpsPort
+	case j.Proto == udp:
+		port = udpPort
+	case j.Proto == dns:
+		port = dnsPort
 	}
 	return &dialer{job: j, to: server(port), stem: rand.Text()[:8]}
 }
@@ -65,6 +70,12 @@ func (d *dialer) dial(ctx context.Context) (visit, error) {
 // connect opens a connection.
 func (d *dialer) connect(ctx context.Context) (net.Conn, error) {
 	nd := net.Dialer{Timeout: patience}
+	if d.job.datagrams() {
+		if d.job.From != "" {
+			nd.LocalAddr = &net.UDPAddr{IP: net.ParseIP(d.job.From)}
+		}
+		return nd.DialContext(ctx, "udp", d.to.String())
+	}
 	if d.job.From != "" {
 		nd.LocalAddr = &net.TCPAddr{IP: net.ParseIP(d.job.From)}
 	}
@@ -103,6 +114,10 @@ func (d *dialer) visit(c net.Conn, name string) (visit, error) {
 		return newStreams(c, name, d.job.Flight)
 	case ws:
 		return newSocket(c, name, d.job)
+	case udp:
+		return newPackets(c, make([]byte, datagramSize)), nil
+	case dns:
+		return newPackets(c, query(name)), nil
 	}
 	return &wire{Conn: c, request: request("/", name), buf: make([]byte, 2048)}, nil
 }

@@ -19,6 +19,8 @@ import (
 const (
 	httpPort  = 80
 	httpsPort = 443
+	dnsPort   = 53   // UDP, as
+	udpPort   = 5000 // this one
 )
 
 // A world is a client and a server with a gateway between them, an origin
