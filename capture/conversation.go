@@ -97,7 +97,14 @@ func (c *conversation) ReadPooled(pool *sync.Pool) (*platform.Packet, int, error
 			return b, n, err
 		}
 		b, n, err = s.ReadPooled(pool)
-		if again, err := c.read(s, err); !again {
+		again, err := c.read(s, err)
+		if from := s.Sender(); err == nil && !again && from.IsValid() && from != c.client {
+			// The kernel found the socket for somebody else before it was connected.
+			c.t.heard(b[:n], from, c.dst)
+			pool.Put(b)
+			continue
+		}
+		if !again {
 			return b, n, err
 		}
 	}

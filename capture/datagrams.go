@@ -115,6 +115,7 @@ type hearer interface {
 type socket interface {
 	net.Conn
 	ReadPooled(pool *sync.Pool) (*platform.Packet, int, error)
+	Sender() netip.AddrPort
 }
 
 // A pair is who speaks to whom.
@@ -205,8 +206,8 @@ func (t *table) wait(pause *time.Duration, err error) bool {
 	}
 }
 
-// heard takes one datagram. It is called with the listener's lock held, so never
-// twice at a time. What can't be kept is dropped, the newest first: that is what
+// heard takes one datagram, from the listener, whose lock is held so that their order
+// stays, or from a conversation that it was not for. What can't be kept is dropped, the newest first: that is what
 // a socket does.
 func (t *table) heard(p []byte, client, dst netip.AddrPort) {
 	if dst.Port() == t.addr.Port() && t.own(dst.Addr()) || client.Addr().IsLinkLocalUnicast() || client.Port() == 0 {
@@ -215,7 +216,7 @@ func (t *table) heard(p []byte, client, dst netip.AddrPort) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	defer t.tellLocked()
-	if t.closed {
+	if t.closed || t.broken != nil {
 		return
 	}
 	c := t.known[pair{client, dst}]

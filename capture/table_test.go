@@ -95,7 +95,10 @@ type mouth struct {
 	out    []string
 	past   bool
 	closed bool
+	from   netip.AddrPort
 }
+
+func (m *mouth) Sender() netip.AddrPort { return m.from }
 
 func (m *mouth) ReadPooled(pool *sync.Pool) (*platform.Packet, int, error) {
 	m.mu.Lock()
@@ -434,5 +437,30 @@ func TestAcceptOfDatagramsEnds(t *testing.T) {
 		if _, err := s.Accept(t.Context()); err != net.ErrClosed {
 			t.Errorf("%v", err)
 		}
+	})
+}
+
+// TestWhatIsAnothersIsHandedOn has a socket that was found for another client before it
+// was connected to its own.
+func TestWhatIsAnothersIsHandedOn(t *testing.T) {
+	onStage(t, Datagrams{}, func(t *testing.T, s *stage) {
+		s.ear.say(client(1), dst, "one")
+		c := accept(t, s)
+		defer c.Close()
+		read(t, c, "one")
+		s.answerIs(client(1), func(m *mouth) { m.in, m.from = []string{"another's"}, netip.MustParseAddrPort(client(2)) })
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			_, _ = c.Read(make([]byte, 1))
+		}()
+		other := accept(t, s)
+		defer other.Close()
+		if other.Info.Client.String() != client(2) {
+			t.Errorf("handed to %v", other.Info.Client)
+		}
+		read(t, other, "another's")
+		c.Close()
+		<-ended
 	})
 }

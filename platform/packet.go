@@ -3,6 +3,7 @@ package platform
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"sync"
 	"syscall"
 
@@ -21,6 +22,7 @@ type PacketConn struct {
 	buf  *Packet
 	n    int
 	err  error
+	from sender
 }
 
 // NewPacketConn returns c with ReadPooled. It takes c over.
@@ -53,7 +55,7 @@ func (p *PacketConn) ReadPooled(pool *sync.Pool) (buf *Packet, n int, err error)
 func (p *PacketConn) receive(fd uintptr) bool {
 	buf := p.pool.Get().(*Packet)
 	for {
-		p.n, p.err = unix.Read(int(fd), buf[:])
+		p.n, p.err = p.from.receive(int(fd), buf[:])
 		if !errors.Is(p.err, unix.EINTR) {
 			break
 		}
@@ -65,6 +67,11 @@ func (p *PacketConn) receive(fd uintptr) bool {
 	p.buf = buf
 	return true
 }
+
+// Sender returns whom the datagram of the last ReadPooled came from; it is not valid
+// where the system was not asked. It need not be who the socket is connected to: what
+// came before that, or while it was made, may be anybody's.
+func (p *PacketConn) Sender() netip.AddrPort { return p.from.addr() }
 
 // fail says what package net would.
 func (p *PacketConn) fail(err error) error {
