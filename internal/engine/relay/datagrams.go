@@ -95,6 +95,10 @@ func (d *Datagrams) pump(dir message.Direction, from, to net.Conn) failure {
 		if err != nil {
 			return failure{dir ^ 1, err}
 		}
+		if strange(from) {
+			packets.Put(buf)
+			continue
+		}
 		d.passes(dir)
 		if d.Pass != nil {
 			err = d.Pass(dir, buf[:n])
@@ -122,6 +126,18 @@ func read(c net.Conn) (*platform.Packet, int, error) {
 		return nil, 0, err
 	}
 	return buf, n, nil
+}
+
+// strange reports whether what was read last is of somebody else than c is connected
+// to. A socket with a client's address can be found, before it is connected, for what
+// another server answers to the same port.
+func strange(c net.Conn) bool {
+	s, ok := c.(*platform.PacketConn)
+	if !ok {
+		return false
+	}
+	from, peer := s.Sender(), leg.AddrPort(c.RemoteAddr())
+	return from.IsValid() && (from.Port() != peer.Port() || from.Addr() != peer.Addr().WithZone(""))
 }
 
 // Send sends one datagram. Its error says that the side has failed.

@@ -171,7 +171,7 @@ func TestDatagramsAllocateNothing(t *testing.T) {
 		}
 	}
 	round()
-	if n := testing.AllocsPerRun(200, round); n > 0.1 { // a collection may empty the pool
+	if n := testing.AllocsPerRun(200, round); n > 0.1 && !racing { // a collection may empty the pool
 		t.Errorf("%v allocations for two datagrams", n)
 	}
 }

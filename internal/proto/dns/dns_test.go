@@ -211,3 +211,18 @@ func BenchmarkParse(b *testing.B) {
 		}
 	}
 }
+
+// What is kept of a message is its memory: the message, a copy of it, its questions and
+// records, and a text for each name and each record's data; and what names are read into.
+func TestParseAllocates(t *testing.T) {
+	q := message(1, 0, 0, "\x04shop\x07example\x00\x00\x01\x00\x01")
+	a := message(1, 1, 0, "\x04shop\x07example\x00\x00\x01\x00\x01\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\x0a\x00\x00\x01")
+	for name, tt := range map[string]struct {
+		p    []byte
+		most float64
+	}{"query": {q, 6}, "answer": {a, 9}} {
+		if n := testing.AllocsPerRun(100, func() { _, _, _ = dns.Parse(tt.p) }); n > tt.most {
+			t.Errorf("%s: %v allocations, want %v at most", name, n, tt.most)
+		}
+	}
+}
