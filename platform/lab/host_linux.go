@@ -81,7 +81,7 @@ func (l *Lab) Host(name string) (*Host, error) {
 	h.done.Go(func() { offMain(func() { h.live(made) }) })
 	if err := <-made; err != nil {
 		h.done.Wait()
-		return nil, fmt.Errorf("lab: make host %s: %w", name, explain(err, readSetting))
+		return nil, fmt.Errorf("lab: make host %s: %w", name, platform.ExplainNamespaces(err, "run as root"))
 	}
 	if err := h.Do(h.prepare); err != nil {
 		return nil, errors.Join(fmt.Errorf("lab: prepare host %s: %w", name, err), h.close())

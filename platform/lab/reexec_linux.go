@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"transom/platform"
 )
 
 // insideVariable tells a process that Reexec started it. It is taken out of the
@@ -68,7 +70,7 @@ func runInside() (int, error) {
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
 	defer signal.Stop(signals)
 	if err := cmd.Start(); err != nil {
-		return 0, fmt.Errorf("enter a user namespace: %w", explain(err, readSetting))
+		return 0, fmt.Errorf("enter a user namespace: %w", platform.ExplainNamespaces(err, "run as root"))
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()

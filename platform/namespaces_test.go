@@ -1,4 +1,4 @@
-package lab
+package platform
 
 import (
 	"errors"
@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestExplain(t *testing.T) {
+func TestExplainNamespaces(t *testing.T) {
 	tests := map[string]struct {
 		err      error
 		settings map[string]string
@@ -23,7 +23,7 @@ func TestExplain(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			err := explain(tt.err, func(path string) string { return tt.settings[path] })
+			err := explainNamespaces(tt.err, "run as root", func(path string) string { return tt.settings[path] })
 			if !errors.Is(err, tt.err) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("%v; want %v in its chain and %q in its text", err, tt.err, tt.want)
 			}

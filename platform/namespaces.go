@@ -1,4 +1,4 @@
-package lab
+package platform
 
 import (
 	"errors"
@@ -8,9 +8,16 @@ import (
 	"syscall"
 )
 
-// explain adds to a refusal to make namespaces what refused it and what to do.
-// read returns a kernel setting, "" if there is no such setting.
-func explain(err error, read func(path string) string) error {
+// ExplainNamespaces adds to a refusal to make user, mount and network namespaces
+// what refused it and what to do; instead is what else than to allow them, as in
+// "run as root". An error that is no such refusal is returned as it is.
+func ExplainNamespaces(err error, instead string) error {
+	return explainNamespaces(err, instead, readSetting)
+}
+
+// explainNamespaces is ExplainNamespaces; read returns a kernel setting, "" if
+// there is no such setting.
+func explainNamespaces(err error, instead string, read func(path string) string) error {
 	if !errors.Is(err, syscall.EPERM) && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.EACCES) {
 		return err
 	}
@@ -21,7 +28,7 @@ func explain(err error, read func(path string) string) error {
 		{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", "kernel.apparmor_restrict_unprivileged_userns", "0"},
 	} {
 		if read(s.path) == s.bad {
-			return fmt.Errorf("%w: the setting %s=%s forbids it; run as root, or set it for now with: sysctl -w %s=%s", err, s.name, s.bad, s.name, s.good)
+			return fmt.Errorf("%w: the setting %s=%s forbids it; %s, or set it for now with: sysctl -w %s=%s", err, s.name, s.bad, instead, s.name, s.good)
 		}
 	}
 	switch {
