@@ -42,6 +42,7 @@ var house = plan{
 		"platform/lab":             "platform platform/nft",
 		"platform/nft":             "platform",
 		"platform/splice":          "platform",
+		"platform/rootless":        "platform platform/nft",
 		"platform/steer":           "platform platform/nft",
 		"platform/sandbox":         "platform",
 		"platform/helper":          "platform platform/nft platform/steer platform/sandbox",

@@ -1,0 +1,212 @@
+package rootless
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Keep is the keeper: it is what Options.Program comes to, with the number of the
+// descriptor that its line to the proxy is. It returns when the program has ended,
+// or the proxy.
+//
+//	network   lay out the network, make the sockets, send them
+//	start     lay files over others, start the program
+//	          pass on signals, make sockets that answer, say when it stops
+//	ended     end what it left behind, say how it ended
+//
+// What it can't do it says to the proxy; the error is of a line that is none.
+func Keep(fd int) error {
+	runtime.LockOSThread() // the program dies with the thread that started it
+	defer runtime.UnlockOSThread()
+	l, err := lineOf(os.NewFile(uintptr(fd), "proxy"))
+	if err != nil {
+		return fmt.Errorf("descriptor %d: %w: transom run starts this by itself", fd, err)
+	}
+	defer l.c.Close()
+	k := &keeper{line: l, witness: newWitness(), asked: make(chan request), children: make(chan child)}
+	go k.hear() // until the process ends, which is when this returns
+	return k.serve()
+}
+
+// A keeper is the process inside.
+type keeper struct {
+	line     *line
+	brief    brief
+	witness  *witness
+	asked    chan request // closed when the proxy is gone
+	children chan child   // closed when there are none any more
+	pid      int          // the program's; 0 until it runs
+}
+
+// A request is a message and the files that came with it.
+type request struct {
+	*message
+	files []*os.File
+}
+
+func (k *keeper) hear() {
+	defer close(k.asked)
+	for {
+		m, files, err := k.line.receive()
+		if err != nil {
+			return
+		}
+		k.asked <- request{m, files}
+	}
+}
+
+// serve works on requests until the program has ended. A proxy that is gone takes
+// the program with it.
+func (k *keeper) serve() error {
+	for {
+		select {
+		case r, ok := <-k.asked:
+			if !ok {
+				return k.killAll()
+			}
+			if err := k.handle(r); err != nil {
+				_ = k.line.send(failure(sayFailed, err)) // or nobody is there to hear of it
+				return k.killAll()
+			}
+		case c, ok := <-k.children:
+			switch {
+			case !ok || c.pid != k.pid: // one that the program left behind
+			case c.status.Stopped():
+				_ = k.line.send(&message{Kind: sayStopped, Signal: int(c.status.StopSignal())})
+			default:
+				return k.end(c)
+			}
+		}
+	}
+}
+
+func failure(as kind, err error) *message {
+	m := &message{Kind: as, Error: err.Error(), Errno: uint32(unix.EIO)}
+	var e unix.Errno
+	if errors.As(err, &e) {
+		m.Errno = uint32(e)
+	}
+	return m
+}
+
+func (k *keeper) handle(r request) error {
+	defer closeFiles(r.files)
+	switch r.Kind {
+	case askNetwork:
+		return k.network(r)
+	case askStart:
+		return k.start(r)
+	case askSignal:
+		k.pass(unix.Signal(r.Signal))
+	case askResume:
+		_ = unix.Kill(k.pid, unix.SIGCONT)
+	case askAnswer:
+		k.answer(r)
+	}
+	return nil
+}
+
+// network makes what is around the program.
+func (k *keeper) network(r request) error {
+	if len(r.files) != 1 {
+		return errors.New("a brief without a file")
+	}
+	if err := readFrom(r.files[0], &k.brief); err != nil {
+		return err
+	}
+	// What others mount later is to be seen here, and nothing of ours there.
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
+		return fmt.Errorf("make mounts private: %w", err)
+	}
+	// What the program leaves behind is the keeper's to end.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("become the reaper: %w", err)
+	}
+	if err := k.brief.Network.lay(); err != nil {
+		return err
+	}
+	var fds [2]int
+	var err error
+	for i, kind := range [...]int{unix.SOCK_STREAM, unix.SOCK_DGRAM} {
+		if fds[i], err = listen(kind); err != nil {
+			return err
+		}
+		defer unix.Close(fds[i])
+	}
+	return k.line.send(&message{Kind: sayReady}, fds[:]...)
+}
+
+// answer makes a socket for the proxy.
+func (k *keeper) answer(r request) {
+	fd, err := answer(r.Client, r.Dst)
+	if err != nil {
+		m := failure(saySocket, err)
+		m.ID = r.ID
+		_ = k.line.send(m)
+		return
+	}
+	_ = k.line.send(&message{Kind: saySocket, ID: r.ID}, fd)
+	unix.Close(fd)
+}
+
+// Bounds of the wait for processes that the program left behind: how long they may
+// take to end by themselves, and how long the kernel to end them.
+const (
+	leaveWithin = time.Second
+	killWithin  = 5 * time.Second
+)
+
+// end ends what the program left and says how it ended.
+func (k *keeper) end(program child) error {
+	m := &message{Kind: sayEnded}
+	if program.status.Signaled() {
+		m.End.Signal = int(program.status.Signal())
+	} else {
+		m.End.Code = program.status.ExitStatus()
+	}
+	m.End.Left = k.dismiss(unix.SIGTERM, leaveWithin)
+	return k.line.send(m)
+}
+
+// killAll ends everything at once.
+func (k *keeper) killAll() error {
+	if k.pid != 0 {
+		k.dismiss(unix.SIGKILL, 0)
+	}
+	return nil
+}
+
+// dismiss ends all children, and those that their end makes ours, until there are
+// none; it returns how many there were.
+func (k *keeper) dismiss(by unix.Signal, within time.Duration) int {
+	if err := unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); errors.Is(err, unix.ECHILD) {
+		return 0
+	}
+	told := map[int]bool{}
+	late := time.After(within)
+	tooLate := time.After(within + killWithin)
+	for {
+		for _, pid := range childrenOf(os.Getpid()) {
+			if !told[pid] || by == unix.SIGKILL {
+				told[pid] = true
+				_ = unix.Kill(pid, by)
+				_ = unix.Kill(pid, unix.SIGCONT) // or a stopped one would not hear of it
+			}
+		}
+		select {
+		case _, ok := <-k.children:
+			if !ok {
+				return len(told)
+			}
+		case <-late:
+			by = unix.SIGKILL
+		case <-tooLate:
+			return len(told)
+		}
+	}
+}

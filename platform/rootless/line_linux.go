@@ -1,0 +1,120 @@
+package rootless
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// A line is one end of the socket pair.
+type line struct{ c *net.UnixConn }
+
+// newLine returns our end, and the other for the keeper.
+func newLine() (*line, *os.File, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make a socket pair: %w", err)
+	}
+	far := os.NewFile(uintptr(fds[1]), "proxy")
+	l, err := lineOf(os.NewFile(uintptr(fds[0]), "keeper"))
+	if err != nil {
+		far.Close()
+		return nil, nil, err
+	}
+	return l, far, nil
+}
+
+// lineOf takes over a file that is an end of a pair.
+func lineOf(f *os.File) (*line, error) {
+	defer f.Close()
+	c, err := net.FileConn(f)
+	if err != nil {
+		return nil, err
+	}
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		c.Close()
+		return nil, errors.New("that is no socket pair")
+	}
+	return &line{u}, nil
+}
+
+// send sends a message, with descriptors, which stay the caller's.
+func (l *line) send(m *message, fds ...int) error {
+	b, err := m.encode()
+	if err != nil {
+		return err
+	}
+	var oob []byte
+	if len(fds) > 0 {
+		oob = unix.UnixRights(fds...)
+	}
+	_, _, err = l.c.WriteMsgUnix(b, oob, nil)
+	return err
+}
+
+// sendValue sends a message with a value that may be large, through a pipe: a
+// process that has given up its rights still can.
+func (l *line) sendValue(m *message, v any) error {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	err = l.send(m, int(r.Fd()))
+	r.Close()
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(w).Encode(v)
+}
+
+// receive waits for a message. The files that come with it are the caller's.
+func (l *line) receive() (*message, []*os.File, error) {
+	b := make([]byte, maxMessage)
+	oob := make([]byte, unix.CmsgSpace(4*4))
+	n, oobn, _, _, err := l.c.ReadMsgUnix(b, oob)
+	if err == nil && n == 0 {
+		err = ErrLost
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	files, err := filesOf(oob[:oobn])
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := decode(b[:n])
+	if err != nil {
+		closeFiles(files)
+	}
+	return m, files, err
+}
+
+func filesOf(oob []byte) ([]*os.File, error) {
+	parts, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return nil, err
+	}
+	var files []*os.File
+	for i := range parts {
+		fds, err := unix.ParseUnixRights(&parts[i])
+		if err != nil {
+			continue // something else that the kernel says
+		}
+		for _, fd := range fds {
+			files = append(files, os.NewFile(uintptr(fd), "received"))
+		}
+	}
+	return files, nil
+}
+
+func closeFiles(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}

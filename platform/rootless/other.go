@@ -1,0 +1,48 @@
+//go:build !linux
+
+package rootless
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"transom/platform"
+)
+
+func unsupported() error {
+	return fmt.Errorf("capture one program (network namespaces, Linux): %w", platform.ErrUnsupported)
+}
+
+// Outside fails.
+func Outside() (Network, error) { return Network{}, unsupported() }
+
+// Keep fails.
+func Keep(int) error { return unsupported() }
+
+// A Namespace can't be made on this system.
+type Namespace struct{}
+
+// New fails: this system has no network namespaces.
+func New(context.Context, Options) (*Namespace, error) { return nil, unsupported() }
+
+// Start fails.
+func (n *Namespace) Start(Program) error { return unsupported() }
+
+// Wait fails.
+func (n *Namespace) Wait() (End, error) { return End{}, unsupported() }
+
+// Answer fails.
+func (n *Namespace) Answer(context.Context, netip.AddrPort, netip.AddrPort) (*net.UDPConn, error) {
+	return nil, unsupported()
+}
+
+// UDP returns nil.
+func (n *Namespace) UDP() *platform.PacketListener { return nil }
+
+// Host returns base.
+func (n *Namespace) Host(base platform.Host) platform.Host { return base }
+
+// Close does nothing.
+func (n *Namespace) Close() error { return nil }

@@ -1,0 +1,148 @@
+package rootless
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// start starts the program.
+func (k *keeper) start(r request) error {
+	if len(r.files) != 1 || k.pid != 0 {
+		return errors.New("a program to start without a file")
+	}
+	var p Program
+	if err := readFrom(r.files[0], &p); err != nil {
+		return err
+	}
+	notes, err := layOver(p.Hide, p.Files)
+	if err != nil {
+		return err
+	}
+	hands, err := p.hand()
+	if err != nil {
+		return err
+	}
+	defer closeFiles(hands)
+	k.witness.forget() // what came before there was a program to get it, too
+	if k.pid, err = k.spawn(&p); err != nil {
+		return fmt.Errorf("start %s: %w", p.Path, err)
+	}
+	go k.reap() // until there are no children
+	return k.line.send(&message{Kind: sayStarted, Notes: notes})
+}
+
+// spawn starts the program in a user namespace of its own, in which the caller is
+// the caller and nobody root: it has no capability and no way to one. It stays in
+// the process group, and so in the foreground of the terminal if we are.
+func (k *keeper) spawn(p *Program) (int, error) {
+	attr := &os.ProcAttr{
+		Env: p.Env, Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
+		Sys: &syscall.SysProcAttr{
+			Cloneflags:  unix.CLONE_NEWUSER,
+			UidMappings: []syscall.SysProcIDMap{{ContainerID: k.brief.UID, HostID: 0, Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{ContainerID: k.brief.GID, HostID: 0, Size: 1}},
+			Pdeathsig:   syscall.SIGKILL,
+		},
+	}
+	started, err := os.StartProcess(p.Path, p.Args, attr)
+	if errors.Is(err, unix.ENOEXEC) { // a script that does not say whose: a shell's
+		started, err = os.StartProcess("/bin/sh", append([]string{"sh", p.Path}, p.Args[1:]...), attr)
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer started.Release() // reap waits for all
+	return started.Pid, nil
+}
+
+// hand opens the files of Hand, which the program inherits, and names them.
+func (p *Program) hand() ([]*os.File, error) {
+	if len(p.Hand) == 0 {
+		return nil, nil
+	}
+	var files []*os.File
+	var names []string
+	for i := range p.Hand {
+		fd, err := unix.MemfdCreate("transom", 0)
+		if err != nil {
+			return files, err
+		}
+		files = append(files, os.NewFile(uintptr(fd), "transom"))
+		names = append(names, fmt.Sprintf("{fd:%d}", i), strconv.Itoa(fd))
+	}
+	r := strings.NewReplacer(names...)
+	for _, texts := range [][]string{p.Args, p.Env, p.Hand} {
+		for i := range texts {
+			texts[i] = r.Replace(texts[i])
+		}
+	}
+	for i, content := range p.Hand {
+		if _, err := files[i].WriteString(content); err != nil {
+			return files, err
+		}
+		if _, err := files[i].Seek(0, 0); err != nil {
+			return files, err
+		}
+	}
+	return files, nil
+}
+
+// A child is what became of one.
+type child struct {
+	pid    int
+	status unix.WaitStatus
+}
+
+// reap waits for all children, the program's orphans among them, until there are
+// none.
+func (k *keeper) reap() {
+	defer close(k.children)
+	for {
+		var c child
+		var err error
+		if c.pid, err = unix.Wait4(-1, &c.status, unix.WUNTRACED, nil); errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return // ECHILD
+		}
+		k.children <- c
+	}
+}
+
+// childrenOf lists processes by their parent.
+func childrenOf(pid int) []int {
+	names, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	var out []int
+	for _, n := range names {
+		p, err := strconv.Atoi(n.Name())
+		if err != nil {
+			continue
+		}
+		stat, err := os.ReadFile("/proc/" + n.Name() + "/stat")
+		if err == nil && parentIn(string(stat)) == pid {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// parentIn reads the parent in a stat line. The name before it may hold anything.
+func parentIn(stat string) int {
+	_, rest, _ := strings.Cut(stat[strings.LastIndexByte(stat, ')')+1:], " ")
+	words := strings.Fields(rest)
+	if len(words) < 2 || words[0] == "Z" { // it has ended
+		return 0
+	}
+	n, _ := strconv.Atoi(words[1])
+	return n
+}

@@ -1,0 +1,134 @@
+// Package rootless captures one program and what it starts, and nothing else,
+// without a right: the program runs in user, mount and network namespaces of
+// its own, with its own uid and no capability, and whatever it sends comes to
+// sockets that are handed out to this process. A keeper, which is this program
+// started once more, is root in there; it lays the network out, makes the sockets,
+// starts the program, and ends what the program leaves behind. It is outside that
+// connections are carried on. The package knows nothing of proxies and trust; it is
+// told which files the program is to find in place of others.
+package rootless
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"strconv"
+)
+
+// Options say how the keeper is started.
+type Options struct {
+	Network Network
+	Log     *slog.Logger // nil is silence
+	// Program and Args start the keeper; nothing is /proc/self/exe and "helper
+	// keep". It calls Keep.
+	Program string
+	Args    []string
+}
+
+// A Network is what the program finds. It has one interface, which is lo, and
+// reaches us by it whatever it sends to others.
+type Network struct {
+	// Routes are the destinations that can be reached: those outside. Where there
+	// is none of a family the program has no address of it either, so that it does
+	// not try.
+	Routes []netip.Prefix
+	// Local6 says that outside there are unique local IPv6 addresses only: with
+	// another kind inside, programs would prefer IPv6 where they don't outside.
+	Local6 bool
+	// Resolvers are loopback addresses whose port 53 is not the program's own,
+	// but that of a name server outside.
+	Resolvers []netip.Addr
+	// RejectQUIC answers UDP to port 443 with port unreachable.
+	RejectQUIC bool
+	// LowPort is the first port that the program may listen on; 0 is the kernel's
+	// default.
+	LowPort uint16
+}
+
+// Addresses inside. They are of the nets for documentation, so that they are
+// nobody's whom the program may want to reach.
+const (
+	inside4 = "192.0.2.2"
+	inside6 = "2001:db8::2"
+	// insideLocal6 is used in its place where all addresses outside are local.
+	insideLocal6 = "fd74:7261:6e73::2"
+	// insidePort is where the sockets are that packets are given to. A program
+	// without capabilities can't want it itself.
+	insidePort = 1
+)
+
+// has reports whether anything of the family can be reached.
+func (n *Network) has(v6 bool) bool {
+	for _, r := range n.Routes {
+		if r.Addr().Is6() == v6 {
+			return true
+		}
+	}
+	return false
+}
+
+// addrs are the program's addresses, of the families that it has.
+func (n *Network) addrs() []netip.Addr {
+	var as []netip.Addr
+	if n.has(false) {
+		as = append(as, netip.MustParseAddr(inside4))
+	}
+	switch {
+	case !n.has(true):
+	case n.Local6:
+		as = append(as, netip.MustParseAddr(insideLocal6))
+	default:
+		as = append(as, netip.MustParseAddr(inside6))
+	}
+	return as
+}
+
+// A Program is what to run, in the directory that we are in.
+type Program struct {
+	Path string   // a file; it is not looked for
+	Args []string // the first is its name
+	Env  []string
+	// Hide are directories that it finds empty, but for Files.
+	Hide []string
+	// Files are what it finds in place of what is there, or in addition.
+	Files []File
+	// Hand are contents to hand to the program as open files. In them, in Args
+	// and in Env the text {fd:N} stands for the descriptor of Hand[N].
+	Hand []string
+}
+
+// A File is one that a program finds. It is kept in memory by the kernel, and gone
+// with the program.
+type File struct {
+	Path    string
+	Data    []byte
+	Private bool // mode 0600, else 0644
+}
+
+// An End is how a program ended.
+type End struct {
+	Code   int // its exit code, if Signal is 0
+	Signal int // what killed it
+	// Left is how many processes it left behind; they were ended.
+	Left int
+}
+
+// ExitCode is a shell's: 128 and the signal's number for a program that was
+// killed.
+func (e End) ExitCode() int {
+	if e.Signal != 0 {
+		return 128 + e.Signal
+	}
+	return e.Code
+}
+
+// String says it for a person.
+func (e End) String() string {
+	if e.Signal != 0 {
+		return "killed by signal " + strconv.Itoa(e.Signal)
+	}
+	return "exit code " + strconv.Itoa(e.Code)
+}
+
+// ErrLost is wrapped by errors of a keeper that is gone.
+var ErrLost = errors.New("the keeper of the program's namespaces is gone")
