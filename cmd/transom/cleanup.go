@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 
 	"github.com/spf13/cobra"
 
@@ -25,7 +26,7 @@ what that has in force.`,
 	}
 	cmd.Flags().BoolVarP(&list, "list", "n", false, "only list what would be taken back")
 	cmd.RunE = running(func(cmd *cobra.Command, _ []string) error {
-		r, err := rightsFor("", logger(cmd.ErrOrStderr(), false))
+		r, err := rightsFor("", logger(cmd.ErrOrStderr(), slog.LevelInfo))
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -60,6 +61,10 @@ func TestCommandLine(t *testing.T) {
 		{"listen", "-T", "--keylog", "/does/not/exist/f"},
 		{"listen", "--spoof-source", "theirs"},
 		{"listen", "--spoof-source", "ip+port", "--spoof-source-address"},
+		{"run", "nonexistent-program"},
+		{"run", "--quic", "intercept", "true"},
+		{"run", "--spoof-source", "ip", "true"},
+		{"run", "--user", "nobody", "true"},
 		{"gateway", "extra"},
 		{"gateway", "--from", "192.168.1.5/24"},
 		{"gateway", "--from", "lan"},
@@ -102,7 +107,7 @@ func TestCommandLine(t *testing.T) {
 		all.WriteString("$ " + strings.Join(append([]string{"transom"}, args...), " ") + "\n")
 		all.Write(out.Bytes())
 		all.Write(errs.Bytes())
-		all.WriteString("exit " + string(rune('0'+code)) + "\n\n")
+		fmt.Fprintf(&all, "exit %d\n\n", code)
 	}
 	golden(t, "cli.txt", all.Bytes())
 }
@@ -110,7 +115,7 @@ func TestCommandLine(t *testing.T) {
 // TestHelp holds the help texts to testdata/help.txt: they are promises.
 func TestHelp(t *testing.T) {
 	var all bytes.Buffer
-	for _, args := range [][]string{{"gateway"}, {"listen"}, {"steer", "show"}, {"cleanup"}, {"demo"}, {"ca", "show"}, {"ca", "export"}, {"ca", "trust"}, {"ca", "untrust"}, {"ca", "check"}} {
+	for _, args := range [][]string{{"gateway"}, {"run"}, {"listen"}, {"steer", "show"}, {"cleanup"}, {"demo"}, {"ca", "show"}, {"ca", "export"}, {"ca", "trust"}, {"ca", "untrust"}, {"ca", "check"}} {
 		all.WriteString("$ transom " + strings.Join(args, " ") + " --help\n")
 		if code := run(t.Context(), append(args, "--help"), nil, &all, &all); code != 0 {
 			t.Errorf("%v: exit %d", args, code)

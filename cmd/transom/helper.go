@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"log/slog"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"transom/platform/helper"
+	"transom/platform/rootless"
 	"transom/platform/sandbox"
 	"transom/platform/steer"
 )
@@ -35,6 +37,18 @@ func helperCommand() *cobra.Command {
 		Args:  noArguments,
 		RunE: running(func(cmd *cobra.Command, _ []string) error {
 			return helper.Serve(cmd.Context(), helper.ServeOptions{Rights: helperRights(), Test: selfTest})
+		}),
+	})
+	cmd.AddCommand(&cobra.Command{
+		Use:   "keep",
+		Short: "Be root in the namespaces of one program",
+		Args:  cobra.ExactArgs(1),
+		RunE: running(func(_ *cobra.Command, args []string) error {
+			fd, err := strconv.Atoi(args[0])
+			if err != nil {
+				return usagef("%q is no descriptor: transom run starts this by itself", args[0])
+			}
+			return rootless.Keep(fd)
 		}),
 	})
 	return cmd

@@ -21,6 +21,10 @@ const (
 	exitOK     = 0
 	exitFailed = 1 // it ran and something failed
 	exitUsage  = 2 // the command line is wrong; nothing was started
+
+	// Of run, as a shell has them. Nothing was started.
+	exitNotExecutable = 126
+	exitNotFound      = 127
 )
 
 func main() {
@@ -47,6 +51,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		name = "transom: " + commandName(cmd)
 	}
 	fmt.Fprintf(stderr, "%s: %v\n", name, err)
+	var no *notRunnable
+	if errors.As(err, &no) {
+		return no.code
+	}
 	var u *usageError
 	if errors.As(err, &u) || !started(cmd) {
 		fmt.Fprintf(stderr, "Run '%s --help' for usage.\n", cmd.CommandPath())
@@ -111,7 +119,7 @@ and carries them on.`,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetVersionTemplate("transom {{.Version}}\n")
-	root.AddCommand(gatewayCommand(), listenCommand(), steerCommand(), cleanupCommand(), demoCommand(), caCommand(), versionCommand(), helperCommand())
+	root.AddCommand(gatewayCommand(), runCommand(), listenCommand(), steerCommand(), cleanupCommand(), demoCommand(), caCommand(), versionCommand(), helperCommand())
 	return root
 }
 

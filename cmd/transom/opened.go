@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 
 	"transom"
@@ -46,10 +48,18 @@ func (f *proxyFlags) store() store.MemoryOptions {
 }
 
 // output opens what flows are written to. Like mitmproxy's, a name that begins
-// with + is of a file that is kept and added to.
+// with + is of a file that is kept and added to; like a shell's, &3 is what we were
+// given as descriptor 3.
 func (f *proxyFlags) output(stdout io.Writer, r *rights) (out io.Writer, done func() error, err error) {
 	if f.out == "" {
 		return stdout, func() error { return nil }, nil
+	}
+	if number, ok := strings.CutPrefix(f.out, "&"); ok {
+		file, err := given(number)
+		if err != nil {
+			return nil, nil, usagef("-o: %w", err)
+		}
+		return file, file.Close, nil
 	}
 	name, appending := strings.CutPrefix(f.out, "+")
 	mode := os.O_APPEND
@@ -61,4 +71,17 @@ func (f *proxyFlags) output(stdout io.Writer, r *rights) (out io.Writer, done fu
 		return nil, nil, usagef("-o: %w", err)
 	}
 	return file, file.Close, nil
+}
+
+// given is a descriptor that the process was started with.
+func given(number string) (*os.File, error) {
+	fd, err := strconv.ParseUint(number, 10, 16)
+	if err != nil {
+		return nil, fmt.Errorf("%q is no number of a descriptor", number)
+	}
+	file := os.NewFile(uintptr(fd), "&"+number)
+	if _, err := file.Write(nil); err != nil {
+		return nil, fmt.Errorf("descriptor %s is not open to be written to: %w", number, err)
+	}
+	return file, nil
 }

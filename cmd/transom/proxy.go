@@ -68,6 +68,15 @@ type job struct {
 	open func(context.Context, *transom.Proxy, *rights) (platform.Host, error)
 	// begun is what there is to say when everything listens, at these addresses.
 	begun func(*transom.Proxy, []net.Addr) []string
+	// ready, if set, is called when all is open and files can still be read, and
+	// begin in place of begun, to begin what is captured when they can't any more.
+	ready func(*transom.Proxy, *rights) error
+	begin func(*transom.Proxy) error
+	out   io.Writer // where flows go without -o; nil is stdout
+	// attend, if set, decides on the end in the place of signals: drain begins it.
+	// What it returns is called when it is over.
+	attend func(drain func(), p *transom.Proxy) (stop func())
+	calm   bool // only warnings are logged, unless with -v
 }
 
 // run checks all of the command line before it starts anything.
@@ -76,7 +85,7 @@ func (f *proxyFlags) run(cmd *cobra.Command, j *job) (err error) {
 	if !f.flags.Changed("body-limit") {
 		f.bodyLimit = min(f.bodyLimit, f.storeMax)
 	}
-	p := &transom.Proxy{Captures: j.captures, Steering: j.steering, Log: logger(stderr, f.verbose)}
+	p := &transom.Proxy{Captures: j.captures, Steering: j.steering, Log: logger(stderr, f.level(j))}
 	if err := f.settings(&p.Settings, cmp.Or(j.spoof, "none")); err != nil {
 		return err
 	}
@@ -100,23 +109,37 @@ func (f *proxyFlags) run(cmd *cobra.Command, j *job) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeLog()) }()
+	if j.out != nil {
+		stdout = j.out
+	}
 	out, done, err := f.output(stdout, r) // last, since it empties the file
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, done()) }()
+	if j.ready != nil {
+		if err := j.ready(p, r); err != nil {
+			return err
+		}
+	}
 	p.Listening = func(at []net.Addr) error {
 		if err := f.testSpoofing(ctx, p); err != nil {
 			return err
 		}
-		lines := append(j.begun(p, at), r.whom()...) // which the kernel is asked for, and later it can't be
+		var lines []string
+		if j.begun != nil {
+			lines = append(j.begun(p, at), r.whom()...) // which the kernel is asked for, and later it can't be
+		}
 		if err := r.confine(); err != nil {
 			return err
+		}
+		if j.begin != nil {
+			return j.begin(p)
 		}
 		f.tellBegun(stderr, lines, signer)
 		return nil
 	}
-	return f.serve(ctx, p, out, stderr)
+	return f.serve(ctx, p, j, out, stderr)
 }
 
 // testSpoofing makes sure that answers to assumed addresses would come back to
@@ -166,7 +189,7 @@ func (f *proxyFlags) add(fl *pflag.FlagSet) {
 	fl.BoolVarP(&f.insecure, "ssl-insecure", "k", false, "accept any certificate of a server")
 	fl.StringVar(&f.mimic, "tls-mimic", "go", "whose ClientHello a server sees: one of Go's that follows the client's (go)")
 	fl.StringVar(&f.onTLSFailure, "on-upstream-tls-failure", "mirror", "when TLS with a server fails, show the client the same, answer 502, or pass undecrypted: `mirror|502|pass`")
-	fl.StringVarP(&f.out, "output", "o", "", "write flows to this `FILE`, in place of what it held; to +FILE, behind that (default: stdout)")
+	fl.StringVarP(&f.out, "output", "o", "", "write flows to this `FILE`, in place of what it held; to +FILE, behind that; to &3, where descriptor 3 goes (default: stdout)")
 	fl.Var(&f.detail, "flow-detail", "how much to show of a flow, 0 to 4")
 	fl.BoolVar(&f.json, "json", false, "one JSON object a line")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "show no flows")
@@ -193,11 +216,14 @@ func (f *proxyFlags) check() error {
 }
 
 // serve runs p and shows its flows until a signal ends it.
-func (f *proxyFlags) serve(ctx context.Context, p *transom.Proxy, out, stderr io.Writer) error {
+func (f *proxyFlags) serve(ctx context.Context, p *transom.Proxy, j *job, out, stderr io.Writer) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stop := handleSignals(func() { cancel(nil) }, p, stderr)
-	defer stop.close()
+	attend := j.attend
+	if attend == nil {
+		attend = func(drain func(), p *transom.Proxy) func() { return handleSignals(drain, p, stderr).close }
+	}
+	defer attend(func() { cancel(nil) }, p)()
 
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWatching()
@@ -298,10 +324,16 @@ func (f *proxyFlags) settings(s *transom.Settings, byDefault string) error {
 	return nil
 }
 
-func logger(w io.Writer, verbose bool) *slog.Logger {
-	level := slog.LevelInfo
-	if verbose {
-		level = slog.LevelDebug
+func (f *proxyFlags) level(j *job) slog.Level {
+	switch {
+	case f.verbose:
+		return slog.LevelDebug
+	case j.calm:
+		return slog.LevelWarn
 	}
+	return slog.LevelInfo
+}
+
+func logger(w io.Writer, level slog.Level) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
 }

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"transom"
+	"transom/capture"
+	"transom/platform"
+	"transom/platform/rootless"
+)
+
+// runFlags are those of run, and what it has made.
+type runFlags struct {
+	proxyFlags
+	quic string
+
+	program rootless.Program
+	space   *rootless.Namespace
+
+	began chan struct{} // closed when the program runs
+	end   rootless.End  // how it ended, once attend is over
+	err   error         // why it could not be waited for
+}
+
+func runCommand() *cobra.Command {
+	f := &runFlags{began: make(chan struct{})}
+	cmd := &cobra.Command{
+		Use:   "run [flags] [--] [COMMAND ARGUMENT...]",
+		Short: "Capture one program and what it starts, without root",
+		Long: `run runs a program in namespaces of its own, as whoever calls it and without a
+right, and captures what it and its children send: TCP and UDP to any port. It trusts
+transom's authority there and nowhere else. The terminal, its signals, standard
+input and output, and the exit code are the program's; flows go to stderr, or
+where -o says. Without COMMAND it is a shell. What the program leaves behind is
+ended with it.`,
+		Example: `  transom run curl https://example.com/
+  transom run --json -o flows.ndjson -- npm install
+  transom run`,
+		Args: cobra.ArbitraryArgs,
+	}
+	fl := cmd.Flags()
+	fl.SetInterspersed(false) // what follows the program is the program's
+	f.add(fl)
+	fl.Lookup("output").Usage = strings.Replace(fl.Lookup("output").Usage, "default: stdout", "default: stderr", 1)
+	for _, name := range [...]string{"user", "spoof-source", "spoof-source-address"} { // the program's user is the caller, and it has no address outside
+		_ = fl.MarkHidden(name)
+	}
+	fl.StringVar(&f.quic, "quic", "reject", "what to do with QUIC: `reject|pass`; rejected programs use TCP")
+	cmd.RunE = running(func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) })
+	return cmd
+}
+
+// run runs the program and returns its exit code.
+func (f *runFlags) run(cmd *cobra.Command, args []string) error {
+	program, err := programOf(args, os.Getenv)
+	if err != nil {
+		return err
+	}
+	f.program = program
+	if f.quic != "reject" && f.quic != "pass" {
+		return usagef("--quic %q: want reject or pass", f.quic)
+	}
+	switch {
+	case f.spoof.assumes():
+		return usagef("--spoof-source: outside of its namespaces the program has no address that a server could see")
+	case f.user != "":
+		return usagef("--user: the program is its caller's, and so is transom")
+	}
+	err = f.proxyFlags.run(cmd, &job{
+		open: f.open, ready: f.trustInside, begin: f.begin, attend: f.attend, out: cmd.ErrOrStderr(), calm: true,
+	})
+	select {
+	case <-f.began:
+	default:
+		return err
+	}
+	switch {
+	case f.err != nil:
+		return errors.Join(f.err, err)
+	case err != nil:
+		fmt.Fprintf(cmd.ErrOrStderr(), "transom: run: %v\n", err)
+	}
+	return exitCode(f.end.ExitCode())
+}
+
+// open makes the namespaces, while this process still has what it was started with.
+func (f *runFlags) open(ctx context.Context, p *transom.Proxy, r *rights) (platform.Host, error) {
+	if r.caller {
+		return nil, usagef("no right is needed: leave out sudo, and the program runs as you")
+	}
+	network, err := rootless.Outside()
+	if err != nil {
+		return nil, err
+	}
+	network.RejectQUIC = f.quic == "reject"
+	f.space, err = rootless.New(ctx, rootless.Options{Network: network, Log: p.Log})
+	if err != nil {
+		return nil, fmt.Errorf("make namespaces for the program: %w", platform.ExplainNamespaces(err, "capture all programs of this machine with: sudo transom gateway --local"))
+	}
+	p.Captures = []capture.Capture{
+		capture.Redirect{}, // wherever it wants to listen, there is one listener inside
+		capture.Datagrams{Listener: f.space.UDP(), Answerer: f.space},
+	}
+	base, err := platform.Here(p.Log)
+	if err != nil {
+		return nil, errors.Join(err, f.space.Close())
+	}
+	return &spaceHost{f.space.Host(base), f.space}, nil
+}
+
+// A spaceHost is a host that ends the namespaces with it.
+type spaceHost struct {
+	platform.Host
+	space *rootless.Namespace
+}
+
+// Close implements platform.Host.
+func (h *spaceHost) Close() error { return errors.Join(h.space.Close(), h.Host.Close()) }
+
+// begin starts the program, of which there is nothing to tell: it begins to speak.
+func (f *runFlags) begin(*transom.Proxy) error {
+	if err := f.space.Start(f.program); err != nil {
+		return fmt.Errorf("start the program: %w", err)
+	}
+	close(f.began)
+	return nil
+}
+
+// attend waits for the program, whose end is that of all. If all ends before, so
+// does the program.
+func (f *runFlags) attend(drain func(), _ *transom.Proxy) (stop func()) {
+	over := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		select {
+		case <-f.began:
+		case <-over:
+			return
+		}
+		f.end, f.err = f.space.Wait()
+		drain()
+	})
+	return func() {
+		close(over)
+		wg.Wait()
+	}
+}
