@@ -1,0 +1,206 @@
+package nettest_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"transom/internal/testnet"
+	"transom/platform/lab"
+)
+
+// A runner runs programs by transom run on the client, whose network leads to the
+// server by a gateway that knows of nothing. It is an ordinary user, but without
+// root, where the tests are in a user namespace that has only one.
+type runner struct {
+	*world
+	as   []string // what goes before transom
+	uid  string
+	home string
+}
+
+func newRunner(t *testing.T) *runner {
+	w := newWorld(t)
+	w.serve(func(rw http.ResponseWriter, r *http.Request) { fmt.Fprintf(rw, "page %s\n", r.URL.Path) })
+	r := &runner{world: w, uid: strconv.Itoa(os.Getuid()), home: w.path("home")}
+	if err := os.Mkdir(r.home, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if u, err := user.Lookup("nobody"); err == nil && os.Getuid() == 0 && ownsUsers(t) {
+		need(t, "setpriv")
+		r.copied() // the one that is built may lie where others can't go
+		r.uid = u.Uid
+		r.as = []string{"setpriv", "--reuid=" + u.Uid, "--regid=" + u.Gid, "--clear-groups"}
+		if err := errors.Join(os.Chown(r.home, atoi(t, u.Uid), -1), os.Chmod(w.authority.file, 0o644),
+			os.Chmod(filepath.Dir(w.dir), 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r
+}
+
+// ownsUsers reports whether there are other users here than root.
+func ownsUsers(t *testing.T) bool {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Contains(string(b), "4294967295")
+}
+
+func atoi(t *testing.T, s string) int {
+	t.Helper()
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// program returns transom run with args, which are its own and the program's.
+func (r *runner) program(args ...string) *lab.Cmd {
+	transom := "transom"
+	if r.as != nil {
+		transom = r.path("bin/transom")
+	}
+	all := append(append([]string{}, r.as...), append([]string{transom, "run", "--upstream-ca", r.authority.file}, args...)...)
+	cmd := r.command(r.Client, all[0], all[1:]...)
+	cmd.Env = append(cmd.Env, "HOME="+r.home)
+	return cmd
+}
+
+// run runs it to its end.
+func (r *runner) run(args ...string) (stdout, stderr string, code int) {
+	r.t.Helper()
+	cmd := r.program(args...)
+	out, errs := newOutput(), newOutput()
+	cmd.Stdout, cmd.Stderr = out, errs
+	err := cmd.Run()
+	if _, exited := err.(*exec.ExitError); err != nil && !exited {
+		r.t.Fatal(err)
+	}
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+// TestRunPrograms has stock programs ask for a page by HTTPS, over IPv4 and IPv6.
+func TestRunPrograms(t *testing.T) {
+	programs := map[string][]string{
+		"curl":    {"curl", "-sS", "URL"},
+		"wget":    {"wget", "-qO-", "URL"},
+		"python3": {"python3", "-c", "import urllib.request as u; print(u.urlopen('URL').read().decode())"},
+		"node":    {"node", "-e", "require('https').get('URL', r => r.pipe(process.stdout))"},
+		"openssl": {"sh", "-c", "printf 'GET /it HTTP/1.0\\r\\nHost: x\\r\\n\\r\\n' | openssl s_client -quiet -verify_return_error -connect HOST:443"},
+		"git":     {"sh", "-c", "git ls-remote URL 2>&1 | grep -o 'not valid: is this a git repository' && echo page /it"},
+	}
+	for name, args := range programs {
+		for _, host := range []string{lab.ServerAddr4, "[" + lab.ServerAddr6 + "]"} {
+			family := "ipv4"
+			if host != lab.ServerAddr4 {
+				family = "ipv6"
+			}
+			t.Run(name+"-"+family, func(t *testing.T) {
+				need(t, name)
+				r := newRunner(t)
+				args := append([]string{"-o", filepath.Join(r.home, "flows"), "--json", "--"}, args...)
+				for i := range args {
+					args[i] = strings.NewReplacer("URL", "https://"+host+"/it", "HOST", host).Replace(args[i])
+				}
+				stdout, stderr, code := r.run(args...)
+				b, _ := os.ReadFile(filepath.Join(r.home, "flows")) // what is missing is seen below
+				flows := string(b)
+				if code != 0 || !strings.Contains(stdout, "page /it") || !strings.Contains(flows, `"url":"https://`) || !strings.Contains(flows, `"status":200`) {
+					t.Errorf("exit code %d\n%s%s%s", code, stdout, stderr, flows)
+				}
+			})
+		}
+	}
+}
+
+// TestRunIsTransparent compares what a program is, gets and gives with how it is
+// without transom.
+func TestRunIsTransparent(t *testing.T) {
+	r := newRunner(t)
+	tests := map[string]struct {
+		args   []string
+		stdin  string
+		stdout string
+		stderr string // a part of it
+		code   int
+	}{
+		"id":             {args: []string{"id", "-u"}, stdout: r.uid + "\n"},
+		"exit-code":      {args: []string{"sh", "-c", "exit 7"}, code: 7},
+		"signal":         {args: []string{"sh", "-c", "kill -KILL $$"}, code: 137},
+		"stdin":          {args: []string{"cat"}, stdin: "abc\n", stdout: "abc\n"},
+		"stderr":         {args: []string{"sh", "-c", "echo x >&2"}, stderr: "x\n"},
+		"options-of-its": {args: []string{"echo", "-n", "--json"}, stdout: "--json"},
+		"separator":      {args: []string{"--", "echo", "--", "x"}, stdout: "-- x\n"},
+		"not-found":      {args: []string{"nonexistent-program"}, stderr: "nonexistent-program: command not found", code: 127},
+		"not-executable": {args: []string{"/etc/passwd"}, stderr: "/etc/passwd: not executable", code: 126},
+		"directory":      {args: []string{"/etc"}, stderr: "/etc: is a directory", code: 126},
+		"quic":           {args: []string{"--quic", "intercept", "true"}, stderr: "want reject or pass", code: 2},
+		"descriptor":     {args: []string{"-o", "&1", "curl", "-sS", "-o", os.DevNull, "http://" + lab.ServerAddr4 + "/x"}, stdout: "GET"},
+		"refused":        {args: []string{"curl", "-sS", "http://" + lab.ServerAddr4 + ":81/x"}, stderr: "refused", code: 56},
+		"localhost":      {args: []string{"curl", "-sS", "http://127.0.0.1:1/x"}, stderr: "connect", code: 7},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if name == "descriptor" || name == "refused" || name == "localhost" {
+				need(t, "curl")
+			}
+			cmd := r.program(tt.args...)
+			out, errs := newOutput(), newOutput()
+			cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(tt.stdin), out, errs
+			_ = cmd.Run() // how it ended is looked at
+			code := cmd.ProcessState.ExitCode()
+			same := out.String() == tt.stdout || name == "descriptor" && strings.Contains(out.String(), tt.stdout)
+			if name == "refused" && code == 52 { // the reset came before the request
+				code = 56
+			}
+			if !same || !strings.Contains(errs.String(), tt.stderr) || code != tt.code {
+				t.Errorf("exit code %d, want %d\nstdout %q, want %q\nstderr %q, want %q", code, tt.code, out, tt.stdout, errs, tt.stderr)
+			}
+		})
+	}
+}
+
+// TestRunLeavesNothing looks for what a program has left behind.
+func TestRunLeavesNothing(t *testing.T) {
+	r := newRunner(t)
+	mounts := r.read("/proc/self/mountinfo")
+	stdout, stderr, code := r.run("sh", "-c", "sleep 1000 & echo $!; setsid sleep 1000 & echo $!; exit 3")
+	if code != 3 || len(strings.Fields(stdout)) != 2 {
+		t.Fatalf("exit code %d: %s%s", code, stdout, stderr)
+	}
+	for _, pid := range strings.Fields(stdout) {
+		if _, err := os.Stat("/proc/" + pid); err == nil {
+			t.Errorf("process %s lives", pid)
+		}
+	}
+	if now := r.read("/proc/self/mountinfo"); now != mounts {
+		t.Errorf("mounts were\n%s\nand are\n%s", mounts, now)
+	}
+	entries, err := os.ReadDir(r.home)
+	if err != nil || len(entries) != 1 || entries[0].Name() != ".config" { // the authority's
+		t.Errorf("%v, %v", entries, err)
+	}
+}
+
+// TestRunForbidden has user namespaces forbidden by a setting.
+func TestRunForbidden(t *testing.T) {
+	need(t, "unshare")
+	w := newWorld(t)
+	out, err := w.command(w.Client, "unshare", "--user", "--map-root-user", "sh", "-c",
+		"echo 0 > /proc/sys/user/max_user_namespaces; exec transom run true").CombinedOutput()
+	testnet.Need(t, !strings.Contains(string(out), "unshare:"), "user namespaces in user namespaces")
+	if text := string(out); err == nil || !strings.Contains(text, "user.max_user_namespaces=0") || !strings.Contains(text, "sysctl -w user.max_user_namespaces=") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
