@@ -15,8 +15,8 @@ import (
 	"transom/platform/lab"
 )
 
-// terminal makes one. What is written to it goes to out until it is lost.
-func terminal(t *testing.T, out *output) (tty *os.File, lose func()) {
+// newTerminal makes one: its front, which a person sits at, and what programs have.
+func newTerminal(t *testing.T) (front, tty *os.File) {
 	t.Helper()
 	front, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -37,6 +37,13 @@ func terminal(t *testing.T, out *output) (tty *os.File, lose func()) {
 	if tty, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0); err != nil {
 		t.Fatal(err)
 	}
+	return front, tty
+}
+
+// terminal makes one of which what is written to it goes to out until it is lost.
+func terminal(t *testing.T, out *output) (tty *os.File, lose func()) {
+	t.Helper()
+	front, tty := newTerminal(t)
 	var reading sync.WaitGroup
 	reading.Go(func() { _, _ = io.Copy(out, front) }) // ends with the terminal, by an error
 	lose = sync.OnceFunc(func() { front.Close(); reading.Wait() })

@@ -1,0 +1,135 @@
+package nettest_test
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// A console is a terminal with an interactive shell behind it.
+type console struct {
+	t      *testing.T
+	front  *os.File
+	screen *output
+	seen   int // how much of it was expected
+}
+
+// console starts a shell in which $T is transom run.
+func (r *runner) console() *console {
+	r.t.Helper()
+	need(r.t, "bash")
+	front, tty := newTerminal(r.t)
+	defer tty.Close()
+	args := append(append([]string{}, r.as...), "bash", "--norc", "--noprofile", "-i")
+	cmd := r.command(r.Client, args[0], args[1:]...)
+	program := find("transom")
+	if r.as != nil {
+		program = r.path("bin/transom")
+	}
+	cmd.Env = append(cmd.Env, "HOME="+r.home, "PS1=prompt> ", "TERM=dumb", "T="+program+" run -q", "PATH="+filepath.Dir(program)+":/usr/bin:/bin")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := cmd.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	c := &console{t: r.t, front: front, screen: newOutput()}
+	var reading sync.WaitGroup
+	reading.Go(func() { _, _ = io.Copy(c.screen, front) }) // ends with the terminal, by an error
+	r.t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may have ended
+		_ = cmd.Wait()
+		front.Close()
+		reading.Wait()
+		if r.t.Failed() {
+			r.t.Logf("on the screen:\n%s", c.screen)
+		}
+	})
+	c.expect("prompt> ")
+	return c
+}
+
+// expect waits for text, and forgets what came before its end.
+func (c *console) expect(text string) {
+	c.t.Helper()
+	eventually(c.t, fmt.Sprintf("%q on the screen", text), func() bool {
+		at := strings.Index(c.screen.String()[c.seen:], text)
+		if at >= 0 {
+			c.seen += at + len(text)
+		}
+		return at >= 0
+	})
+}
+
+func (c *console) types(text string) {
+	c.t.Helper()
+	if _, err := c.front.WriteString(text); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// TestRunConsole has a person at a terminal interrupt, stop and continue programs.
+func TestRunConsole(t *testing.T) {
+	const interrupt, suspend, end = "\x03", "\x1a", "\x04"
+	type step struct{ types, expect string } // what is expected does not stand in what is typed, which is echoed
+	tests := map[string][]step{
+		"interrupt": {
+			{"$T sh -c 'trap \"echo G\"\"OT; exit 5\" INT; echo REA\"\"DY; while :; do sleep 0.1; done'; echo code=$?\n", "READY"},
+			{interrupt, "GOT"},
+			{"", "code=5"},
+		},
+		"interrupt-by-default": {
+			{"$T sh -c 'echo REA\"\"DY; exec sleep 1000'; echo code=$?\n", "READY"},
+			{interrupt, "code=130"},
+		},
+		"suspend": {
+			{"$T sh -c 'trap \"echo CONT\"\"INUED\" CONT; echo REA\"\"DY; while :; do sleep 0.1; done'\n", "READY"},
+			{suspend, "Stopped"},
+			{"\nfg; echo code=$?\n", "CONTINUED"},
+			{interrupt, "code=130"},
+		},
+		"stop": {
+			{"$T sh -c 'kill -STOP $$; echo CONT\"\"INUED; exec cat'\n", "Stopped"},
+			{"\nfg; echo code=$?\n", "CONTINUED"},
+			{"hello\n", "hello\r\nhello"},
+			{end, "code=0"},
+		},
+		"background": {
+			{"$T sh -c 'read x; echo GOT-$x' &\n", "prompt> "},
+			{"while ! jobs -l | grep 'tty input'; do sleep 0.1; done\n", "Stopped (tty input)"},
+			{"fg; echo code=$?\n", "read x"},
+			{"abc\n", "GOT-abc"},
+			{"", "code=0"},
+		},
+		"kill": {
+			{"$T sh -c 'trap \"echo TER\"\"MED; exit 4\" TERM; echo REA\"\"DY; while :; do sleep 0.1; done' &\n", "READY"},
+			{"kill $!; wait $!; echo code=$?\n", "TERMED"},
+			{"", "code=4"},
+		},
+		"shell": {
+			{"SHELL=/bin/bash $T\n", "(transom) "},
+			{"sleep 1000\n", "sleep 1000\r\n"},
+			{suspend, "Stopped"},
+			{"disown -a; exit 6\n", "exit\r\n"},
+			{"", "prompt> "},
+			{"echo code=$?\n", "code=6"},
+		},
+		"window": {
+			{"stty rows 33 cols 77; $T stty size\n", "33 77"},
+		},
+	}
+	for name, steps := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := newRunner(t)
+			c := r.console()
+			for _, s := range steps {
+				c.types(s.types)
+				c.expect(s.expect)
+			}
+		})
+	}
+}
