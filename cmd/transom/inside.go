@@ -1,13 +1,11 @@
 package main
 
 import (
-	"errors"
+	"log/slog"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"transom"
-	"transom/ca"
 	"transom/platform/rootless"
 	"transom/platform/trust"
 )
@@ -15,10 +13,10 @@ import (
 // trustInside has the program trust the authority, as far as that can be had by
 // variables and by files that it alone finds. What belongs nowhere else takes the
 // place of the authority's directory, whose key the program then can't find.
-func (f *runFlags) trustInside(p *transom.Proxy, r *rights) error {
-	a, ok := p.Issuer.(*ca.Authority)
-	if !ok {
-		return errors.New("the authority has no file")
+func (f *runFlags) trustInside(log *slog.Logger, r *rights) error {
+	a, err := openAuthority(f.caDir, r)
+	if err != nil {
+		return err
 	}
 	m, err := r.machine()
 	if err != nil {
@@ -38,7 +36,7 @@ func (f *runFlags) trustInside(p *transom.Proxy, r *rights) error {
 		f.program.Files = append(f.program.Files, rootless.File{Path: file.Path, Data: file.Data, Private: file.Private})
 	}
 	for _, missed := range o.Missed {
-		p.Log.Info("not everything will trust transom", "why", missed)
+		log.Info("not everything will trust transom", "why", missed)
 	}
 	return nil
 }

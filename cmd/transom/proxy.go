@@ -70,7 +70,7 @@ type job struct {
 	begun func(*transom.Proxy, []net.Addr) []string
 	// ready, if set, is called when all is open and files can still be read, and
 	// begin in place of begun, to begin what is captured when they can't any more.
-	ready func(*transom.Proxy, *rights) error
+	ready func() error
 	begin func(*transom.Proxy) error
 	out   io.Writer // where flows go without -o; nil is stdout
 	// attend, if set, decides on the end in the place of signals: drain begins it.
@@ -118,7 +118,7 @@ func (f *proxyFlags) run(cmd *cobra.Command, j *job) (err error) {
 	}
 	defer func() { err = errors.Join(err, done()) }()
 	if j.ready != nil {
-		if err := j.ready(p, r); err != nil {
+		if err := j.ready(); err != nil {
 			return err
 		}
 	}

@@ -24,6 +24,9 @@ type runFlags struct {
 	program rootless.Program
 	space   *rootless.Namespace
 
+	trusting  sync.WaitGroup // until program is complete
+	untrusted error          // why it is not
+
 	began chan struct{} // closed when the program runs
 	end   rootless.End  // how it ended, once attend is over
 	err   error         // why it could not be waited for
@@ -74,8 +77,9 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) error {
 		return usagef("--user: the program is its caller's, and so is transom")
 	}
 	err = f.proxyFlags.run(cmd, &job{
-		open: f.open, ready: f.trustInside, begin: f.begin, attend: f.attend, out: cmd.ErrOrStderr(), calm: true,
+		open: f.open, ready: f.trusted, begin: f.begin, attend: f.attend, out: cmd.ErrOrStderr(), calm: true,
 	})
+	f.trusting.Wait()
 	select {
 	case <-f.began:
 	default:
@@ -95,6 +99,7 @@ func (f *runFlags) open(ctx context.Context, p *transom.Proxy, r *rights) (platf
 	if r.caller {
 		return nil, usagef("no right is needed: leave out sudo, and the program runs as you")
 	}
+	f.trusting.Go(func() { f.untrusted = f.trustInside(p.Log, r) }) // while there are namespaces made
 	network, err := rootless.Outside()
 	if err != nil {
 		return nil, err
@@ -123,6 +128,12 @@ type spaceHost struct {
 
 // Close implements platform.Host.
 func (h *spaceHost) Close() error { return errors.Join(h.space.Close(), h.Host.Close()) }
+
+// trusted waits until it is known what makes the program trust the authority.
+func (f *runFlags) trusted() error {
+	f.trusting.Wait()
+	return f.untrusted
+}
 
 // begin starts the program, of which there is nothing to tell: it begins to speak.
 func (f *runFlags) begin(*transom.Proxy) error {

@@ -1,7 +1,7 @@
 package rootless
 
 import (
-	"encoding/json"
+	"encoding/gob"
 	"errors"
 	"fmt"
 	"net"
@@ -70,7 +70,7 @@ func (l *line) sendValue(m *message, v any) error {
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(w).Encode(v)
+	return gob.NewEncoder(w).Encode(v)
 }
 
 // receive waits for a message. The files that come with it are the caller's.

@@ -1,6 +1,7 @@
 package rootless
 
 import (
+	"encoding/gob"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -9,7 +10,8 @@ import (
 
 // Messages between this process and the keeper are packets of a socket pair, each
 // a JSON object. They trust each other: both are the caller's, and the program has
-// no right over the keeper. What does not fit into a packet comes as a file.
+// no right over the keeper. What does not fit into a packet comes by a
+// pipe, in the form of package gob: files of megabytes would take JSON long.
 type message struct {
 	Kind kind
 	// ID tells requests for sockets apart.
@@ -68,5 +70,5 @@ func decode(b []byte) (*message, error) {
 
 // readFrom takes a value out of a file.
 func readFrom(f *os.File, v any) error {
-	return json.NewDecoder(f).Decode(v)
+	return gob.NewDecoder(f).Decode(v)
 }
