@@ -129,10 +129,14 @@ type spaceHost struct {
 // Close implements platform.Host.
 func (h *spaceHost) Close() error { return errors.Join(h.space.Close(), h.Host.Close()) }
 
-// trusted waits until it is known what makes the program trust the authority.
+// trusted waits until it is known what makes the program trust the authority. The
+// keeper has standard input and output for it; here they are let go.
 func (f *runFlags) trusted() error {
 	f.trusting.Wait()
-	return f.untrusted
+	if f.untrusted != nil || f.out == "&1" {
+		return f.untrusted
+	}
+	return rootless.LetGo()
 }
 
 // begin starts the program, of which there is nothing to tell: it begins to speak.
@@ -160,6 +164,7 @@ func (f *runFlags) attend(drain func(), _ *transom.Proxy) (stop func()) {
 	})
 	return func() {
 		close(over)
+		_ = f.space.Close() // which says itself what went wrong, when the host is closed
 		wg.Wait()
 	}
 }

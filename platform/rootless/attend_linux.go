@@ -30,6 +30,18 @@ func (n *Namespace) Start(p Program) error {
 	return m.err()
 }
 
+// LetGo gives up this process's standard input and output, once it has no use for
+// them: they are the program's, and who has the other end is to see when it closes
+// them. Standard error is kept.
+func LetGo() error {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	return errors.Join(unix.Dup3(int(null.Fd()), 0, 0), unix.Dup3(int(null.Fd()), 1, 0))
+}
+
 // Wait waits until the program and all that it has started are gone, and says how
 // it ended. Meanwhile signals that are sent to this process alone are passed on,
 // and when the program is stopped this process stops too, so that the shell that

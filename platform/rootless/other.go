@@ -18,6 +18,9 @@ func unsupported() error {
 // Outside fails.
 func Outside() (Network, error) { return Network{}, unsupported() }
 
+// LetGo fails.
+func LetGo() error { return unsupported() }
+
 // Keep fails.
 func Keep(int) error { return unsupported() }
 

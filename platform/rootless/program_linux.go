@@ -34,6 +34,9 @@ func (k *keeper) start(r request) error {
 		return fmt.Errorf("start %s: %w", p.Path, err)
 	}
 	go k.reap() // until there are no children
+	if err := LetGo(); err != nil {
+		return err
+	}
 	return k.line.send(&message{Kind: sayStarted, Notes: notes})
 }
 
