@@ -7,3 +7,6 @@ import "log/slog"
 func OpenLegacy(log *slog.Logger, lock string) (*IPTables, error) {
 	return openIPTables(log, []string{"XTABLES_LOCKFILE=" + lock}, "-legacy")
 }
+
+// Tend looks now what is missing of what is in force.
+func (k *Kernel) Tend() { k.tend() }

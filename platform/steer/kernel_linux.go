@@ -274,8 +274,12 @@ func (k *Kernel) clearLocked(closed bool) error {
 	if err != nil {
 		return fmt.Errorf("take back: %w", err)
 	}
+	var test nft.Batch
+	test.Remove(nft.Inet, testName)
+	if err := k.rules.Commit(&test); err != nil && !errors.Is(err, unix.EPERM) { // its own takes back one that is under way
+		return fmt.Errorf("take back: %w", err)
+	}
 	var last nft.Batch
-	last.Remove(nft.Inet, testName)
 	last.Remove(nft.Inet, divertName)
 	last.Remove(nft.Inet, tableName)
 	if err := k.rules.Commit(&last); err != nil {

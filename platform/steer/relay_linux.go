@@ -18,19 +18,21 @@ type part struct {
 	rule         uint64
 }
 
-// partsLocked lists what there is of our tables.
+// partsLocked lists what there is of our tables, but for a test's, which goes when
+// that is over.
 func (k *Kernel) partsLocked() ([]part, error) {
 	chains, err := k.rules.Chains()
 	if err != nil {
 		return nil, err
 	}
+	tables := []string{tableName, divertName, closedName}
 	var list []part
 	for _, c := range chains {
-		if isOurs(c.Family, c.Table) {
+		if c.Family == nft.Inet && slices.Contains(tables, c.Table) {
 			list = append(list, part{c.Table, c.Name, 0})
 		}
 	}
-	for _, table := range []string{tableName, divertName, closedName} {
+	for _, table := range tables {
 		rules, err := k.rules.Rules(nft.Inet, table, "")
 		if err != nil {
 			return nil, err

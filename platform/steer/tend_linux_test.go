@@ -167,14 +167,7 @@ func TestFlushedForever(t *testing.T) {
 	said := newLines()
 	k := openWith(t, n.Gateway, said.log())
 	apply(t, k, usual(platform.TPROXY))
-	var c *nft.Conn
-	if err := n.Gateway.Do(func() (err error) {
-		c, err = nft.Dial()
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c := beside(t, n.Gateway)
 	for i := range 6 {
 		var b nft.Batch
 		b.Remove(nft.Inet, "transom_divert")
@@ -271,4 +264,58 @@ func TestIPTablesFlush(t *testing.T) {
 		w.unchanged(before, "after Cleanup")
 		x.do(x.Close)
 	})
+}
+
+// beside is a connection to nf_tables that is another program's.
+func beside(t testing.TB, h *lab.Host) (c *nft.Conn) {
+	t.Helper()
+	if err := h.Do(func() (err error) {
+		c, err = nft.Dial()
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// lay puts a table in force.
+func lay(t testing.TB, c *nft.Conn, table *nft.Table) {
+	t.Helper()
+	var b nft.Batch
+	b.Add(table)
+	if err := c.Commit(&b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestSelfTestBeside puts other things in force, and takes everything back, while
+// a self-test counts, whose table comes and goes.
+func TestSelfTestBeside(t *testing.T) {
+	n := labtest.Gateway(t)
+	before := state(t, n.Gateway)
+	said := newLines()
+	k := openWith(t, n.Gateway, said.log())
+	want := usual(platform.TPROXY)
+	apply(t, k, want)
+	test := beside(t, n.Gateway)
+	count := &nft.Table{Family: nft.Inet, Name: "transom_test", Owned: true, Chains: []nft.Chain{{Name: "probe0", Type: "filter", Hook: nft.Input}}}
+	lay(t, test, count)
+	want.Draining = true
+	apply(t, k, want)
+	var b nft.Batch
+	b.Remove(nft.Inet, "transom_test")
+	if err := test.Commit(&b); err != nil {
+		t.Fatal(err)
+	}
+	k.Tend()
+	if said.count(back) > 0 {
+		t.Errorf("the end of a test is taken for another program: %s", &said.text)
+	}
+	lay(t, test, count)
+	apply(t, k, platform.Steering{})
+	if err := test.Commit(&b); err != nil {
+		t.Fatal(err)
+	}
+	same(t, n.Gateway, before)
 }
