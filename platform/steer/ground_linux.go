@@ -14,6 +14,7 @@ type ground struct {
 	routes   *routes
 	settings *settings
 	now      platform.Steering // what is in force
+	leaving  bool              // it is being taken back; if that fails the rest is not to come back
 	was      []change          // settings that we changed, in the order of taking them back
 	pace     pace
 }
@@ -67,7 +68,7 @@ func (g *ground) planLocked(want platform.Steering) (*turn, error) {
 // enterLocked makes what the turn needs. keep writes down what settings were,
 // before they change.
 func (g *ground) enterLocked(t *turn, keep func([]change) error) error {
-	g.now = t.Steering
+	g.now, g.leaving = t.Steering, false
 	was := slices.Concat(t.plan, t.gone)
 	if err := keep(was); err != nil {
 		return err
@@ -120,4 +121,7 @@ func (g *ground) clearLocked() error {
 }
 
 // clearedLocked forgets what was in force.
-func (g *ground) clearedLocked() { g.now, g.was = platform.Steering{}, nil }
+func (g *ground) clearedLocked() { g.now, g.was, g.leaving = platform.Steering{}, nil, false }
+
+// staysLocked reports whether there is something in force that is to stay so.
+func (g *ground) staysLocked() bool { return !g.now.IsZero() && !g.leaving }

@@ -236,6 +236,7 @@ func (x *IPTables) leaveLocked(ctx context.Context, keep ...string) error {
 // there. It goes on after a failure: what was not taken back is still noted in
 // the kernel.
 func (x *IPTables) clearLocked(ctx context.Context, keep ...string) error {
+	x.leaving = true
 	err := errors.Join(x.sweepLocked(), x.bringLocked(ctx, nil, keep...), x.ground.clearLocked())
 	if err == nil {
 		err = x.forgetLocked(ctx)

@@ -73,7 +73,7 @@ func (x *IPTables) enter(ns *os.File) {
 func (x *IPTables) tend() time.Duration {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.closed || x.now.IsZero() || x.ctx.Err() != nil {
+	if x.closed || !x.staysLocked() || x.ctx.Err() != nil {
 		return 0
 	}
 	began := time.Now()

@@ -270,6 +270,7 @@ func (k *Kernel) leaveLocked(closed bool) error {
 // refuses, if that is to stay closed. It goes on after a failure: what was not
 // taken back is still noted in the kernel.
 func (k *Kernel) clearLocked(closed bool) error {
+	k.leaving = true
 	err := errors.Join(k.claimLocked(closed), k.sweepLocked(), k.letOut(), k.ground.clearLocked())
 	if err != nil {
 		return fmt.Errorf("take back: %w", err)

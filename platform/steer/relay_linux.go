@@ -49,7 +49,7 @@ func (k *Kernel) partsLocked() ([]part, error) {
 func (k *Kernel) tend() time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.closed || k.now.IsZero() {
+	if k.closed || !k.staysLocked() {
 		return 0
 	}
 	return k.pace.tell(k.log, k.mendLocked(), time.Now())

@@ -319,3 +319,29 @@ func TestSelfTestBeside(t *testing.T) {
 	}
 	same(t, n.Gateway, before)
 }
+
+// TestNothingComesBackAfterwards: what could not all be taken back is not put back
+// either, nor the rest of it.
+func TestNothingComesBackAfterwards(t *testing.T) {
+	n := labtest.Gateway(t)
+	said := newLines()
+	k := openWith(t, n.Gateway, said.log())
+	apply(t, k, usual(platform.TPROXY))
+	other := beside(t, n.Gateway)
+	lay(t, other, &nft.Table{Family: nft.Inet, Name: "locked", Owned: true, Chains: []nft.Chain{
+		{Name: "in", Type: "filter", Hook: nft.Input, Rules: []nft.Rule{{nft.Accept(), nft.Comment("transom")}}},
+	}})
+	if err := k.Apply(t.Context(), platform.Steering{}); err == nil {
+		t.Fatal("a rule that only another may remove is taken back")
+	}
+	k.Tend()
+	if said.count(back) > 0 {
+		t.Errorf("what was taken back is there again: %s", &said.text)
+	}
+	var b nft.Batch
+	b.Remove(nft.Inet, "locked")
+	if err := other.Commit(&b); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, k, platform.Steering{})
+}
