@@ -73,10 +73,11 @@ func (k *Kernel) relayLocked() (lost []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range k.laid {
-		name := fmt.Sprintf("nft table %s %s", nft.Inet, p.table)
-		if !slices.Contains(there, p) && !slices.Contains(lost, name) {
-			lost = append(lost, name)
+	tables := Tables(k.now)
+	tables[0] = withNotes(tables[0], k.was)
+	for _, t := range tables {
+		if !k.wholeLocked(t, there) {
+			lost = append(lost, fmt.Sprintf("nft table %s %s", t.Family, t.Name))
 		}
 	}
 	switch overtaken := k.overtakenLocked(); {
@@ -85,14 +86,29 @@ func (k *Kernel) relayLocked() (lost []string, err error) {
 	case len(lost) == 0:
 		return nil, nil
 	}
-	tables := Tables(k.now)
 	var b nft.Batch
-	b.Replace(withNotes(tables[0], k.was))
+	b.Replace(tables[0])
 	if err := k.commitLocked(&b, tables[1:]); err != nil {
 		return lost, err
 	}
 	k.laid, err = k.partsLocked()
 	return lost, err
+}
+
+// wholeLocked reports whether all of a table is there, and still what we have put
+// there: as many parts as it has, for some may have gone before they were listed,
+// and each that was.
+func (k *Kernel) wholeLocked(t *nft.Table, there []part) bool {
+	want, has := 0, 0
+	for _, c := range t.Chains {
+		want += 1 + len(c.Rules)
+	}
+	for _, p := range there {
+		if p.table == t.Name {
+			has++
+		}
+	}
+	return has >= want && !slices.ContainsFunc(k.laid, func(p part) bool { return p.table == t.Name && !slices.Contains(there, p) })
 }
 
 // overtakenLocked reports whether br_netfilter has come after our tables.

@@ -2,8 +2,10 @@ package steer_test
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -344,4 +346,41 @@ func TestNothingComesBackAfterwards(t *testing.T) {
 		t.Fatal(err)
 	}
 	apply(t, k, platform.Steering{})
+}
+
+// TestFlushMeanwhile takes a table away while its like are laid: in the middle of
+// Apply, as soon as another's firewall has been changed.
+func TestFlushMeanwhile(t *testing.T) {
+	n := labtest.Gateway(t)
+	firewall(t, n.Gateway, strict())
+	other := beside(t, n.Gateway)
+	said := newLines()
+	k := openWith(t, n.Gateway, slog.New(&noticing{said.log().Handler(), "another's firewall", sync.OnceFunc(func() {
+		var b nft.Batch
+		b.Remove(nft.Inet, "transom_divert")
+		if err := other.Commit(&b); err != nil {
+			t.Error(err)
+		}
+	})}))
+	apply(t, k, usual(platform.TPROXY))
+	said.wait(t, back, 1)
+	if !slices.ContainsFunc(state(t, n.Gateway), func(s string) bool { return strings.Contains(s, "transom_divert") }) {
+		t.Error("the table is not back")
+	}
+}
+
+// noticing is a log that calls do when something is said.
+type noticing struct {
+	slog.Handler
+	what string
+	do   func()
+}
+
+func (h *noticing) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h *noticing) Handle(ctx context.Context, r slog.Record) error {
+	if strings.Contains(r.Message, h.what) {
+		h.do()
+	}
+	return h.Handler.Handle(ctx, r)
 }
