@@ -65,11 +65,8 @@ func writeRemoval(w io.Writer, tables []xtTable) {
 // keep. Each table changes as one: there is no moment without rules.
 func writeChange(w io.Writer, there []xtThere, want []xtTable, keep ...string) {
 	for _, name := range []string{"raw", "mangle", "nat", "filter"} {
-		var old xtThere
+		old := tableOf(there, name).without(keep)
 		var table xtTable
-		if i := slices.IndexFunc(there, func(t xtThere) bool { return t.name == name }); i >= 0 {
-			old = there[i].without(keep)
-		}
 		if i := slices.IndexFunc(want, func(t xtTable) bool { return t.name == name }); i >= 0 {
 			table = want[i]
 		}

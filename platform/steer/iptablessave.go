@@ -22,6 +22,30 @@ func (t xtThere) has(o xtThere) bool {
 	return all(t.chains, o.chains) && all(t.jumps, o.jumps) && all(t.notes, o.notes) && t.rules >= o.rules
 }
 
+// holds reports whether t has as much as w: some of it may have gone before it was
+// listed for the first time.
+func (t xtThere) holds(w xtTable) bool {
+	jumps, rules := 0, 0
+	for _, c := range w.chains {
+		if !slices.Contains(t.chains, c.name) {
+			return false
+		}
+		rules += len(c.rules)
+		if c.hook != "" {
+			jumps++
+		}
+	}
+	return len(t.jumps) >= jumps && t.rules >= rules
+}
+
+// tableOf finds a table by its name. One that is not there has nothing.
+func tableOf(list []xtThere, name string) xtThere {
+	if i := slices.IndexFunc(list, func(t xtThere) bool { return t.name == name }); i >= 0 {
+		return list[i]
+	}
+	return xtThere{name: name}
+}
+
 // parseSave finds what is ours in the output of iptables-save. What it does not
 // understand is somebody else's.
 func parseSave(text string) []xtThere {

@@ -122,3 +122,29 @@ func FuzzParseSave(f *testing.F) {
 		}
 	})
 }
+
+// TestHolds counts what there is.
+func TestHolds(t *testing.T) {
+	there := tableOf(parseSave(saved), "filter")
+	input := xtChain{name: "TRANSOM_INPUT", hook: "INPUT", rules: make([]string, 1)}
+	was := xtChain{name: "TRANSOM_WAS", rules: make([]string, 3)}
+	more := was
+	more.rules = make([]string, 4)
+	for name, tt := range map[string]struct {
+		chains []xtChain
+		holds  bool
+	}{
+		"all":     {[]xtChain{input, was}, true},
+		"a-chain": {[]xtChain{input, {name: "TRANSOM_OUTPUT"}}, false},
+		"a-rule":  {[]xtChain{input, more}, false},
+		"a-jump":  {[]xtChain{input, {name: "TRANSOM_WAS", hook: "OUTPUT"}}, false},
+		"nothing": {nil, true},
+	} {
+		if there.holds(xtTable{"filter", tt.chains}) != tt.holds {
+			t.Errorf("%s: want %v", name, tt.holds)
+		}
+	}
+	if tableOf(nil, "nat").holds(xtTable{"nat", []xtChain{input}}) {
+		t.Error("a table that is not there holds a chain")
+	}
+}

@@ -3,7 +3,6 @@ package steer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"runtime"
@@ -117,11 +116,19 @@ func (x *IPTables) lostLocked() (lost []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for i, tables := range x.laid {
-		for _, t := range tables {
-			j := slices.IndexFunc(there[i], func(o xtThere) bool { return o.name == t.name })
-			if j < 0 || !there[i][j].has(t) {
-				lost = append(lost, fmt.Sprintf("%s -t %s", x.programs[i].name, t.name))
+	for i, p := range x.programs {
+		var laid []xtThere
+		if i < len(x.laid) { // else it could not be listed
+			laid = x.laid[i]
+		}
+		want := (&xtables{steeringOf(x.now), i == 1}).tables()
+		if i == 0 {
+			want = append(want, notes(x.was)...)
+		}
+		for _, w := range want {
+			what := p.name + " -t " + w.name
+			if t := tableOf(there[i], w.name); (!t.holds(w) || !t.has(tableOf(laid, w.name))) && !slices.Contains(lost, what) {
+				lost = append(lost, what)
 			}
 		}
 	}
