@@ -1,8 +1,13 @@
 package steer
 
 import (
+	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
+
+	"transom/internal/testnet"
 )
 
 func TestPace(t *testing.T) {
@@ -32,4 +37,30 @@ func TestPace(t *testing.T) {
 		step(time.Second, 0, false)
 	}
 	step(time.Second, paceOf, true)
+}
+
+// TestPaceTells what fails again and again as that, and as nobody's doing; and
+// not for ever.
+func TestPaceTells(t *testing.T) {
+	for name, tt := range map[string]struct {
+		found      mended
+		says, last string
+	}{
+		"taken-away": {mended{lost: []string{"a table"}}, "it is back", "again and again"},
+		"fails":      {mended{err: errors.New("no room")}, "can't be put back", "tried again from now on"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var p pace
+			var said testnet.Log
+			log := slog.New(slog.NewTextHandler(&said, nil))
+			now := time.Unix(1e9, 0)
+			for range 3 * freeTimes {
+				p.tell(log, tt.found, now)
+			}
+			lines := strings.Split(strings.TrimSpace(said.String()), "\n")
+			if len(lines) != freeTimes+1 || !strings.Contains(lines[0], tt.says) || !strings.Contains(lines[freeTimes], tt.last) {
+				t.Errorf("it says %q", lines)
+			}
+		})
+	}
 }

@@ -139,9 +139,12 @@ func (p *pace) tell(log *slog.Logger, m mended, now time.Time) time.Duration {
 	wait, slower := p.step(now)
 	what := strings.Join(m.lost, ", ")
 	switch {
+	case slower && m.err != nil:
+		log.Error("what another program has taken away can't be put back, so captured connections may fail: it is tried again from now on, without a word",
+			"what", what, "every", paceOf, "err", m.err)
 	case slower:
 		log.Warn("another program takes away again and again what transom has put into the kernel: it is put back from now on, without a word, but not more often than this",
-			"what", what, "every", paceOf, "err", m.err)
+			"what", what, "every", paceOf)
 	case p.slow:
 		log.Debug("put back", "what", what, "err", m.err)
 	case m.err != nil:
