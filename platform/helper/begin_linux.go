@@ -16,8 +16,17 @@ import (
 const (
 	pairFD  = 3 // the helper's end of the pair
 	leashFD = 4 // a pipe that ends with who started us
-	holdFD  = 5 // and the next one: the lock, of which a watch need know nothing
+	holdFD  = 5 // and the next one, or as many as there are: the lock
 )
+
+// lock is what this process was given of the lock, which it has until it ends.
+func (r *role) lock() (list []*os.File) {
+	for i := range r.Held {
+		unix.CloseOnExec(holdFD + i)
+		list = append(list, os.NewFile(uintptr(holdFD+i), "lock"))
+	}
+	return list
+}
 
 // deafen makes the process deaf to what a terminal, or a service manager that ends
 // all of a unit, sends to everybody: the proxy decides when it is over. A pipe of

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -191,11 +192,24 @@ func TestWatchDies(t *testing.T) {
 	kill(t, parent(t, pid))
 	b.diary.await(t, "draining")
 	b.awaitLost(t, "watch")
+	second := func(within time.Duration) error {
+		return b.Gateway.Do(func() error {
+			held, err := helper.Lock(t.Context(), within, slog.New(slog.DiscardHandler))
+			return errors.Join(err, held.Close())
+		})
+	}
+	var running *helper.RunningError
+	if err := second(0); !errors.As(err, &running) {
+		t.Errorf("while the helper still steers: %v", err)
+	}
 	if err := b.Close(); err != nil {
 		t.Error(err)
 	}
 	b.diary.await(t, "leave")
 	b.diary.nothing(t)
+	if err := second(soon); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
 }
 
 // gateway is a proxy in a process of its own.

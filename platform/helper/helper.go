@@ -232,4 +232,5 @@ type role struct {
 	Charter      Charter
 	Capabilities []uintptr
 	Epoch        uint32 // how many helpers there have been, with this one
+	Held         int    // descriptors that are the lock
 }

@@ -51,7 +51,7 @@ func (e *RunningError) Error() string {
 }
 
 // A Hold is held by at most one in a network namespace, until it is closed here
-// and by the watch that it was given to.
+// and by the watch and the helper that it was given to.
 type Hold struct {
 	table *nft.Conn    // nil where tables have no owner
 	name  net.Listener // nil if a stranger has it
@@ -219,7 +219,7 @@ func listener() *unix.Ucred {
 	return cred
 }
 
-// Close lets go of it; a watch that it was given to may still hold it.
+// Close lets go of it; a watch and a helper that it was given to may still hold it.
 func (h *Hold) Close() error {
 	if h == nil {
 		return nil

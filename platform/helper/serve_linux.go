@@ -49,6 +49,9 @@ func Serve(ctx context.Context, o ServeOptions) error {
 		return fmt.Errorf("helper: descriptor %d is missing", leashFD)
 	}
 	defer leash.Close()
+	for _, f := range r.lock() {
+		defer f.Close()
+	}
 	s, err := newServer(r, o, v)
 	if err != nil {
 		_ = v.lost(err) // and returned: what is left to do is to exit

@@ -113,10 +113,6 @@ func (c *Client) start(o *Options) error {
 // spawn starts the watch. A user that can't be had is done without: there is none
 // but root in many a user namespace, or the program is for root alone.
 func (c *Client) spawn(o *Options, far *os.File) error {
-	brief, err := json.Marshal(role{Charter: c.charter, Capabilities: o.Capabilities})
-	if err != nil {
-		return err
-	}
 	r, hold, err := os.Pipe()
 	if err != nil {
 		return err
@@ -126,6 +122,10 @@ func (c *Client) spawn(o *Options, far *os.File) error {
 	for _, f := range held {
 		defer f.Close()
 	}
+	if err != nil {
+		return errors.Join(err, hold.Close())
+	}
+	brief, err := json.Marshal(role{Charter: c.charter, Capabilities: o.Capabilities, Held: len(held)})
 	if err != nil {
 		return errors.Join(err, hold.Close())
 	}

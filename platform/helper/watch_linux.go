@@ -35,8 +35,8 @@ type WatchOptions struct {
 
 // Watch is the body of "helper watch": it starts the helper, and again when it
 // dies, until the proxy is gone. Then everything is taken back: by the helper, and
-// by the watch if there is none. It has the lock that makes it the only one in its
-// network namespace, until its process ends.
+// by the watch if there is none. Both have the lock that makes them the only ones in
+// their network namespace, until the last of their processes ends.
 func Watch(ctx context.Context, o WatchOptions) error {
 	deafen()
 	r, v, err := begin()
@@ -52,8 +52,10 @@ func Watch(ctx context.Context, o WatchOptions) error {
 	var awaiting sync.WaitGroup
 	defer awaiting.Wait()
 	defer leash.Close()
-	unix.CloseOnExec(holdFD) // or of what the runtime has there, which is so already
-	unix.CloseOnExec(holdFD + 1)
+	lock := r.lock()
+	for _, f := range lock {
+		defer f.Close()
+	}
 	if err = o.keep(r.Capabilities, true); err != nil {
 		_ = v.lost(err) // and returned: what is left to do is to exit
 		return err
@@ -61,7 +63,7 @@ func Watch(ctx context.Context, o WatchOptions) error {
 	if o.Program == "" {
 		o.Program, o.Args = "/proc/self/exe", []string{"helper", "serve"}
 	}
-	w := &watch{o: o, role: r, voice: v, log: v.log(), gone: make(chan struct{})}
+	w := &watch{o: o, role: r, held: lock, voice: v, log: v.log(), gone: make(chan struct{})}
 	defer v.handOn()()
 	awaiting.Go(func() { w.await(leash) })
 	return w.run(ctx)
@@ -71,6 +73,7 @@ func Watch(ctx context.Context, o WatchOptions) error {
 type watch struct {
 	o     WatchOptions
 	role  role
+	held  []*os.File // the lock, which a helper has as well: it may outlive this process
 	voice *voice
 	log   *slog.Logger
 	gone  chan struct{} // closed when the proxy is gone
@@ -157,7 +160,7 @@ func (w *watch) start() (*child, error) {
 	cmd := exec.Command(w.o.Program, w.o.Args...)
 	cmd.Args[0] = shownAs
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(brief), os.Stderr
-	cmd.ExtraFiles = []*os.File{w.voice.pair.f, r}
+	cmd.ExtraFiles = append([]*os.File{w.voice.pair.f, r}, w.held...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{AmbientCaps: w.role.Capabilities}
 	if err := cmd.Start(); err != nil {
 		hold.Close()
