@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 
 	"transom/platform"
 	"transom/platform/nft"
@@ -83,13 +84,10 @@ func (k *Kernel) adoptLocked(m platform.Marks) error {
 }
 
 // tookOver says that what a process has left that could not clean up is another's
-// now. It may have been one of this run, whose successor this process is.
+// now, and what that is, in one line. It may have been one of this run, whose successor this process is.
 func tookOver(log *slog.Logger, lines []string) {
 	if len(lines) > 0 {
-		log.Info("what a process of transom that has died left in force is taken over", "things", len(lines))
-	}
-	for _, line := range lines {
-		log.Debug("taken over", "what", line)
+		log.Info("what a process of transom that has died left in force is taken over", "what", strings.Join(lines, ", "))
 	}
 }
 
