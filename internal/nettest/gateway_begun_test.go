@@ -112,7 +112,7 @@ func TestGatewayFindsNone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.must(lonely, "sh", "-euc", "ip link add docker0 type bridge; ip address add 172.17.0.1/16 dev docker0; ip link set docker0 up")
+	w.must(lonely, "sh", "-euc", "ip link add docker0 type bridge; ip link set docker0 addrgenmode none; ip address add 172.17.0.1/16 dev docker0; ip link set docker0 up")
 	w.refuses(t, lonely, "1", `^transom: gateway: no interface looks as if clients were behind it: lo \(loopback\), `+
 		`docker0 \(a bridge for containers or virtual machines\); name one with --interface$`, []string{find("transom"), "gateway"})
 	// What is sent there itself is captured all the same.
