@@ -117,30 +117,7 @@ func TestGatewayDatagrams(t *testing.T) {
 func (w *world) resolver() {
 	w.t.Helper()
 	for _, f := range families {
-		at := addrPort(f.addr, 53)
-		var pc *net.UDPConn
-		if err := w.Server.Do(func() (err error) {
-			pc, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
-			return err
-		}); err != nil {
-			w.t.Fatal(err)
-		}
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			b := make([]byte, 1500)
-			for {
-				n, from, err := pc.ReadFromUDPAddrPort(b)
-				if err != nil {
-					return
-				}
-				_, _ = pc.WriteToUDPAddrPort(resolved(b[:n], 0), from) // lost datagrams are noticed
-			}
-		}()
-		w.t.Cleanup(func() {
-			pc.Close()
-			<-done
-		})
+		w.answers(addrPort(f.addr, 53), func(q []byte) []byte { return resolved(q, 0) })
 	}
 	l, err := w.Server.Listen(w.ctx, netip.AddrPortFrom(netip.IPv6Unspecified(), 53))
 	if err != nil {
@@ -160,6 +137,35 @@ func (w *world) resolver() {
 	}()
 	w.t.Cleanup(func() {
 		l.Close()
+		<-done
+	})
+}
+
+// answers has the server answer datagrams to one of its addresses, until the test
+// ends.
+func (w *world) answers(at netip.AddrPort, answer func([]byte) []byte) {
+	w.t.Helper()
+	var pc *net.UDPConn
+	if err := w.Server.Do(func() (err error) {
+		pc, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
+		return err
+	}); err != nil {
+		w.t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b := make([]byte, 1500)
+		for {
+			n, from, err := pc.ReadFromUDPAddrPort(b)
+			if err != nil {
+				return
+			}
+			_, _ = pc.WriteToUDPAddrPort(answer(b[:n]), from) // lost datagrams are noticed
+		}
+	}()
+	w.t.Cleanup(func() {
+		pc.Close()
 		<-done
 	})
 }

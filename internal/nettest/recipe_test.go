@@ -168,30 +168,7 @@ func (r *recipe) captures(p *transom) {
 // udp answers datagrams to a port of the server with what they say.
 func (r *recipe) udp(port uint16) {
 	r.t.Helper()
-	var pc *net.UDPConn
-	err := r.Server.Do(func() (err error) {
-		pc, err = net.ListenUDP("udp", &net.UDPAddr{Port: int(port)})
-		return err
-	})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		b := make([]byte, 1500)
-		for {
-			n, from, err := pc.ReadFromUDPAddrPort(b)
-			if err != nil {
-				return
-			}
-			_, _ = pc.WriteToUDPAddrPort(b[:n], from) // lost datagrams are noticed
-		}
-	}()
-	r.t.Cleanup(func() {
-		pc.Close()
-		<-done
-	})
+	r.answers(netip.AddrPortFrom(netip.IPv6Unspecified(), port), func(p []byte) []byte { return p })
 }
 
 // datagram sends one to the server, and returns why no answer came.

@@ -82,16 +82,20 @@ func (h *Host) Listen(ctx context.Context, s platform.Socket) (*platform.Listene
 
 // Dial implements platform.Sockets.
 func (h *Host) Dial(ctx context.Context, s platform.Socket, dst netip.AddrPort) (net.Conn, error) {
-	line := "dial " + dst.String()
-	if s.Bind.IsValid() {
-		line += " from " + s.Bind.String()
+	return h.dial(ctx, "dial ", egress.Target{Network: "tcp", Addr: dst, From: s.Bind}, s)
+}
+
+func (h *Host) dial(ctx context.Context, verb string, t egress.Target, s platform.Socket) (net.Conn, error) {
+	line := verb + t.Addr.String()
+	if t.From.IsValid() {
+		line += " from " + t.From.String()
 	}
 	h.note(line + options(s))
 	n := h.Net
 	if n == nil {
 		n = NewNet()
 	}
-	return n.Dial(ctx, egress.Target{Network: "tcp", Addr: dst, From: s.Bind})
+	return n.Dial(ctx, t)
 }
 
 // ListenUDP implements platform.Datagrams: it has none, see Source.InjectUDP.
@@ -102,16 +106,7 @@ func (h *Host) ListenUDP(_ context.Context, s platform.Socket) (*platform.Packet
 
 // DialUDP implements platform.Sockets.
 func (h *Host) DialUDP(ctx context.Context, s platform.Socket, dst netip.AddrPort) (net.Conn, error) {
-	line := "dial udp " + dst.String()
-	if s.Bind.IsValid() {
-		line += " from " + s.Bind.String()
-	}
-	h.note(line + options(s))
-	n := h.Net
-	if n == nil {
-		n = NewNet()
-	}
-	return n.Dial(ctx, egress.Target{Network: "udp", Addr: dst, From: s.Bind})
+	return h.dial(ctx, "dial udp ", egress.Target{Network: "udp", Addr: dst, From: s.Bind}, s)
 }
 
 // Answerer implements platform.Datagrams: it makes no sockets.

@@ -120,6 +120,20 @@ func (f *foe) heard(t testing.TB) (answers []report, log string) {
 	}
 }
 
+// wantRefused looks at what was answered: no, and a line of the log.
+func (f *foe) wantRefused(t testing.TB) {
+	t.Helper()
+	answers, log := f.heard(t)
+	for _, a := range answers {
+		if a.kind != sayAnswer || !a.refused || syscall.Errno(a.errno) != unix.EPERM || len(a.text) == 0 {
+			t.Errorf("answered %d, errno %d, %s", a.kind, a.errno, a.text)
+		}
+	}
+	if strings.Count(log, "level=WARN") != 1 {
+		t.Errorf("logged %q", log)
+	}
+}
+
 // bytesOf is a request on the wire.
 func bytesOf(r request) []byte {
 	var b [requestLen]byte
@@ -277,15 +291,7 @@ func TestOutsideTheCharter(t *testing.T) {
 			b, fds := make(t)
 			before := descriptors(t)
 			f.send(t, b, fds...)
-			answers, log := f.heard(t)
-			for _, a := range answers {
-				if a.kind != sayAnswer || !a.refused || syscall.Errno(a.errno) != unix.EPERM || len(a.text) == 0 {
-					t.Errorf("answered %d, errno %d, %s", a.kind, a.errno, a.text)
-				}
-			}
-			if strings.Count(log, "level=WARN") != 1 {
-				t.Errorf("logged %q", log)
-			}
+			f.wantRefused(t)
 			if len(f.steerer.applied) > 0 {
 				t.Errorf("applied %v", f.steerer.applied)
 			}

@@ -8,7 +8,6 @@ import (
 	"transom/internal/testnet/labtest"
 	"transom/platform"
 	"transom/platform/lab"
-	"transom/platform/nft"
 	"transom/platform/steer"
 )
 
@@ -66,21 +65,9 @@ func TestLegacyFirewalls(t *testing.T) {
 // redirected its owner may know.
 func TestOwnedFirewall(t *testing.T) {
 	n := labtest.Gateway(t)
-	var owner *nft.Conn
-	if err := n.Gateway.Do(func() (err error) {
-		owner, err = nft.Dial()
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	defer owner.Close()
 	table := strict()
 	table.Owned = true
-	var b nft.Batch
-	b.Add(table)
-	if err := owner.Commit(&b); err != nil {
-		t.Fatal(err)
-	}
+	labtest.Rules(t, n.Gateway, table)
 	before := state(t, n.Gateway)
 	k := open(t, n.Gateway)
 	err := k.Check(t.Context(), usual(platform.TPROXY))

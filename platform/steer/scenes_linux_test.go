@@ -27,7 +27,6 @@ import (
 	"transom/internal/testnet/labtest"
 	"transom/platform"
 	"transom/platform/lab"
-	"transom/platform/nft"
 	"transom/platform/steer"
 )
 
@@ -654,21 +653,9 @@ func TestInterfaceGoes(t *testing.T) {
 // TestLockedFirewall meets a firewall that nobody but its owner may change.
 func TestLockedFirewall(t *testing.T) {
 	n := labtest.Gateway(t)
-	var owner *nft.Conn
-	if err := n.Gateway.Do(func() (err error) {
-		owner, err = nft.Dial()
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	defer owner.Close()
 	table := strict()
 	table.Owned = true
-	var b nft.Batch
-	b.Add(table)
-	if err := owner.Commit(&b); err != nil {
-		t.Fatal(err)
-	}
+	labtest.Rules(t, n.Gateway, table)
 	var log bytes.Buffer
 	var k *steer.Kernel
 	if err := n.Gateway.Do(func() (err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,10 +25,16 @@ import (
 func TestMain(m *testing.M) { labtest.Main(m) }
 
 // open returns a Kernel of a host; it is closed when t ends.
-func open(t testing.TB, h *lab.Host) (k *steer.Kernel) {
+func open(t testing.TB, h *lab.Host) *steer.Kernel {
+	t.Helper()
+	return openWith(t, h, nil)
+}
+
+// openWith is open, with a log.
+func openWith(t testing.TB, h *lab.Host, log *slog.Logger) (k *steer.Kernel) {
 	t.Helper()
 	if err := h.Do(func() (err error) {
-		k, err = steer.Open(nil)
+		k, err = steer.Open(log)
 		return err
 	}); err != nil {
 		t.Fatal(err)

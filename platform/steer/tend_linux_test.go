@@ -18,7 +18,6 @@ import (
 	"transom/platform"
 	"transom/platform/lab"
 	"transom/platform/nft"
-	"transom/platform/steer"
 )
 
 // lines is a log that can be waited for.
@@ -213,23 +212,6 @@ func TestBridgeFilterComesLater(t *testing.T) {
 	for _, a := range servers() {
 		expect(t, n.Client, netip.AddrPortFrom(netip.MustParseAddr(a), 80).String(), "by us, from CLIENT")
 	}
-}
-
-// openWith is open, with a log.
-func openWith(t testing.TB, h *lab.Host, log *slog.Logger) (k *steer.Kernel) {
-	t.Helper()
-	if err := h.Do(func() (err error) {
-		k, err = steer.Open(log)
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := k.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return k
 }
 
 // TestIPTablesFlush empties all tables in the ways that firewalls do.
