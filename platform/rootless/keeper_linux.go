@@ -27,9 +27,9 @@ func Keep(fd int) error {
 	if err != nil {
 		return fmt.Errorf("descriptor %d: %w: transom run starts this by itself", fd, err)
 	}
-	defer l.c.Close()
 	k := &keeper{line: l, witness: newWitness(), asked: make(chan request), children: make(chan child)}
-	go k.hear() // until the process ends, which is when this returns
+	go k.hear()
+	defer k.hangUp()
 	return k.serve()
 }
 
@@ -57,6 +57,14 @@ func (k *keeper) hear() {
 			return
 		}
 		k.asked <- request{m, files}
+	}
+}
+
+// hangUp ends hear, and waits for it.
+func (k *keeper) hangUp() {
+	k.line.c.Close()
+	for r := range k.asked {
+		closeFiles(r.files)
 	}
 }
 
