@@ -73,7 +73,8 @@ func (n *Namespace) stop(by syscall.Signal) error {
 	if err := stopSelf(by); err != nil {
 		return fmt.Errorf("stop with the program: %w", err)
 	}
-	return n.line.send(&message{Kind: askResume})
+	_ = n.line.send(&message{Kind: askResume}) // or it was continued by whoever continued us, and has ended
+	return nil
 }
 
 // stopSelf returns when somebody has this process go on. Go has no way to give a

@@ -78,6 +78,9 @@ func (l *line) receive() (*message, []*os.File, error) {
 	b := make([]byte, maxMessage)
 	oob := make([]byte, unix.CmsgSpace(4*4))
 	n, oobn, _, _, err := l.c.ReadMsgUnix(b, oob)
+	if errors.Is(err, unix.ECONNRESET) { // the other end is closed and has not read all; what it has said is still here
+		n, oobn, _, _, err = l.c.ReadMsgUnix(b, oob)
+	}
 	if err == nil && n == 0 {
 		err = ErrLost
 	}
