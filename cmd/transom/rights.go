@@ -146,15 +146,15 @@ func (r *rights) helperUser() (uid, gid int) {
 	return 0, 0
 }
 
-// wantsLowPorts reports whether ports below 1024 may be bound: listeners', and
-// those that clients use.
+// wantsLowPorts reports whether ports below 1024 may be bound: listeners', those
+// that clients use, and those that answer them, as a name server's.
 func wantsLowPorts(c *helper.Charter) bool {
 	for _, a := range c.Listen {
 		if a.Port() < 1024 {
 			return true
 		}
 	}
-	return c.SourcePort
+	return c.SourcePort || len(c.Answers) > 0
 }
 
 // confine gives all rights up. What the proxy may still read is how names are
