@@ -273,6 +273,20 @@ print("good")
 	w.restored(w.Gateway, before)
 }
 
+// TestGatewayDNSByThisHost answers from a low port, where no client's is assumed.
+func TestGatewayDNSByThisHost(t *testing.T) {
+	need(t, "dig")
+	w := newGatewayWorld(t)
+	w.resolver()
+	g := w.gateway("--udp-ports", "53", "--spoof-source", "none")
+	for _, f := range families {
+		if got := w.must(w.Client, "dig", "@"+f.addr, "+tries=1", "+time=10", "+short", "shop.example"); got != "10.9.0.2\n" {
+			t.Errorf("dig says %q", got)
+		}
+	}
+	g.stop()
+}
+
 // TestGatewayConversationsOutliveTheHelper kills the helper while one goes on.
 func TestGatewayConversationsOutliveTheHelper(t *testing.T) {
 	w := newGatewayWorld(t)
