@@ -86,6 +86,15 @@ func (x *live) finalTap() *tap {
 	return x.respIn
 }
 
+// answeredLocked reports whether the response has been read to its end.
+func (x *live) answeredLocked() bool {
+	if !x.responded {
+		return false
+	}
+	final := x.finalTap()
+	return final.done() && final.trouble() == nil && !final.givenUp()
+}
+
 // settledLocked reports whether the exchange has just ended: something else
 // took the connection over; or the response has ended, and the request's body
 // has been read or given up; or the response failed.
@@ -171,11 +180,11 @@ func (x *live) judgeLocked(f *flow.Flow) {
 		f.State, f.Err = flow.Failed, "response body: "+final.trouble().Error()
 	case final.givenUp():
 		f.State, f.Err = flow.Failed, "the response was not sent to its end"
-	case x.reqIn.trouble() != nil:
+	case x.reqIn.trouble() != nil && !x.reqIn.late:
 		f.State, f.Err = flow.Failed, "request body: "+x.reqIn.trouble().Error()
-	case x.reqOut.trouble() != nil:
+	case x.reqOut.trouble() != nil && !x.reqOut.late:
 		f.State, f.Err = flow.Failed, "request body: "+x.reqOut.trouble().Error()
-	case x.reqIn.givenUp() && !x.replaced[0]:
+	case x.reqIn.neglected() && !x.replaced[0]:
 		h := &x.kept.http
 		h.Notes = append(h.Notes, "the request body was not read to its end")
 	}

@@ -412,6 +412,23 @@ func TestResponseEndsFirst(t *testing.T) {
 	}
 }
 
+// A client that has its whole answer may reset what it was still sending.
+func TestRequestResetAfterResponse(t *testing.T) {
+	r, s := newRecorder(t)
+	c := r.Conn(newInfo())
+	h := c.HTTP(nil)(exchange.HandlerFunc(func(context.Context, *exchange.Request) (*exchange.Response, error) {
+		return response(200, streamed("enough")), nil
+	}))
+	req := request("POST", cutAfter("pi", errors.New("reset")))
+	resp, _ := h.Exchange(context.Background(), req)
+	io.Copy(io.Discard, resp.Body)
+	io.Copy(io.Discard, req.Body)
+	f, d := ended(t, s)
+	if f.State != flow.Done || f.Err != "" || len(d.Notes) != 1 || d.RequestBody.Size != 2 {
+		t.Errorf("state %v, error %q, notes %q, %d bytes", f.State, f.Err, d.Notes, d.RequestBody.Size)
+	}
+}
+
 func TestTrailersAndInterim(t *testing.T) {
 	r, s := newRecorder(t)
 	c := r.Conn(newInfo())

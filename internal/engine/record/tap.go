@@ -23,6 +23,7 @@ type tap struct {
 	used    bool // there is a body
 	ended   bool
 	err     error // io.EOF if it was read to its end
+	late    bool  // the response had been read to its end by then
 	trailer flow.Header
 }
 
@@ -67,6 +68,7 @@ func (t *tap) End(err error, trailer flow.Header) {
 		x.mu.Unlock()
 		return
 	}
+	t.late = x.answeredLocked()
 	t.ended, t.err, t.trailer = true, err, trailer
 	if err == io.ErrClosedPipe && t.count() == t.size {
 		t.err = io.EOF // all of it was read, only not past its end
@@ -121,6 +123,13 @@ func (t *tap) trouble() error {
 		return nil
 	}
 	return t.err
+}
+
+// neglected reports whether the rest of the body went unread, or failed after
+// the response was there whole: then nobody wanted it. A client that has its
+// answer resets the stream, too, with any code (RFC 9113, section 8.1).
+func (t *tap) neglected() bool {
+	return t.givenUp() || t.late && t.trouble() != nil
 }
 
 // givenUp reports whether the body was not read to its end, though it could
