@@ -54,36 +54,41 @@ func (t *steering) passes(h nft.Hook) (rules []nft.Rule) {
 }
 
 // letIn puts the rules where they are not; anew says that those which are there
-// may be of other marks. It reports whether it changed anything.
+// may be of other marks. It reports whether it changed anything. A chain that
+// fails keeps no other from being changed.
 func (k *Kernel) letIn(t *steering, anew bool) (changed bool, err error) {
 	chains, err := k.foreign()
 	if err != nil {
 		return false, err
 	}
+	var errs []error
 	for _, c := range chains {
-		rules, err := k.rules.Rules(c.Family, c.Table, c.Name)
-		if err != nil {
-			return changed, err
-		}
-		old := slices.DeleteFunc(rules, func(r nft.RuleInfo) bool { return !isMine(r) })
-		want := t.passes(c.Hook)
-		if !anew && len(old) == len(want) {
-			continue
-		}
-		var b nft.Batch
-		for _, r := range old {
-			b.Delete(r)
-		}
-		for _, r := range slices.Backward(want) {
-			b.Insert(c.Family, c.Table, c.Name, r)
-		}
-		err = k.rules.Commit(&b)
-		changed = changed || err == nil
-		if err := k.judge(c, want, err); err != nil {
-			return changed, err
-		}
+		done, err := k.letInto(c, t.passes(c.Hook), anew)
+		changed = changed || done
+		errs = append(errs, err)
 	}
-	return changed, nil
+	return changed, errors.Join(errs...)
+}
+
+// letInto is letIn for one chain.
+func (k *Kernel) letInto(c nft.ChainInfo, want []nft.Rule, anew bool) (changed bool, err error) {
+	rules, err := k.rules.Rules(c.Family, c.Table, c.Name)
+	if err != nil {
+		return false, err
+	}
+	old := slices.DeleteFunc(rules, func(r nft.RuleInfo) bool { return !isMine(r) })
+	if !anew && len(old) == len(want) {
+		return false, nil
+	}
+	var b nft.Batch
+	for _, r := range old {
+		b.Delete(r)
+	}
+	for _, r := range slices.Backward(want) {
+		b.Insert(c.Family, c.Table, c.Name, r)
+	}
+	err = k.rules.Commit(&b)
+	return err == nil, k.judge(c, want, err)
 }
 
 // judge says what it means that a chain could not be changed. One that its owner
