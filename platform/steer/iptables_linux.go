@@ -208,11 +208,9 @@ func (x *IPTables) bringLocked(ctx context.Context, t *steering, keep ...string)
 		if t != nil {
 			want = (&xtables{t, i == 1}).tables()
 		}
-		there, err := p.list(ctx)
-		if err == nil {
-			var b bytes.Buffer
-			writeChange(&b, there, want, append(keep, wasChain)...)
-			err = p.put(ctx, b.Bytes())
+		err := p.change(ctx, want, append(keep, wasChain)...)
+		if err != nil && ctx.Err() == nil { // a firewall may have been loaded anew since it was listed
+			err = p.change(ctx, want, append(keep, wasChain)...)
 		}
 		if err != nil && t != nil {
 			return fmt.Errorf("put rules in force: %w", err)
@@ -220,6 +218,17 @@ func (x *IPTables) bringLocked(ctx context.Context, t *steering, keep ...string)
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// change puts want in the place of what is there, but for chains to keep.
+func (p *xtPrograms) change(ctx context.Context, want []xtTable, keep ...string) error {
+	there, err := p.list(ctx)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	writeChange(&b, there, want, keep...)
+	return p.put(ctx, b.Bytes())
 }
 
 // leaveLocked takes everything back for good, as clearLocked does.
