@@ -106,7 +106,7 @@ func TestBridges(t *testing.T) {
 
 // TestIPTablesBridges refuses what would lose connections, by a setting for all
 // bridges or for one, before anything is changed; and says it when the setting
-// comes later. By REDIRECT it works.
+// comes later, and lets new connections go direct. By REDIRECT it works.
 func TestIPTablesBridges(t *testing.T) {
 	byIPTables(t, func(w *router, x *steered) {
 		bridge(t, w.Gateway, "br-lan", "lan0", prefixes(lab.LANAddr4+"/24", lab.LANAddr6+"/64")...)
@@ -145,9 +145,17 @@ func TestIPTablesBridges(t *testing.T) {
 		filtered(t, w.Gateway, "1", "1")
 		firewall(t, w.Gateway, &nft.Table{Family: nft.Inet, Name: "x", Chains: []nft.Chain{{Name: "x"}}}) // a change, of which we hear
 		said.wait(t, "sysctl -w net.bridge", 1)
+		w.proxy(s)
+		for family, a := range w.families() {
+			if got := w.ask(w.Client, netip.AddrPortFrom(a[0], 80)); got != "server sees CLIENT" {
+				t.Errorf("%s, while the bridge would hold it up: %q", family, got)
+			}
+		}
+		filtered(t, w.Gateway, "0", "0")
+		x.do(func() error { x.Tend(); return nil })
+		w.works(s)
 		s.Method = platform.Redirect
 		x.do(func() error { return x.Check(t.Context(), s) })
-		w.proxy(s)
 		x.apply(s)
 		w.works(s)
 	})

@@ -10,3 +10,6 @@ func OpenLegacy(log *slog.Logger, lock string) (*IPTables, error) {
 
 // Tend looks now what is missing of what is in force.
 func (k *Kernel) Tend() { k.tend() }
+
+// Tend looks now what is missing of what is in force.
+func (x *IPTables) Tend() { x.tend() }

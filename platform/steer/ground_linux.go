@@ -13,7 +13,9 @@ import (
 type ground struct {
 	routes   *routes
 	settings *settings
-	now      platform.Steering // what is in force
+	now      platform.Steering // what is in force, but for lifted and held
+	lifted   bool              // others take away again and again what captured connections need
+	held     bool              // what is brought would get lost, as things are
 	leaving  bool              // it is being taken back; if that fails the rest is not to come back
 	was      []change          // settings that we changed, in the order of taking them back
 	pace     pace
@@ -68,7 +70,7 @@ func (g *ground) planLocked(want platform.Steering) (*turn, error) {
 // enterLocked makes what the turn needs. keep writes down what settings were,
 // before they change.
 func (g *ground) enterLocked(t *turn, keep func([]change) error) error {
-	g.now, g.leaving = t.Steering, false
+	g.now, g.leaving, g.lifted = t.Steering, false, false
 	was := slices.Concat(t.plan, t.gone)
 	if err := keep(was); err != nil {
 		return err
@@ -121,7 +123,19 @@ func (g *ground) clearLocked() error {
 }
 
 // clearedLocked forgets what was in force.
-func (g *ground) clearedLocked() { g.now, g.was, g.leaving = platform.Steering{}, nil, false }
+func (g *ground) clearedLocked() {
+	g.now, g.was, g.leaving, g.lifted, g.held = platform.Steering{}, nil, false, false, false
+}
+
+// inForceLocked is what is in force. New connections are not brought while that
+// would only lose them: they go direct, or are refused if nothing may.
+func (g *ground) inForceLocked() platform.Steering {
+	s := g.now
+	if (g.lifted || g.held) && !s.Draining {
+		s.Draining, s.Refusing = true, s.Closed
+	}
+	return s
+}
 
 // staysLocked reports whether there is something in force that is to stay so.
 func (g *ground) staysLocked() bool { return !g.now.IsZero() && !g.leaving }

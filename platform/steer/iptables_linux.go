@@ -34,7 +34,6 @@ type IPTables struct {
 	mu sync.Mutex
 	ground
 	laid   [][]xtThere // what there is of ours, for each of the programs
-	held   bool        // it has been said that bridges hold up what comes by them
 	closed bool
 }
 
@@ -178,8 +177,12 @@ func (x *IPTables) putLocked(ctx context.Context, want platform.Steering) error 
 	if err := x.enterLocked(t, keep); err != nil {
 		return err
 	}
-	if err := x.bringLocked(ctx, t.steering); err != nil {
+	turned := x.judgeLocked()
+	if err := x.bringLocked(ctx, steeringOf(x.inForceLocked())); err != nil {
 		return err
+	}
+	if turned != nil {
+		turned()
 	}
 	if err := x.finishLocked(t, keep); err != nil {
 		return err

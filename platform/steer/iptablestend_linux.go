@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"transom/platform"
 	"transom/platform/nft"
 )
 
@@ -67,35 +68,47 @@ func (x *IPTables) enter(ns *os.File) {
 	}
 }
 
-// tend is Kernel.tend. Where there are many rules it takes a while to look, and is
-// done as much less often.
+// tend is Kernel.tend.
 func (x *IPTables) tend() time.Duration {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.closed || !x.staysLocked() || x.ctx.Err() != nil {
 		return 0
 	}
-	began := time.Now()
-	x.lookAtBridgesLocked()
-	m := x.mendLocked()
+	m, took := x.mendLocked()
 	if x.ctx.Err() != nil {
 		return 0
 	}
-	now := time.Now()
-	return max(x.pace.tell(x.log, m, now), 20*now.Sub(began))
+	return max(x.afterLocked(x, x.log, m, time.Now()), rest(took))
 }
 
-// mendLocked puts back what is not there any more.
-func (x *IPTables) mendLocked() mended {
+// mendLocked puts back what is not there any more. It tells how long it took to
+// look, for which to put back is not counted: how often that is done is the pace's
+// matter.
+func (x *IPTables) mendLocked() (m mended, took time.Duration) {
+	began := time.Now()
+	turned := x.judgeLocked()
 	lost, err := x.lostLocked()
+	took = time.Since(began)
 	if len(lost) > 0 {
-		err = errors.Join(x.keepLocked(x.ctx, x.was), x.bringLocked(x.ctx, steeringOf(x.now)))
-		if err == nil {
-			x.laid, err = x.thereLocked(x.ctx)
-		}
+		err = errors.Join(x.keepLocked(x.ctx, x.was), x.bringAgainLocked())
+	} else if turned != nil && err == nil {
+		err = x.bringAgainLocked()
+	}
+	if turned != nil && err == nil {
+		turned()
 	}
 	routing, err2 := x.reenterLocked()
-	return mended{lost: slices.Concat(lost, routing), err: errors.Join(err, err2)}
+	return mended{lost: slices.Concat(lost, routing), err: errors.Join(err, err2)}, took
+}
+
+// bringAgainLocked lays the rules anew.
+func (x *IPTables) bringAgainLocked() error {
+	err := x.bringLocked(x.ctx, steeringOf(x.inForceLocked()))
+	if err == nil {
+		x.laid, err = x.thereLocked(x.ctx)
+	}
+	return err
 }
 
 // thereLocked lists what is there of ours, for each program.
@@ -121,7 +134,7 @@ func (x *IPTables) lostLocked() (lost []string, err error) {
 		if i < len(x.laid) { // else it could not be listed
 			laid = x.laid[i]
 		}
-		want := (&xtables{steeringOf(x.now), i == 1}).tables()
+		want := (&xtables{steeringOf(x.inForceLocked()), i == 1}).tables()
 		if i == 0 {
 			want = append(want, notes(x.was)...)
 		}
@@ -135,12 +148,25 @@ func (x *IPTables) lostLocked() (lost []string, err error) {
 	return lost, nil
 }
 
-// lookAtBridgesLocked says it if a bridge begins to hold up what comes by it, as when
-// Docker is started.
-func (x *IPTables) lookAtBridgesLocked() {
-	err := x.heldUp(steeringOf(x.now))
-	if err != nil && !x.held {
-		x.log.Warn("connections of clients are lost from now on", "err", err)
+// judgeLocked looks whether what is brought would get lost by now: a bridge holds
+// it up, as when Docker is started, or a firewall has come that drops it and that
+// nobody can change. If that has changed it returns what says so, for when the rules
+// are as it wants.
+func (x *IPTables) judgeLocked() (say func()) {
+	t, before := steeringOf(x.now), x.held
+	if t.Draining {
+		return nil
 	}
-	x.held = err != nil
+	err := errors.Join(x.heldUp(t), ownersAllowHere(t))
+	switch x.held = errors.Is(err, platform.ErrUnsupported); {
+	case x.held && !before:
+		return func() {
+			x.log.Warn("captured connections would be lost from now on: new ones "+instead(&x.now)+" until that is over", "err", err)
+		}
+	case !x.held && before:
+		return func() {
+			x.log.Info("captured connections would be lost no longer: new ones are captured again")
+		}
+	}
+	return nil
 }

@@ -52,7 +52,21 @@ func (k *Kernel) tend() time.Duration {
 	if k.closed || !k.staysLocked() {
 		return 0
 	}
-	return k.pace.tell(k.log, k.mendLocked(), time.Now())
+	began := time.Now()
+	m := k.mendLocked()
+	now := time.Now()
+	return max(k.afterLocked(k, k.log, m, now), rest(now.Sub(began)))
+}
+
+// bringAgainLocked begins or stops to bring connections, and touches nothing else that
+// is there.
+func (k *Kernel) bringAgainLocked() error {
+	if err := k.bringLocked(Tables(k.inForceLocked())[1:]); err != nil {
+		return err
+	}
+	var err error
+	k.laid, err = k.partsLocked()
+	return err
 }
 
 // mendLocked puts back what is not there any more. A failure of one thing keeps
@@ -73,7 +87,7 @@ func (k *Kernel) relayLocked() (lost []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	tables := Tables(k.now)
+	tables := Tables(k.inForceLocked())
 	tables[0] = withNotes(tables[0], k.was)
 	for _, t := range tables {
 		if !k.wholeLocked(t, there) {

@@ -55,7 +55,8 @@ func TestPaceTells(t *testing.T) {
 			log := slog.New(slog.NewTextHandler(&said, nil))
 			now := time.Unix(1e9, 0)
 			for range 3 * freeTimes {
-				p.tell(log, tt.found, now)
+				_, slower := p.step(now)
+				p.tell(log, tt.found, slower, "go direct")
 			}
 			lines := strings.Split(strings.TrimSpace(said.String()), "\n")
 			if len(lines) != freeTimes+1 || !strings.Contains(lines[0], tt.says) || !strings.Contains(lines[freeTimes], tt.last) {

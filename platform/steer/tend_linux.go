@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"transom/platform"
 )
 
 // lookEvery is how often it is looked whether all is there that should be. Most of
@@ -131,19 +133,60 @@ type mended struct {
 	err  error    // why something is not back
 }
 
-// tell says what was found, and returns how long not to look again.
-func (p *pace) tell(log *slog.Logger, m mended, now time.Time) time.Duration {
-	if len(m.lost) == 0 && !m.let && m.err == nil {
+// quiet reports whether nothing was missing.
+func (m mended) quiet() bool { return len(m.lost) == 0 && !m.let && m.err == nil }
+
+// rest is how long not to look again after a look that took so long: where there
+// are many rules it takes a while, and is done as much less often.
+func rest(took time.Duration) time.Duration { return min(20*took, paceOf) }
+
+// instead says what becomes of new connections that are not brought.
+func instead(s *platform.Steering) string {
+	if s.Closed {
+		return "are refused"
+	}
+	return "go direct"
+}
+
+// A lifter stops and begins the bringing of new connections, as ground.lifted says.
+type lifter interface{ bringAgainLocked() error }
+
+// afterLocked tells of what was found, and returns how long not to look again. What is
+// taken away so often that it is not put back at once must not lose new connections
+// meanwhile: they are brought no more until nothing was missing for a while.
+func (g *ground) afterLocked(l lifter, log *slog.Logger, m mended, now time.Time) time.Duration {
+	again := g.lifted && m.quiet()
+	if again {
+		g.lifted = false
+		m.err = l.bringAgainLocked()
+	}
+	if m.quiet() {
+		if again {
+			log.Info("nobody takes it away any more: new connections are captured again")
+		}
 		return 0
 	}
-	wait, slower := p.step(now)
+	wait, slower := g.pace.step(now)
+	if wait > 0 && !g.lifted {
+		g.lifted = true
+		if err := l.bringAgainLocked(); err != nil {
+			log.Error("new connections are brought all the same, and may fail", "err", err)
+		}
+	}
+	g.pace.tell(log, m, slower, instead(&g.now))
+	return wait
+}
+
+// tell says what was found, and what becomes of new connections instead of being
+// captured, if it becomes slow.
+func (p *pace) tell(log *slog.Logger, m mended, slower bool, instead string) {
 	what := strings.Join(m.lost, ", ")
 	switch {
 	case slower && m.err != nil:
-		log.Error("what another program has taken away can't be put back, so captured connections may fail: it is tried again from now on, without a word",
+		log.Error("what another program has taken away can't be put back: new connections "+instead+" until it can; it is tried again from now on, without a word",
 			"what", what, "every", paceOf, "err", m.err)
 	case slower:
-		log.Warn("another program takes away again and again what transom has put into the kernel: it is put back from now on, without a word, but not more often than this",
+		log.Warn("another program takes away again and again what transom has put into the kernel: new connections "+instead+" until nothing has been missing for a while; it is put back without a word, but not more often than this",
 			"what", what, "every", paceOf)
 	case p.slow:
 		log.Debug("put back", "what", what, "err", m.err)
@@ -152,5 +195,4 @@ func (p *pace) tell(log *slog.Logger, m mended, now time.Time) time.Duration {
 	case what != "":
 		log.Warn("another program has taken away what transom had put into the kernel, as a firewall does that is loaded anew: it is back", "what", what)
 	}
-	return wait
 }

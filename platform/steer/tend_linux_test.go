@@ -162,9 +162,12 @@ func unroute(t testing.TB, h *lab.Host, family int) {
 }
 
 // TestFlushedForever removes a table of ours as soon as it is back: we become
-// slow, and say so once.
+// slow, and say so once. New connections go direct then, and are captured again when
+// nobody does it any more.
 func TestFlushedForever(t *testing.T) {
 	n := labtest.Gateway(t)
+	serve(t, n.Server, 80)
+	proxy(t, n.Gateway, usual(platform.TPROXY))
 	said := newLines()
 	k := openWith(t, n.Gateway, said.log())
 	apply(t, k, usual(platform.TPROXY))
@@ -181,6 +184,65 @@ func TestFlushedForever(t *testing.T) {
 			said.wait(t, "again and again", 1)
 		}
 	}
+	ask := func(when, by string) {
+		t.Helper()
+		t.Log(when)
+		for _, a := range servers() {
+			expect(t, n.Client, at(a, 80), by+"from CLIENT")
+		}
+	}
+	ask("it is back, but who knows", "")
+	var b nft.Batch
+	b.Remove(nft.Inet, "transom_divert")
+	if err := c.Commit(&b); err != nil {
+		t.Fatal(err)
+	}
+	ask("it was taken away once more", "")
+	k.Tend()
+	ask("it has just been put back", "")
+	k.Tend()
+	ask("nothing was missing", "by us, ")
+}
+
+// TestIPTablesFlushedForever is TestFlushedForever, by iptables.
+func TestIPTablesFlushedForever(t *testing.T) {
+	byIPTables(t, func(w *router, x *steered) {
+		w.services()
+		s := usual(platform.TPROXY)
+		w.proxy(s)
+		said := newLines()
+		x.do(func() (err error) {
+			x.IPTables, err = x.open(said.log())
+			return err
+		})
+		x.apply(s)
+		tend := func() { x.do(func() error { x.Tend(); return nil }) }
+		for i := range 6 {
+			w.run("/bin/sh", "-c", "iptables -t mangle -F; iptables -t mangle -X; ip6tables -t mangle -F; ip6tables -t mangle -X")
+			if x.kind == "legacy" { // of which nobody hears
+				tend()
+				continue
+			}
+			said.until(t, func() bool { return said.count(back) > i || said.count("again and again") > 0 })
+		}
+		said.wait(t, "again and again", 1)
+		direct := func(when string) {
+			w.Helper()
+			for family, a := range w.families() {
+				if got := w.ask(w.Client, netip.AddrPortFrom(a[0], 80)); got != "server sees CLIENT" {
+					w.Errorf("%s, %s: %q", when, family, got)
+				}
+			}
+		}
+		direct("it is back, but who knows")
+		w.run("/bin/sh", "-c", "iptables -F; ip6tables -F")
+		direct("it was taken away once more")
+		for said.count("captured again") == 0 {
+			tend()
+		}
+		w.works(s)
+		x.do(x.Close)
+	})
 }
 
 // TestBridgeFilterComesLater has the kernel's own chain come before ours: it is
