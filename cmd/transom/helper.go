@@ -56,9 +56,19 @@ func helperCommand() *cobra.Command {
 
 func helperRights() helper.Rights {
 	return helper.Rights{
-		Open: func(log *slog.Logger, backend string) (helper.Steerer, error) { return steer.OpenBackend(backend, log) },
+		Open: open,
 		Keep: keep,
 	}
+}
+
+// open returns what steers, with a memory of what it has changed.
+func open(log *slog.Logger, backend string, m helper.Memory) (helper.Steerer, error) {
+	s, err := steer.OpenBackend(backend, log)
+	if err != nil {
+		return nil, err
+	}
+	s.Remember(m)
+	return s, nil
 }
 
 // keep gives up all capabilities but some.

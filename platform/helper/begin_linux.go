@@ -16,14 +16,15 @@ import (
 const (
 	pairFD  = 3 // the helper's end of the pair
 	leashFD = 4 // a pipe that ends with who started us
-	holdFD  = 5 // and the next one, or as many as there are: the lock
+	notesFD = 5 // a helper's memory; what follows, at a watch from here on, is the lock
 )
 
-// lock is what this process was given of the lock, which it has until it ends.
-func (r *role) lock() (list []*os.File) {
-	for i := range r.Held {
-		unix.CloseOnExec(holdFD + i)
-		list = append(list, os.NewFile(uintptr(holdFD+i), "lock"))
+// lock is what this process was given of the lock, from a descriptor on. It has it
+// until it ends.
+func (r *role) lock(from int) (list []*os.File) {
+	for fd := from; fd < from+r.Held; fd++ {
+		unix.CloseOnExec(fd)
+		list = append(list, os.NewFile(uintptr(fd), "lock"))
 	}
 	return list
 }

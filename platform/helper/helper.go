@@ -202,10 +202,19 @@ type Steerer interface {
 	Abandon() error
 }
 
+// A Memory outlives the process that writes to it.
+type Memory interface {
+	// Recall returns what was last kept, maybe by another process.
+	Recall() ([]string, error)
+	// Keep replaces it.
+	Keep(lines []string) error
+}
+
 // Rights is how the watch and the helper get at what this package does not know.
 type Rights struct {
-	// Open returns what steers, of a charter's Backend.
-	Open func(log *slog.Logger, backend string) (Steerer, error)
+	// Open returns what steers, of a charter's Backend. It keeps in memory what has
+	// to be known to take everything back.
+	Open func(log *slog.Logger, backend string, memory Memory) (Steerer, error)
 	// Keep gives up all capabilities but caps, and lets a program that is started
 	// have them if across; nil keeps what there is.
 	Keep func(caps []uintptr, across bool) error
@@ -219,11 +228,11 @@ func (r *Rights) keep(caps []uintptr, across bool) error {
 }
 
 // open opens what steers, nil if the charter has nothing to steer.
-func (r *Rights) open(log *slog.Logger, c *Charter) (Steerer, error) {
+func (r *Rights) open(log *slog.Logger, c *Charter, m Memory) (Steerer, error) {
 	if c.Steering.IsZero() {
 		return nil, nil
 	}
-	return r.Open(log, c.Backend)
+	return r.Open(log, c.Backend, m)
 }
 
 // A role is what a watch or a helper is told at its start, by a pipe from who

@@ -83,7 +83,7 @@ type fake struct {
 	applied bool // anything
 }
 
-func openFake(_ *slog.Logger, backend string) (helper.Steerer, error) {
+func openFake(_ *slog.Logger, backend string, _ helper.Memory) (helper.Steerer, error) {
 	f, err := os.OpenFile(os.Getenv(diaryVariable), os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		return nil, err

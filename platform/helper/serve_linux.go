@@ -49,10 +49,16 @@ func Serve(ctx context.Context, o ServeOptions) error {
 		return fmt.Errorf("helper: descriptor %d is missing", leashFD)
 	}
 	defer leash.Close()
-	for _, f := range r.lock() {
+	unix.CloseOnExec(notesFD)
+	notes := os.NewFile(notesFD, "memory")
+	if notes == nil {
+		return fmt.Errorf("helper: descriptor %d is missing", notesFD)
+	}
+	defer notes.Close()
+	for _, f := range r.lock(notesFD + 1) {
 		defer f.Close()
 	}
-	s, err := newServer(r, o, v)
+	s, err := newServer(r, o, v, &memory{notes})
 	if err != nil {
 		_ = v.lost(err) // and returned: what is left to do is to exit
 		return err
@@ -83,7 +89,7 @@ type server struct {
 	tests   sync.WaitGroup
 }
 
-func newServer(r role, o ServeOptions, v *voice) (*server, error) {
+func newServer(r role, o ServeOptions, v *voice, m Memory) (*server, error) {
 	if err := o.keep(r.Capabilities, false); err != nil {
 		return nil, err
 	}
@@ -92,7 +98,7 @@ func newServer(r role, o ServeOptions, v *voice) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	steerer, err := o.open(log, &r.Charter)
+	steerer, err := o.open(log, &r.Charter, m)
 	if err != nil {
 		return nil, errors.Join(err, host.Close())
 	}

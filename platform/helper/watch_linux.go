@@ -52,7 +52,7 @@ func Watch(ctx context.Context, o WatchOptions) error {
 	var awaiting sync.WaitGroup
 	defer awaiting.Wait()
 	defer leash.Close()
-	lock := r.lock()
+	lock := r.lock(notesFD)
 	for _, f := range lock {
 		defer f.Close()
 	}
@@ -60,10 +60,16 @@ func Watch(ctx context.Context, o WatchOptions) error {
 		_ = v.lost(err) // and returned: what is left to do is to exit
 		return err
 	}
+	notes, err := newMemory()
+	if err != nil {
+		_ = v.lost(err)
+		return err
+	}
+	defer notes.f.Close()
 	if o.Program == "" {
 		o.Program, o.Args = "/proc/self/exe", []string{"helper", "serve"}
 	}
-	w := &watch{o: o, role: r, held: lock, voice: v, log: v.log(), gone: make(chan struct{})}
+	w := &watch{o: o, role: r, held: lock, notes: notes, voice: v, log: v.log(), gone: make(chan struct{})}
 	defer v.handOn()()
 	awaiting.Go(func() { w.await(leash) })
 	return w.run(ctx)
@@ -74,6 +80,7 @@ type watch struct {
 	o     WatchOptions
 	role  role
 	held  []*os.File // the lock, which a helper has as well: it may outlive this process
+	notes *memory    // what a helper has to know of the one before it
 	voice *voice
 	log   *slog.Logger
 	gone  chan struct{} // closed when the proxy is gone
@@ -160,7 +167,7 @@ func (w *watch) start() (*child, error) {
 	cmd := exec.Command(w.o.Program, w.o.Args...)
 	cmd.Args[0] = shownAs
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(brief), os.Stderr
-	cmd.ExtraFiles = append([]*os.File{w.voice.pair.f, r}, w.held...)
+	cmd.ExtraFiles = append([]*os.File{w.voice.pair.f, r, w.notes.f}, w.held...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{AmbientCaps: w.role.Capabilities}
 	if err := cmd.Start(); err != nil {
 		hold.Close()
@@ -230,7 +237,7 @@ func (w *watch) takeBack(ctx context.Context) error {
 
 // steer calls f with what steers, if there is anything to.
 func (w *watch) steer(f func(Steerer) error) error {
-	s, err := w.o.open(w.log, &w.role.Charter)
+	s, err := w.o.open(w.log, &w.role.Charter, w.notes)
 	if err != nil || s == nil {
 		return err
 	}

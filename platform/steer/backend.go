@@ -28,6 +28,8 @@ type Steerer interface {
 	// what Steering.Closed refuses by: it is for when nobody has said that it is
 	// over.
 	Leave(ctx context.Context) error
+	// Remember gives it a second place for what settings were; see Memory.
+	Remember(m Memory)
 	// Close takes everything back, and closes the Steerer.
 	Close() error
 	// Abandon closes the Steerer and takes nothing back.

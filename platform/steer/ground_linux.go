@@ -18,6 +18,7 @@ type ground struct {
 	held     bool              // what is brought would get lost, as things are
 	leaving  bool              // it is being taken back; if that fails the rest is not to come back
 	was      []change          // settings that we changed, in the order of taking them back
+	memory   Memory            // nil if there is none
 	pace     pace
 }
 
@@ -72,6 +73,9 @@ func (g *ground) planLocked(want platform.Steering) (*turn, error) {
 func (g *ground) enterLocked(t *turn, keep func([]change) error) error {
 	g.now, g.leaving, g.lifted = t.Steering, false, false
 	was := slices.Concat(t.plan, t.gone)
+	if err := g.memorizeLocked(was); err != nil {
+		return err
+	}
 	if err := keep(was); err != nil {
 		return err
 	}
@@ -109,7 +113,10 @@ func (g *ground) finishLocked(t *turn, keep func([]change) error) error {
 		return err
 	}
 	g.was = t.plan
-	return keep(t.plan)
+	if err := keep(t.plan); err != nil {
+		return err
+	}
+	return g.memorizeLocked(t.plan)
 }
 
 // sweepLocked sees our sockets to their end; see orphans_linux.go.
@@ -119,7 +126,11 @@ func (g *ground) sweepLocked() error {
 
 // clearLocked takes everything back that it has. It goes on after a failure.
 func (g *ground) clearLocked() error {
-	return errors.Join(g.settings.restore(g.was), g.routes.remove())
+	err := g.settings.restore(g.was)
+	if err == nil {
+		err = g.memorizeLocked(nil)
+	}
+	return errors.Join(err, g.routes.remove())
 }
 
 // clearedLocked forgets what was in force.

@@ -35,3 +35,6 @@ func (x *IPTables) Close() error { return nil }
 
 // Abandon does nothing.
 func (x *IPTables) Abandon() error { return nil }
+
+// Remember does nothing.
+func (x *IPTables) Remember(Memory) {}

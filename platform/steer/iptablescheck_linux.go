@@ -186,7 +186,7 @@ func (x *IPTables) leftoversLocked(ctx context.Context) (lines []string, was []c
 		return nil, nil, err
 	}
 	lines = append(lines, routing...)
-	was = x.settings.stillOurs(was)
+	was = x.recallLocked(was, x.log)
 	for _, c := range was {
 		lines = append(lines, c.String())
 	}

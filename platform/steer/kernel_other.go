@@ -40,3 +40,6 @@ func (k *Kernel) Abandon() error { return nil }
 
 // Leave takes back what has been put in force.
 func (k *Kernel) Leave(context.Context) error { return unsupported() }
+
+// Remember does nothing.
+func (k *Kernel) Remember(Memory) {}

@@ -162,5 +162,5 @@ func (k *Kernel) notes() ([]change, error) {
 			list = append(list, c)
 		}
 	}
-	return k.settings.stillOurs(list), nil
+	return k.recallLocked(list, k.log), nil
 }

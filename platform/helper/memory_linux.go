@@ -1,0 +1,78 @@
+package helper
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// A memory is what a helper wants its successor, or the watch, to know of what it has
+// changed: memory that all of them share and that no file system shows. It is gone
+// with the last of them. It holds lines of JSON, each in place of those before it, so
+// that who dies while writing has not written.
+type memory struct{ f *os.File }
+
+var _ Memory = (*memory)(nil)
+
+// memoryMax is when it starts over.
+const memoryMax = 16 << 10
+
+func newMemory() (*memory, error) {
+	fd, err := unix.MemfdCreate("transom", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("helper: memory to share: %w", err)
+	}
+	return &memory{os.NewFile(uintptr(fd), "memory")}, nil
+}
+
+// Recall implements Memory.
+func (m *memory) Recall() ([]string, error) {
+	lines, _, err := m.read()
+	return lines, err
+}
+
+// Keep implements Memory.
+func (m *memory) Keep(lines []string) error {
+	before, end, err := m.read()
+	if err == nil && slices.Equal(lines, before) {
+		return nil
+	}
+	if err != nil || end > memoryMax {
+		end = 0
+		if err := m.f.Truncate(0); err != nil {
+			return err
+		}
+	}
+	b, err := json.Marshal(lines)
+	if err != nil {
+		return err
+	}
+	_, err = m.f.WriteAt(append(b, '\n'), end)
+	return err
+}
+
+// read returns what was last written wholly, and where that ends.
+func (m *memory) read() (lines []string, end int64, err error) {
+	info, err := m.f.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	b := make([]byte, info.Size())
+	if _, err := m.f.ReadAt(b, 0); err != nil {
+		return nil, 0, err
+	}
+	whole := bytes.LastIndexByte(b, '\n')
+	if whole < 0 {
+		return nil, 0, nil
+	}
+	last := b[bytes.LastIndexByte(b[:whole], '\n')+1 : whole]
+	if err := json.Unmarshal(last, &lines); err != nil {
+		return nil, 0, errors.Join(errBroken, err)
+	}
+	return lines, int64(whole) + 1, nil
+}
