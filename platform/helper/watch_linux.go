@@ -202,14 +202,10 @@ func (w *watch) see(ctx context.Context, h *child) error {
 // retreat gives up while the proxy is there: new connections go past it or are
 // refused, the open ones live on until it has drained.
 func (w *watch) retreat(ctx context.Context, why error) error {
-	err := w.steer(func(s Steerer) error {
-		ctx, cancel := context.WithTimeout(ctx, applyWithin)
-		defer cancel()
-		if left, err := s.Leftovers(ctx); err != nil || len(left) == 0 {
-			return err // there is nothing that captures, and none open that was
-		}
-		return s.Apply(ctx, steeringOf(&w.role.Charter, unserved(&w.role.Charter)))
-	})
+	s, err := w.o.open(w.log, &w.role.Charter, w.notes)
+	if err == nil && s != nil {
+		err = w.bypass(ctx, s)
+	}
 	if err != nil {
 		w.log.Error("new connections go on to be brought to transom, which can't take them", "err", err)
 	}
@@ -219,27 +215,41 @@ func (w *watch) retreat(ctx context.Context, why error) error {
 	case <-w.gone:
 	case <-ctx.Done():
 	}
-	return errors.Join(why, w.takeBack(ctx))
+	if s == nil {
+		return errors.Join(why, w.takeBack(ctx))
+	}
+	return errors.Join(why, w.leave(ctx, s), s.Abandon())
+}
+
+// bypass has s let new connections go past the proxy, or refuse them. What that
+// takes is tended as long as s is open.
+func (w *watch) bypass(ctx context.Context, s Steerer) error {
+	ctx, cancel := context.WithTimeout(ctx, applyWithin)
+	defer cancel()
+	if left, err := s.Leftovers(ctx); err != nil || len(left) == 0 {
+		return err // there is nothing that captures, and none open that was
+	}
+	return s.Apply(ctx, steeringOf(&w.role.Charter, unserved(&w.role.Charter)))
 }
 
 // takeBack does what a helper does at its end.
 func (w *watch) takeBack(ctx context.Context) error {
-	err := w.steer(func(s Steerer) error {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyWithin)
-		defer cancel()
-		return s.Leave(ctx)
-	})
+	s, err := w.o.open(w.log, &w.role.Charter, w.notes)
 	if err != nil {
 		return fmt.Errorf("take back what was put into the kernel: %w", err)
 	}
-	return nil
+	if s == nil {
+		return nil
+	}
+	return errors.Join(w.leave(ctx, s), s.Abandon())
 }
 
-// steer calls f with what steers, if there is anything to.
-func (w *watch) steer(f func(Steerer) error) error {
-	s, err := w.o.open(w.log, &w.role.Charter, w.notes)
-	if err != nil || s == nil {
-		return err
+// leave has s take everything back.
+func (w *watch) leave(ctx context.Context, s Steerer) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyWithin)
+	defer cancel()
+	if err := s.Leave(ctx); err != nil {
+		return fmt.Errorf("take back what was put into the kernel: %w", err)
 	}
-	return errors.Join(f(s), s.Abandon())
+	return nil
 }
