@@ -36,12 +36,16 @@ type Steering struct {
 	// Cgroup is the path of our own cgroup below the cgroup2 mount, "" for none:
 	// what runs in it is not captured by Local.
 	Cgroup string
+	// Program narrows Local down to the programs in a cgroup: its path below the
+	// cgroup2 mount. It has to be there, and goes with no Interfaces.
+	Program string
 
 	From    []netip.Prefix // only these clients; empty is all
 	Exclude []netip.Prefix // clients and servers that are left alone
 	Ports   []PortRange    // TCP ports; empty is all
-	// UDPPorts are the UDP ports to capture, for clients behind Interfaces and by
-	// TPROXY alone; empty is none. With RejectQUIC 443 is not among them.
+	// UDPPorts are the UDP ports to capture, for clients behind Interfaces or the
+	// programs of Program, and by TPROXY alone; empty is none. With RejectQUIC 443
+	// is not among them.
 	UDPPorts []PortRange
 
 	// RejectQUIC answers UDP to captured ports with port unreachable, so that
@@ -69,7 +73,7 @@ func (s *Steering) IsZero() bool { return len(s.Interfaces) == 0 && !s.Local }
 // Equal reports whether s and o ask for the same.
 func (s *Steering) Equal(o *Steering) bool {
 	return s.Method == o.Method && s.Port == o.Port && slices.Equal(s.Interfaces, o.Interfaces) &&
-		s.Local == o.Local && s.Cgroup == o.Cgroup &&
+		s.Local == o.Local && s.Cgroup == o.Cgroup && s.Program == o.Program &&
 		slices.Equal(s.From, o.From) && slices.Equal(s.Exclude, o.Exclude) && slices.Equal(s.Ports, o.Ports) &&
 		slices.Equal(s.UDPPorts, o.UDPPorts) &&
 		s.RejectQUIC == o.RejectQUIC && s.Spoof == o.Spoof && s.Closed == o.Closed &&
@@ -87,8 +91,11 @@ func (s *Steering) Check() error {
 	case s.Method != TPROXY && s.Method != Redirect:
 		return fmt.Errorf("steering: method %d is not known", s.Method)
 	}
-	if len(s.UDPPorts) > 0 && (s.Method != TPROXY || len(s.Interfaces) == 0) {
-		return errors.New("steering: UDP is captured by tproxy alone, and only what comes in by an interface")
+	if s.Program != "" && (!s.Local || len(s.Interfaces) > 0) {
+		return errors.New("steering: a program is this host's own, and captured alone")
+	}
+	if len(s.UDPPorts) > 0 && (s.Method != TPROXY || len(s.Interfaces) == 0 && s.Program == "") {
+		return errors.New("steering: UDP is captured by tproxy alone, and only of one program or what comes in by an interface")
 	}
 	for _, p := range slices.Concat(s.Ports, s.UDPPorts) {
 		if p.First == 0 || p.First > p.Last {

@@ -52,7 +52,9 @@ type Charter struct {
 	// of Listen.
 	Hear []netip.AddrPort
 	// Answers are the networks whose clients may be answered by UDP, from any
-	// address that is not this host's and a port that the steering captures.
+	// address that is not this host's and a port that the steering captures. Nor
+	// are the clients this host, unless it is one program that is captured: then
+	// they have no other address.
 	Answers []netip.Prefix
 }
 
@@ -103,7 +105,7 @@ func (c *Charter) allowsAnswer(client, dst netip.AddrPort, own func(netip.Addr) 
 		return refuse("the address is this host's own")
 	case !slices.ContainsFunc(c.Steering.UDPPorts, captured):
 		return refuse("it was started for UDP ports " + words(c.Steering.UDPPorts, "none"))
-	case never(client.Addr()) || client.Port() == 0 || own(client.Addr()):
+	case never(client.Addr()) || client.Port() == 0 || own(client.Addr()) != (c.Steering.Program != ""):
 		return refuse("no client has such an address")
 	case !slices.ContainsFunc(c.Answers, func(p netip.Prefix) bool { return p.Contains(client.Addr()) }):
 		return refuse("it was started for clients in " + words(c.Answers, "none"))

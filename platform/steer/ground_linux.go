@@ -86,7 +86,7 @@ func (g *ground) enterLocked(t *turn, keep func([]change) error) error {
 	if !t.diverts() {
 		return nil
 	}
-	_, err := g.routes.add(t.marks, g.settings.ipv6())
+	_, err := g.routes.add(t.marks, t.loops(), g.settings.ipv6())
 	return err
 }
 
@@ -96,7 +96,7 @@ func (g *ground) reenterLocked() ([]string, error) {
 	if !t.diverts() {
 		return nil, nil
 	}
-	return g.routes.add(t.marks, g.settings.ipv6())
+	return g.routes.add(t.marks, t.loops(), g.settings.ipv6())
 }
 
 // finishLocked takes back what the steering before needed alone.

@@ -23,6 +23,9 @@ func (x *IPTables) Check(ctx context.Context, want platform.Steering) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
+	if want.Program != "" {
+		return fmt.Errorf("iptables: to capture one program is %w: that takes nf_tables", platform.ErrUnsupported)
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	t := steeringOf(want)

@@ -30,7 +30,8 @@ const actionNop = 3
 // they must not hold for what has no interface to come in by. With
 // src_valid_mark, the kernel looks up the way back to a packet's source with the
 // packet's mark: if that led to this host it would refuse the packet, in
-// silence. Such a look-up is as from lo.
+// silence. Such a look-up is as from lo. Where this host's own datagrams are to come
+// back to it there are no others with the mark, and the first rule is left out.
 type routes struct {
 	netlink *netlink.Handle
 	sockets *diag.Conn // for sweep; nil if the kernel lets nobody look at sockets
@@ -63,8 +64,9 @@ func addressFamilies(ipv6 bool) []int {
 	return []int{unix.AF_INET}
 }
 
-// wantedRules are our rules for a family.
-func wantedRules(family int, m platform.Marks) []*netlink.Rule {
+// wantedRules are our rules for a family; loops says that they hold for what this
+// host sends as well.
+func wantedRules(family int, m platform.Marks, loops bool) []*netlink.Rule {
 	list := make([]*netlink.Rule, 3)
 	for i := range list {
 		mask := m.Mask
@@ -77,11 +79,14 @@ func wantedRules(family int, m platform.Marks) []*netlink.Rule {
 	list[0].IifName, list[0].Goto = "lo", prefEnd
 	list[1].Table = number
 	list[2].Type = actionNop
+	if loops {
+		return list[1:]
+	}
 	return list
 }
 
 // add puts rules and routes in force that are not, and names them.
-func (r *routes) add(m platform.Marks, ipv6 bool) (added []string, err error) {
+func (r *routes) add(m platform.Marks, loops, ipv6 bool) (added []string, err error) {
 	lo, err := r.netlink.LinkByName("lo")
 	if err != nil {
 		return nil, fmt.Errorf("find lo: %w", err)
@@ -97,7 +102,7 @@ func (r *routes) add(m platform.Marks, ipv6 bool) (added []string, err error) {
 		case !errors.Is(err, unix.EEXIST):
 			return added, fmt.Errorf("add a route (%s): %w", routeText(route), err)
 		}
-		rules, err := r.addRules(family, m)
+		rules, err := r.addRules(family, m, loops)
 		if added = append(added, rules...); err != nil {
 			return added, err
 		}
@@ -105,12 +110,12 @@ func (r *routes) add(m platform.Marks, ipv6 bool) (added []string, err error) {
 	return added, nil
 }
 
-func (r *routes) addRules(family int, m platform.Marks) (added []string, err error) {
+func (r *routes) addRules(family int, m platform.Marks, loops bool) (added []string, err error) {
 	there, err := r.rules(family)
 	if err != nil {
 		return nil, err
 	}
-	wanted := wantedRules(family, m)
+	wanted := wantedRules(family, m, loops)
 	for i := range there { // of other marks
 		if !slices.ContainsFunc(wanted, func(w *netlink.Rule) bool { return sameRule(w, &there[i]) }) {
 			if err := r.del(&there[i]); err != nil {

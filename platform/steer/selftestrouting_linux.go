@@ -55,7 +55,7 @@ func (e *exchange) misrouted() fault {
 	if err != nil {
 		return e.unknown("its routing can't be seen: " + err.Error())
 	}
-	for _, w := range wantedRules(family, e.marks) {
+	for _, w := range wantedRules(family, e.marks, false) {
 		if !slices.ContainsFunc(there, func(t netlink.Rule) bool { return sameRule(w, &t) }) {
 			return fault{fmt.Sprintf("a rule is missing: %s", ruleText(w)), addRuleCommand(w)}
 		}

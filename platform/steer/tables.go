@@ -60,7 +60,10 @@ func (t *steering) spoofs() bool { return t.gateway() && t.Spoof }
 
 // diverts reports whether packets to foreign addresses are to be delivered to
 // this host, by our mark.
-func (t *steering) diverts() bool { return t.tproxy() || t.spoofs() }
+func (t *steering) diverts() bool { return t.tproxy() || t.spoofs() || t.loops() }
+
+// loops reports whether what this host sends is to come in again by lo.
+func (t *steering) loops() bool { return t.Program != "" && len(t.UDPPorts) > 0 }
 
 // refuses reports whether what goes past us is refused.
 func (t *steering) refuses() bool { return t.Closed && (!t.Draining || t.Refusing) }
@@ -139,8 +142,12 @@ func (t *steering) out() nft.Chain {
 	if len(t.UDPPorts) > 0 {
 		// Those of UDP have the addresses of anybody. They answer clients, and speak
 		// to nobody else.
+		by := t.ifaces
+		if t.loops() {
+			by = []string{"lo"}
+		}
 		c.Rules = append(c.Rules,
-			nft.Rule{t.marked(t.marks.Client), nft.L4Proto(nft.UDP), nft.OIFName(t.ifaces...), nft.Notrack(), nft.Accept()},
+			nft.Rule{t.marked(t.marks.Client), nft.L4Proto(nft.UDP), nft.OIFName(by...), nft.Notrack(), nft.Accept()},
 			nft.Rule{t.marked(t.marks.Client), nft.L4Proto(nft.UDP), nft.Drop()})
 	}
 	if t.tproxy() {
@@ -215,11 +222,15 @@ func (t *steering) interception() *nft.Table {
 	if t.Local {
 		add(nft.Chain{
 			Name: "capture_local", Type: "nat", Hook: nft.Output, Priority: redirecting,
-			Rules: append(t.othersOfHost(), nft.Rule{t.ports(nft.TCP), nft.Redirect(t.Port)}),
+			Rules: append(append(t.othersOfHost(), t.ofProgram(t.ports(nft.TCP), nft.Redirect(t.Port))), t.noQUICOfProgram()...),
 		})
 	}
 	if t.gateway() {
 		add(t.visits())
+	}
+	if t.Program != "" {
+		table.Chains = append(table.Chains, t.loop()...)
+		return table
 	}
 	for _, c := range t.refusal("refuse_quic", t.noQUIC()) {
 		add(c)
@@ -300,9 +311,13 @@ func (t *steering) refusal(name string, rules []nft.Rule) (chains []nft.Chain) {
 		})
 	}
 	if t.Local {
+		of := make([]nft.Rule, len(rules))
+		for i, r := range rules {
+			of[i] = t.ofProgram(r...)
+		}
 		chains = append(chains, nft.Chain{
 			Name: name + "_local", Type: "filter", Hook: nft.Output, Priority: refusing,
-			Rules: append(t.othersOfHost(), rules...),
+			Rules: append(t.othersOfHost(), of...),
 		})
 	}
 	return chains

@@ -68,6 +68,8 @@ func steerings() map[string]platform.Steering {
 func TestTables(t *testing.T) {
 	all := steerings()
 	all["local-but-a-cgroup"] = platform.Steering{Method: platform.TPROXY, Port: 8080, Local: true, Cgroup: "/system.slice/transom.service", Ports: web()}
+	all["program"] = platform.Steering{Method: platform.TPROXY, Port: 8080, Local: true, Program: "transom-7", UDPPorts: []platform.PortRange{{First: 1, Last: 65535}}, RejectQUIC: true}
+	all["program-without-udp"] = platform.Steering{Method: platform.Redirect, Port: 8080, Local: true, Program: "/user.slice/transom-7", RejectQUIC: true, Closed: true, Ports: web()}
 	for name, s := range all {
 		t.Run(name, func(t *testing.T) {
 			if err := s.Check(); err != nil {

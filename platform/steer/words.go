@@ -19,8 +19,10 @@ func checkWords(s *platform.Steering) error {
 			return fmt.Errorf("interface %q: want letters, digits and . _ @ : - in its name, and not . or - at its start", name)
 		}
 	}
-	if !plain(s.Cgroup, `._@:-/\`) {
-		return fmt.Errorf(`cgroup %q: want letters, digits and . _ @ : - / \ in its path`, s.Cgroup)
+	for _, path := range []string{s.Cgroup, s.Program} {
+		if !plain(path, `._@:-/\`) {
+			return fmt.Errorf(`cgroup %q: want letters, digits and . _ @ : - / \ in its path`, path)
+		}
 	}
 	return nil
 }
@@ -39,6 +41,9 @@ func checkShown(s *platform.Steering) error {
 	}
 	if s.Draining {
 		return errors.New("nothing to show: draining is a state of a transom that runs")
+	}
+	if s.Program != "" {
+		return errors.New("nothing to show: a program's cgroup is there while transom run is, which sets the rules up itself")
 	}
 	if err := s.Check(); err != nil {
 		return err
