@@ -60,6 +60,9 @@ func (n *Namespace) Wait() (End, error) {
 					return End{}, err
 				}
 			case m.Kind == sayEnded:
+				for _, note := range m.Notes {
+					n.log.Warn("something of the program's is left", "why", note)
+				}
 				return m.End, nil
 			case m.Kind == sayFailed:
 				return End{}, errors.Join(ErrLost, m.err())

@@ -22,8 +22,8 @@ import (
 //	                         covered too, by one in which all that was in it is again
 
 // layOver does all of it. What can't be done is told in a note, since most programs
-// have no use for most files.
-func layOver(hide []string, files []File) (notes []string, err error) {
+// have no use for most files. owner is whose the program's files are.
+func layOver(hide []string, files []File, owner int) (notes []string, err error) {
 	for _, dir := range hide {
 		if err := mountMemory(dir); err != nil {
 			return nil, err
@@ -42,28 +42,37 @@ func layOver(hide []string, files []File) (notes []string, err error) {
 			continue
 		}
 		if err := cover(dir); err != nil {
-			notes = append(notes, err.Error())
+			notes = note(notes, err)
 			continue
 		}
 		covered[dir] = true
 	}
 	for _, f := range added {
 		if err := f.write(f.Path); err != nil {
-			notes = append(notes, err.Error())
+			notes = note(notes, err)
 		}
 	}
 	more, err := layAll(over)
 	for dir := range covered {
-		err = errors.Join(err, seal(dir))
+		err = errors.Join(err, seal(dir, owner))
 	}
 	return append(notes, more...), err
 }
 
+// note adds what could not be done. Where the caller may not go the program won't
+// either.
+func note(notes []string, err error) []string {
+	if errors.Is(err, fs.ErrPermission) {
+		return notes
+	}
+	return append(notes, err.Error())
+}
+
 // seal has a directory refuse changes that covers one of somebody else's: the
 // program could not change that either.
-func seal(dir string) error {
+func seal(dir string, owner int) error {
 	var st unix.Stat_t
-	if err := unix.Stat(filepath.Join(dir, ".."), &st); err != nil || int(st.Uid) == os.Getuid() {
+	if err := unix.Stat(filepath.Join(dir, ".."), &st); err != nil || int(st.Uid) == owner {
 		return err
 	}
 	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, ""); err != nil {
@@ -160,7 +169,7 @@ func layAll(files []File) (notes []string, err error) {
 	defer func() { closeFiles(targets) }()
 	for i, f := range files {
 		if targets[i], err = os.OpenFile(f.Path, unix.O_PATH, 0); err != nil {
-			notes = append(notes, err.Error())
+			notes = note(notes, err)
 		}
 	}
 	if err := mountMemory(stage); err != nil {

@@ -20,14 +20,17 @@ import (
 //	ended     end what it left behind, say how it ended
 //
 // What it can't do it says to the proxy; the error is of a line that is none.
-func Keep(fd int) error {
+//
+// lower gives up all rights but that to end others' processes, which is what the way
+// of root is left with once the program runs.
+func Keep(fd int, lower func() error) error {
 	runtime.LockOSThread() // the program dies with the thread that started it
 	defer runtime.UnlockOSThread()
 	l, err := lineOf(os.NewFile(uintptr(fd), "proxy"))
 	if err != nil {
 		return fmt.Errorf("descriptor %d: %w: transom run starts this by itself", fd, err)
 	}
-	k := &keeper{line: l, witness: newWitness(), asked: make(chan request), children: make(chan child)}
+	k := &keeper{line: l, lower: lower, witness: newWitness(), asked: make(chan request), children: make(chan child)}
 	go k.hear()
 	defer k.hangUp()
 	return k.serve()
@@ -36,7 +39,10 @@ func Keep(fd int) error {
 // A keeper is the process inside.
 type keeper struct {
 	line     *line
+	lower    func() error
+	hold     *os.File // closed by the end of this process, which somebody waits for
 	brief    brief
+	briefed  bool
 	witness  *witness
 	asked    chan request // closed when the proxy is gone
 	children chan child   // closed when there are none any more
@@ -114,16 +120,24 @@ func (k *keeper) handle(r request) error {
 	case askResume:
 		_ = unix.Kill(k.pid, unix.SIGCONT)
 	case askAnswer:
-		k.answer(r)
+		if !k.byRoot() {
+			k.answer(r)
+		}
 	}
 	return nil
 }
 
+// byRoot reports whether this is the way of root, where the proxy is not to be
+// trusted once it reads what strangers send: it has no rights, and this process has.
+// What the program is and finds is settled before that, and once.
+func (k *keeper) byRoot() bool { return k.brief.Cgroup != "" }
+
 // network makes what is around the program.
 func (k *keeper) network(r request) error {
-	if len(r.files) != 1 {
-		return errors.New("a brief without a file")
+	if len(r.files) == 0 || k.briefed {
+		return errors.New("a brief without a file, or another one")
 	}
+	k.briefed = true
 	if err := readFrom(r.files[0], &k.brief); err != nil {
 		return err
 	}
@@ -134,6 +148,9 @@ func (k *keeper) network(r request) error {
 	// What the program leaves behind is the keeper's to end.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("become the reaper: %w", err)
+	}
+	if k.byRoot() {
+		return k.prepareByRoot(r)
 	}
 	if err := k.brief.Network.lay(); err != nil {
 		return err
@@ -178,6 +195,9 @@ func (k *keeper) end(program child) error {
 		m.End.Code = program.status.ExitStatus()
 	}
 	m.End.Left = k.dismiss(unix.SIGTERM, leaveWithin)
+	if err := k.sweep(); err != nil {
+		m.Notes = []string{err.Error()}
+	}
 	return k.line.send(m)
 }
 
@@ -186,7 +206,7 @@ func (k *keeper) killAll() error {
 	if k.pid != 0 {
 		k.dismiss(unix.SIGKILL, 0)
 	}
-	return nil
+	return k.sweep()
 }
 
 // dismiss ends all children, and those that their end makes ours, until there are
@@ -199,7 +219,7 @@ func (k *keeper) dismiss(by unix.Signal, within time.Duration) int {
 	late := time.After(within)
 	tooLate := time.After(within + killWithin)
 	for {
-		for _, pid := range childrenOf(os.Getpid()) {
+		for _, pid := range k.left() {
 			if !told[pid] || by == unix.SIGKILL {
 				told[pid] = true
 				_ = unix.Kill(pid, by)

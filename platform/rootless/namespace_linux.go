@@ -24,6 +24,8 @@ import (
 type Namespace struct {
 	line     *line
 	keeper   *exec.Cmd
+	sweeper  *exec.Cmd // nil: there is no cgroup
+	cgroup   *Cgroup   // likewise
 	log      *slog.Logger
 	tcp      *net.TCPListener
 	udp      *platform.PacketListener
@@ -66,10 +68,15 @@ func New(ctx context.Context, o Options) (*Namespace, error) {
 		near.c.Close()
 		return nil, err
 	}
-	if err := n.prepare(ctx, &brief{Network: o.Network, UID: os.Getuid(), GID: os.Getgid()}); err != nil {
+	b := &brief{Network: o.Network, As: Person{UID: os.Getuid(), GID: os.Getgid()}}
+	if o.ByRoot != nil {
+		n.cgroup = o.ByRoot.Cgroup
+		b.As, b.Cgroup = o.ByRoot.As, n.cgroup.dir
+	}
+	if err := n.prepare(ctx, &o, b); err != nil {
 		near.c.Close()
 		_ = n.keeper.Wait() // what it had to say it has said
-		return nil, err
+		return nil, errors.Join(err, n.swept())
 	}
 	n.hears.Go(n.hear)
 	return n, nil
@@ -87,6 +94,9 @@ func (n *Namespace) spawn(o *Options, far *os.File) error {
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
 	}
+	if o.ByRoot != nil {
+		n.keeper.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
+	}
 	if _, err := unix.FcntlInt(far.Fd(), unix.F_SETFD, 0); err != nil {
 		return err
 	}
@@ -94,10 +104,19 @@ func (n *Namespace) spawn(o *Options, far *os.File) error {
 }
 
 // prepare has the keeper lay out the network, and takes its sockets.
-func (n *Namespace) prepare(ctx context.Context, b *brief) error {
+func (n *Namespace) prepare(ctx context.Context, o *Options, b *brief) error {
 	stop := context.AfterFunc(ctx, func() { n.line.c.Close() })
 	defer stop()
-	if err := n.line.sendValue(&message{Kind: askNetwork}, b); err != nil {
+	var held []int
+	if o.ByRoot != nil {
+		hold, err := n.sweep(o)
+		if err != nil {
+			return fmt.Errorf("start who removes the cgroup: %w", err)
+		}
+		defer hold.Close()
+		held = []int{int(hold.Fd())}
+	}
+	if err := n.line.sendValue(&message{Kind: askNetwork}, b, held...); err != nil {
 		return n.orContext(ctx, err)
 	}
 	m, files, err := n.line.receive()
@@ -107,6 +126,9 @@ func (n *Namespace) prepare(ctx context.Context, b *brief) error {
 	defer closeFiles(files)
 	if err := m.err(); err != nil {
 		return err
+	}
+	if m.Kind == sayReady && len(files) == 0 && o.ByRoot != nil {
+		return nil
 	}
 	if m.Kind != sayReady || len(files) != 2 {
 		return fmt.Errorf("the keeper says %q, with %d sockets", m.Kind, len(files))
@@ -287,5 +309,40 @@ func (n *Namespace) end() error {
 	}
 	n.hears.Wait()
 	_ = n.keeper.Wait() // how it ended was said
-	return err
+	return errors.Join(err, n.swept())
+}
+
+// sweep starts who removes the cgroup when the keeper is gone, in a session of its
+// own, where no terminal ends it. The keeper is to have what it returns.
+func (n *Namespace) sweep(o *Options) (hold *os.File, err error) {
+	r, hold, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	args := o.ByRoot.Sweep
+	if len(args) == 0 {
+		args = []string{"helper", "sweep"}
+	}
+	c := exec.Command(o.Program, append(args, n.cgroup.dir)...)
+	c.Args[0], c.Stdin, c.Dir, c.Env = "transom", r, "/", []string{}
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := c.Start(); err != nil {
+		hold.Close()
+		return nil, err
+	}
+	n.sweeper = c
+	return hold, nil
+}
+
+// swept waits until the cgroup is removed.
+func (n *Namespace) swept() error {
+	if n.sweeper == nil {
+		return nil
+	}
+	_ = n.sweeper.Wait() // what matters is seen below
+	if _, err := os.Stat(n.cgroup.dir); err == nil {
+		return fmt.Errorf("the program's cgroup %s could not be removed", n.cgroup.dir)
+	}
+	return nil
 }

@@ -22,7 +22,19 @@ func Outside() (Network, error) { return Network{}, unsupported() }
 func LetGo() error { return unsupported() }
 
 // Keep fails.
-func Keep(int) error { return unsupported() }
+func Keep(int, func() error) error { return unsupported() }
+
+// A Cgroup can't be made on this system.
+type Cgroup struct{ Path string }
+
+// NewCgroup fails.
+func NewCgroup() (*Cgroup, error) { return nil, unsupported() }
+
+// Remove does nothing.
+func (c *Cgroup) Remove() error { return nil }
+
+// Sweep fails.
+func Sweep(string) error { return unsupported() }
 
 // A Namespace can't be made on this system.
 type Namespace struct{}

@@ -20,7 +20,11 @@ func (k *keeper) start(r request) error {
 	if err := readFrom(r.files[0], &p); err != nil {
 		return err
 	}
-	notes, err := layOver(p.Hide, p.Files)
+	var notes []string
+	err := k.asCaller(func() (err error) {
+		notes, err = layOver(p.Hide, p.Files, k.owner())
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -37,6 +41,11 @@ func (k *keeper) start(r request) error {
 	if err := LetGo(); err != nil {
 		return err
 	}
+	if k.byRoot() && k.lower != nil {
+		if err := k.lower(); err != nil {
+			return fmt.Errorf("give up the keeper's rights: %w", err)
+		}
+	}
 	return k.line.send(&message{Kind: sayStarted, Notes: notes})
 }
 
@@ -48,10 +57,17 @@ func (k *keeper) spawn(p *Program) (int, error) {
 		Env: p.Env, Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
 		Sys: &syscall.SysProcAttr{
 			Cloneflags:  unix.CLONE_NEWUSER,
-			UidMappings: []syscall.SysProcIDMap{{ContainerID: k.brief.UID, HostID: 0, Size: 1}},
-			GidMappings: []syscall.SysProcIDMap{{ContainerID: k.brief.GID, HostID: 0, Size: 1}},
+			UidMappings: []syscall.SysProcIDMap{{ContainerID: k.brief.As.UID, HostID: 0, Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{ContainerID: k.brief.As.GID, HostID: 0, Size: 1}},
 			Pdeathsig:   syscall.SIGKILL,
 		},
+	}
+	if k.byRoot() {
+		into, err := k.within(attr.Sys)
+		if err != nil {
+			return 0, err
+		}
+		defer into.Close()
 	}
 	started, err := os.StartProcess(p.Path, p.Args, attr)
 	if errors.Is(err, unix.ENOEXEC) { // a script that does not say whose: a shell's

@@ -6,6 +6,10 @@
 // starts the program, and ends what the program leaves behind. It is outside that
 // connections are carried on. The package knows nothing of proxies and trust; it is
 // told which files the program is to find in place of others.
+//
+// Where such namespaces are forbidden root can do it another way: the program is in
+// a cgroup and a mount namespace of its own, and in the host's network, where
+// somebody else captures what that cgroup sends. The keeper is the same.
 package rootless
 
 import (
@@ -23,6 +27,25 @@ type Options struct {
 	// keep". It calls Keep.
 	Program string
 	Args    []string
+	// ByRoot, if set, is the way of root; there is no Network then.
+	ByRoot *ByRoot
+}
+
+// ByRoot says as whom root has the program run, and in which cgroup, which is
+// removed with the namespace.
+type ByRoot struct {
+	As     Person
+	Cgroup *Cgroup
+	// Sweep are the arguments of the program that removes the cgroup when the
+	// keeper is killed, before the cgroup's directory; nothing is "helper sweep". It
+	// calls Sweep.
+	Sweep []string
+}
+
+// A Person is whose a program is.
+type Person struct {
+	UID, GID int
+	Groups   []int
 }
 
 // A Network is what the program finds. It has one interface, which is lo, and

@@ -23,10 +23,16 @@ import (
 
 // TestMain makes this program its own keeper.
 func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == "sweep" {
+		if rootless.Sweep(os.Args[2]) != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if len(os.Args) == 3 && os.Args[1] == "keep" {
 		fd, err := strconv.Atoi(os.Args[2])
 		if err == nil {
-			err = rootless.Keep(fd)
+			err = rootless.Keep(fd, nil)
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)

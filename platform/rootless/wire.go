@@ -27,8 +27,9 @@ type message struct {
 
 // A brief is what the keeper is told at first.
 type brief struct {
-	Network  Network
-	UID, GID int // the caller's
+	Network Network
+	As      Person // the caller
+	Cgroup  string // the directory of the program's, by the way of root; else ""
 }
 
 // maxMessage is more than a message has bytes.
@@ -38,7 +39,7 @@ const maxMessage = 32 << 10
 type kind string
 
 const (
-	askNetwork kind = "network" // lay out the network of the brief in the file that comes with it
+	askNetwork kind = "network" // lay out the network of the brief in the file that comes with it; another file is to be open as long as the keeper is
 	askStart   kind = "start"   // start the Program in the file that comes with it
 	askSignal  kind = "signal"  // this came to the proxy: pass it on if the program didn't get it
 	askResume  kind = "resume"  // the proxy goes on: the program may

@@ -9,8 +9,10 @@ import (
 // A Cap is one of Linux's capabilities, by the kernel's number.
 type Cap uint8
 
-// Capabilities that a gateway needs.
+// Capabilities that a gateway needs, or who keeps a program.
 const (
+	DACOverride    Cap = 1  // files and directories that nobody may change
+	Kill           Cap = 5  // end the processes of others
 	NetBindService Cap = 10 // ports below 1024
 	NetAdmin       Cap = 12 // rules, routes, settings
 	NetRaw         Cap = 13 // transparent sockets, marks
@@ -19,7 +21,6 @@ const (
 // Capabilities that giving up takes, or that reach past the permissions of files.
 const (
 	chown          Cap = 0
-	dacOverride    Cap = 1
 	dacReadSearch  Cap = 2
 	fowner         Cap = 3
 	fsetid         Cap = 4
