@@ -48,7 +48,17 @@ func helperCommand() *cobra.Command {
 			if err != nil {
 				return usagef("%q is no descriptor: transom run starts this by itself", args[0])
 			}
-			return rootless.Keep(fd)
+			return rootless.Keep(fd, keepProgram)
+		}),
+	}, &cobra.Command{
+		Use:   "sweep",
+		Short: "Remove the cgroup of one program when nobody else can",
+		Args:  cobra.ExactArgs(1),
+		RunE: running(func(_ *cobra.Command, args []string) error {
+			if err := keepProgram(); err != nil {
+				return err
+			}
+			return rootless.Sweep(args[0])
 		}),
 	})
 	return cmd
@@ -82,6 +92,10 @@ func keep(caps []uintptr, across bool) error {
 	}
 	return sandbox.Keep(kept...)
 }
+
+// keepProgram leaves what it takes to end a program and remove its cgroup: the top of
+// these is a directory that root itself may not change.
+func keepProgram() error { return sandbox.Keep(sandbox.Kill, sandbox.DACOverride) }
 
 // selfTest tries whether answers to assumed addresses would be taken.
 func selfTest(ctx context.Context, c helper.Charter) error {

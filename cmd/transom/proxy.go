@@ -20,7 +20,6 @@ import (
 	"transom/ca"
 	"transom/capture"
 	"transom/platform"
-	"transom/platform/helper"
 	"transom/policy"
 	"transom/store"
 )
@@ -142,6 +141,13 @@ func (f *proxyFlags) run(cmd *cobra.Command, j *job) (err error) {
 	return f.serve(ctx, p, j, out, stderr)
 }
 
+// A helped host goes through a helper; see helper.Client.
+type helped interface {
+	Lost() <-chan struct{}
+	Ending() <-chan string
+	Err() error
+}
+
 // testSpoofing makes sure that answers to assumed addresses would come back to
 // us, as far as this host can tell. If they don't, and nobody has asked for it,
 // it is done without.
@@ -246,7 +252,7 @@ func (f *proxyFlags) serve(ctx context.Context, p *transom.Proxy, j *job, out, s
 			}
 		})
 	}
-	if h, ok := p.Host.(*helper.Client); ok {
+	if h, ok := p.Host.(helped); ok {
 		wg.Go(func() {
 			select {
 			case <-h.Lost():

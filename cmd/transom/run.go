@@ -36,15 +36,20 @@ func runCommand() *cobra.Command {
 	f := &runFlags{began: make(chan struct{})}
 	cmd := &cobra.Command{
 		Use:   "run [flags] [--] [COMMAND ARGUMENT...]",
-		Short: "Capture one program and what it starts, without root",
+		Short: "Capture one program and what it starts, with or without root",
 		Long: `run runs a program in namespaces of its own, as whoever calls it and without a
 right, and captures what it and its children send: TCP and UDP to any port. It trusts
 transom's authority there and nowhere else. The terminal, its signals, standard
 input and output, and the exit code are the program's; flows go to stderr, or
 where -o says. Without COMMAND it is a shell. What the program leaves behind is
-ended with it.`,
+ended with it.
+
+Where such namespaces are forbidden, sudo transom run does it another way: the
+program runs as whoever called sudo, in this machine's network, and is known by
+its cgroup.`,
 		Example: `  transom run curl https://example.com/
   transom run --json -o flows.ndjson -- npm install
+  sudo transom run git fetch
   transom run`,
 		Args: cobra.ArbitraryArgs,
 	}
@@ -97,9 +102,12 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) error {
 // open makes the namespaces, while this process still has what it was started with.
 func (f *runFlags) open(ctx context.Context, p *transom.Proxy, r *rights) (platform.Host, error) {
 	if r.caller {
-		return nil, usagef("no right is needed: leave out sudo, and the program runs as you")
+		f.program.Env = environAs(f.program.Env, r.user)
 	}
 	f.trusting.Go(func() { f.untrusted = f.trustInside(p.Log, r) }) // while there are namespaces made
+	if r.caller {
+		return f.openByRoot(ctx, p, r)
+	}
 	network, err := rootless.Outside()
 	if err != nil {
 		return nil, err
@@ -107,7 +115,15 @@ func (f *runFlags) open(ctx context.Context, p *transom.Proxy, r *rights) (platf
 	network.RejectQUIC = f.quic == "reject"
 	f.space, err = rootless.New(ctx, rootless.Options{Network: network, Log: p.Log})
 	if err != nil {
-		return nil, fmt.Errorf("make namespaces for the program: %w", platform.ExplainNamespaces(err, "capture all programs of this machine with: sudo transom gateway --local"))
+		why := fmt.Errorf("make namespaces for the program: %w", platform.ExplainNamespaces(err, "have root capture the program, which stays yours, with: sudo transom run"))
+		if os.Geteuid() != 0 || !forbidden(err) {
+			return nil, why
+		}
+		host, err := f.openByRoot(ctx, p, r)
+		if err != nil {
+			return nil, errors.Join(why, fmt.Errorf("and by a cgroup in place of namespaces: %w", err))
+		}
+		return host, nil
 	}
 	p.Captures = []capture.Capture{
 		capture.Redirect{}, // wherever it wants to listen, there is one listener inside

@@ -24,6 +24,9 @@ type runner struct {
 	as   []string // what goes before transom
 	uid  string
 	home string
+
+	more    []string // flags
+	cgroups string   // where they are, if root is to use them
 }
 
 func newRunner(t *testing.T) *runner {
@@ -71,7 +74,7 @@ func (r *runner) program(args ...string) *lab.Cmd {
 	if r.as != nil {
 		transom = r.path("bin/transom")
 	}
-	all := append(append([]string{}, r.as...), append([]string{transom, "run", "--upstream-ca", r.authority.file}, args...)...)
+	all := append(append([]string{}, r.as...), append([]string{transom, "run", "--upstream-ca", r.authority.file}, append(r.more, args...)...)...)
 	cmd := r.command(r.Client, all[0], all[1:]...)
 	cmd.Env = append(cmd.Env, "HOME="+r.home)
 	return cmd
