@@ -31,7 +31,8 @@ func (r *runner) console() *console {
 	if r.as != nil {
 		program = r.path("bin/transom")
 	}
-	cmd.Env = append(cmd.Env, "HOME="+r.home, "PS1=prompt> ", "TERM=dumb", "T="+program+" run -q", "PATH="+filepath.Dir(program)+":/usr/bin:/bin")
+	cmd.Env = append(cmd.Env, "HOME="+r.home, "PS1=prompt> ", "TERM=dumb", "T="+strings.Join(append([]string{program, "run", "-q"}, r.more...), " "), "PATH="+filepath.Dir(program)+":/usr/bin:/bin")
+	cmd.Dir = "/" // a prompt may have it, and is to fit a line
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := cmd.Start(); err != nil {
@@ -114,7 +115,7 @@ func TestRunConsole(t *testing.T) {
 		},
 		"shell": {
 			{"SHELL=/bin/bash $T\n", "(transom) "},
-			{"sleep 1000\n", "sleep 1000\r\n"},
+			{"sh -c 'echo REA\"\"DY; exec sleep 1000'\n", "READY"},
 			{suspend, "Stopped"},
 			{"disown -a; exit 6\n", "exit\r\n"},
 			{"", "prompt> "},
@@ -124,14 +125,16 @@ func TestRunConsole(t *testing.T) {
 			{"stty rows 33 cols 77; $T stty size\n", "33 77"},
 		},
 	}
-	for name, steps := range tests {
-		t.Run(name, func(t *testing.T) {
-			r := newRunner(t)
-			c := r.console()
-			for _, s := range steps {
-				c.types(s.types)
-				c.expect(s.expect)
-			}
-		})
+	for by, runner := range map[string]func(*testing.T) *runner{"": newRunner, "-by-root": newRootRunner} {
+		for name, steps := range tests {
+			t.Run(name+by, func(t *testing.T) {
+				r := runner(t)
+				c := r.console()
+				for _, s := range steps {
+					c.types(s.types)
+					c.expect(s.expect)
+				}
+			})
+		}
 	}
 }

@@ -31,18 +31,33 @@ func NewCgroup() (*Cgroup, error) {
 	}
 	var errs []error
 	for _, parent := range []string{ownCgroup(), "/"} {
-		c := &Cgroup{Path: filepath.Join(parent, "transom-"+strconv.Itoa(os.Getpid()))}
+		c := &Cgroup{Path: filepath.Join(parent, cgroupName+strconv.Itoa(os.Getpid()))}
 		c.dir = filepath.Join(mount, c.Path)
+		tidy(filepath.Dir(c.dir))
 		err := os.Mkdir(c.dir, 0o755)
-		if errors.Is(err, fs.ErrExist) { // of one with this number that was killed
-			err = errors.Join(os.Remove(c.dir), os.Mkdir(c.dir, 0o755))
-		}
 		if err == nil {
 			return c, nil
 		}
 		errs = append(errs, err)
 	}
 	return nil, fmt.Errorf("make a cgroup for the program: %w", errors.Join(errs...))
+}
+
+// cgroupName is what names begin with; the maker's pid follows.
+const cgroupName = "transom-"
+
+// tidy removes empty cgroups below dir whose makers are gone, which were killed along
+// with everybody who would have removed them.
+func tidy(dir string) {
+	below, _ := os.ReadDir(dir) // or there is nothing to tidy
+	for _, e := range below {
+		number, ours := strings.CutPrefix(e.Name(), cgroupName)
+		pid, err := strconv.Atoi(number)
+		if !ours || err != nil || pid != os.Getpid() && !errors.Is(unix.Kill(pid, 0), unix.ESRCH) {
+			continue
+		}
+		_ = os.Remove(filepath.Join(dir, e.Name())) // unless somebody is in it
+	}
 }
 
 // cgroupMount is where cgroups of version 2 are. Hosts that have both versions mount
