@@ -24,12 +24,13 @@ ws.onclose = e => show(ws.extensions + ' heard ' + heard.join(' ') + ' then ' + 
 
 const heard = " heard 5 6000 0,1,255 100000 then 4001 enough"
 
-// chatPage is loaded once done.js is, which comes when the conversation is over.
+// chatPage is loaded once done.js is, which comes when the page has said that it
+// shows how the conversation went.
 const chatPage = `<!doctype html>
 <title>chat</title>
 <script>
 const url = location.href.replace('http', 'ws').replace('page', 'chat')
-function show(text) { document.documentElement.setAttribute('shown', text) }
+function show(text) { document.documentElement.setAttribute('shown', text); fetch('/shown') }
 ` + talk + `</script>
 <script src="/done.js"></script>
 `
@@ -41,10 +42,14 @@ func chat(done chan struct{}) http.HandlerFunc {
 		case "/page":
 			w.Header().Set("Content-Type", "text/html; charset=utf-8")
 			w.Write([]byte(chatPage))
+		case "/shown":
+			done <- struct{}{}
 		case "/done.js":
-			<-done
+			select {
+			case <-done:
+			case <-r.Context().Done():
+			}
 		case "/chat":
-			defer func() { done <- struct{}{} }()
 			c, err := websocket.Accept(w, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionContextTakeover})
 			if err != nil {
 				return
