@@ -14,11 +14,11 @@ import (
 	"time"
 )
 
-// recipes returns the commands that docs/by-hand.md gives, by the names in the
-// comments before them.
-func recipes(t *testing.T) map[string]string {
+// recipes returns the commands that a page in docs gives, by the names in the
+// comments before them; these there have to be.
+func recipes(t *testing.T, page string, names ...string) map[string]string {
 	t.Helper()
-	b, err := os.ReadFile("../../docs/by-hand.md")
+	b, err := os.ReadFile("../../docs/" + page)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,11 +28,11 @@ func recipes(t *testing.T) map[string]string {
 		found[m[1]] = strings.ReplaceAll("\n"+m[3], "\n"+m[2], "\n") // as it is indented in the list
 	}
 	if n := strings.Count(string(b), "<!-- recipe:"); n != len(found) {
-		t.Errorf("docs/by-hand.md announces %d recipes and has %d", n, len(found))
+		t.Errorf("docs/%s announces %d recipes and has %d", page, n, len(found))
 	}
-	for _, name := range []string{"forward", "redirect", "redirect-nft", "listen", "undo", "undo-nft", "redirect-tproxy", "undo-tproxy"} {
+	for _, name := range names {
 		if found[name] == "" {
-			t.Fatalf("docs/by-hand.md has no recipe %q", name)
+			t.Fatalf("docs/%s has no recipe %q", page, name)
 		}
 	}
 	return found
@@ -44,7 +44,7 @@ func TestRecipe(t *testing.T) {
 		t.Run(kind.name, func(t *testing.T) {
 			need(t, "sysctl", "iptables", "ip6tables", "nft", "ip", "curl", "setpriv")
 			w := newWorld(t)
-			r := &recipe{world: w, text: recipes(t)}
+			r := &recipe{world: w, text: recipes(t, "by-hand.md", "forward", "redirect", "redirect-nft", "listen", "undo", "undo-nft", "redirect-tproxy", "undo-tproxy")}
 			w.serve(func(rw http.ResponseWriter, req *http.Request) { io.WriteString(rw, "hello "+req.Host) })
 			w.handle(8000, func(c *net.TCPConn) { io.WriteString(c, c.RemoteAddr().String()) })
 			r.udp(443)
