@@ -18,12 +18,15 @@ COUNT     ?= 1
 LOAD      ?=
 
 .DELETE_ON_ERROR:
-.PHONY: all build demo test bench load lint vet staticcheck gofumpt cross install uninstall clean help
+.PHONY: all build shim demo test bench load lint vet staticcheck gofumpt cross install uninstall clean help
 
 all: build
 
 build: ## build bin/transom, one static binary (the default)
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/transom ./cmd/transom
+
+shim: ## build bin/transom-shim, the launcher; docs/shim.md says who needs it
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w' -o bin/transom-shim ./cmd/transom-shim
 
 demo: build ## show it work: a device, a gateway and a web server in private namespaces
 	./bin/transom demo

@@ -14,13 +14,13 @@ import (
 	"transom/platform/lab"
 )
 
-// built is where TestMain put the program, or why it could not be built.
+// built is where TestMain put the programs, or why it could not be built.
 var built struct {
-	dir string // holds transom
+	dir string // holds transom and transom-shim
 	err error
 }
 
-// TestMain builds the program, once, as make does, and runs the tests in a user
+// TestMain builds the programs, once, as make does, and runs the tests in a user
 // namespace if it has to.
 func TestMain(m *testing.M) {
 	done, code, err := lab.Reexec()
@@ -40,7 +40,12 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	built.dir, built.err = dir, build(filepath.Join(dir, "transom"), "transom/cmd/transom")
+	built.dir = dir
+	for _, name := range []string{"transom", "transom-shim"} {
+		if built.err == nil {
+			built.err = build(filepath.Join(dir, name), "transom/cmd/"+name)
+		}
+	}
 	code := m.Run()
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)

@@ -115,3 +115,23 @@ func (r *original) tidy(before string) {
 		r.t.Error("/etc/iproute2/rt_tables has a line more than before")
 	}
 }
+
+// TestOriginalLauncher has an ordinary user start what the recipe starts, by the
+// launcher.
+func TestOriginalLauncher(t *testing.T) {
+	r := newOriginal(t)
+	if !r.users() {
+		t.Log("there are no other users in this user namespace")
+		return
+	}
+	need(t, "setpriv")
+	r.sh("original")
+	r.sh("original6")
+	cmd := r.command(r.Gateway, "unshare", "--mount", "sh", "-euc", installed+
+		"install -m 644 origin-ca.pem /opt/ca.pem; echo '/opt/bin/transom games' >/etc/transom/shim.conf; cd /\n"+
+		"exec setpriv --reuid=1 --regid=1 --groups=60 /opt/bin/transom-shim /opt/bin/transom listen -T --spoof-source-address --ca-dir /opt/mine/ca --upstream-ca /opt/ca.pem")
+	cmd.Env = append(cmd.Env, "BUILT="+built.dir)
+	p := r.start(cmd)
+	r.seesClient()
+	p.stop()
+}

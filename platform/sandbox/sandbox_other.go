@@ -27,6 +27,21 @@ func KeepAcross(...Cap) error {
 	return fmt.Errorf("keep some capabilities across exec: %w", platform.ErrUnsupported)
 }
 
+// BecomeReal returns an error: capabilities are Linux's.
+func BecomeReal(...Cap) error {
+	return fmt.Errorf("become the real user: %w", platform.ErrUnsupported)
+}
+
+// RootsOwn is Linux's.
+func RootsOwn(name string) (fs.FileInfo, error) {
+	return nil, fmt.Errorf("look who can change %s: %w", name, platform.ErrUnsupported)
+}
+
+// HasRights is Linux's.
+func HasRights(name string, _ fs.FileInfo) (bool, error) {
+	return false, fmt.Errorf("look at the rights of %s: %w", name, platform.ErrUnsupported)
+}
+
 // Within returns u if this process can become it, or else who we are, and why.
 func Within(u User) (User, string) {
 	self := Self()

@@ -1,0 +1,77 @@
+package sandbox
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// RootsOwn reports as an error that somebody else than root could have put what is
+// at name there, or could put something else there now: name has to be absolute,
+// with no symbolic link on the way, and each directory and the file have to be
+// root's and writable by nobody else. What is there is returned.
+//
+// Where it finds nothing wrong nobody but root can change it before it is used. A
+// way that differs from the name is refused though root made it, so that names
+// can be compared as texts.
+func RootsOwn(name string) (fs.FileInfo, error) {
+	if !strings.HasPrefix(name, "/") {
+		return nil, fmt.Errorf("%q is not an absolute path", name)
+	}
+	at, end := "/", name[1:]
+	for {
+		info, err := rootsOwn(at)
+		if err != nil || end == "" {
+			return info, err
+		}
+		if !info.IsDir() {
+			return nil, fmt.Errorf("%s is no directory", at)
+		}
+		var next string
+		next, end, _ = strings.Cut(end, "/")
+		if next == "" || next == "." || next == ".." {
+			return nil, fmt.Errorf("%q has an element %q", name, next)
+		}
+		at = strings.TrimSuffix(at, "/") + "/" + next
+	}
+}
+
+func rootsOwn(name string) (fs.FileInfo, error) {
+	info, err := os.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if info.Mode()&fs.ModeSymlink != 0 {
+		return nil, fmt.Errorf("%s is a symbolic link: give the name of what it leads to", name)
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(name, &st); err != nil {
+		return nil, fmt.Errorf("look at %s: %w", name, err)
+	}
+	if st.Uid != 0 {
+		return nil, fmt.Errorf("%s belongs to uid %d: chown it to root", name, st.Uid)
+	}
+	if p := info.Mode().Perm(); p&0o022 != 0 {
+		return nil, fmt.Errorf("%s (mode %#o) can be changed by others than root: chmod go-w it", name, p)
+	}
+	return info, nil
+}
+
+// HasRights reports whether a program has rights of its own, that exec takes from
+// its file: its owner's, its group's or capabilities.
+func HasRights(name string, info fs.FileInfo) (bool, error) {
+	if info.Mode()&(fs.ModeSetuid|fs.ModeSetgid) != 0 {
+		return true, nil
+	}
+	_, err := unix.Getxattr(name, "security.capability", nil)
+	switch err {
+	case nil:
+		return true, nil
+	case unix.ENODATA, unix.ENOTSUP:
+		return false, nil
+	}
+	return false, fmt.Errorf("look for file capabilities of %s: %w", name, err)
+}
