@@ -21,22 +21,22 @@ func TestPace(t *testing.T) {
 		}
 	}
 	for range freeTimes {
-		step(time.Second, 0, false)
+		step(paceOf/10, 0, false)
 	}
-	step(time.Second, paceOf, true)
+	step(paceOf/10, paceOf, true)
 	for range 20 {
 		step(paceOf, paceOf, false) // said once
 	}
 	step(3*paceOf, 0, false) // two more than one are given back
-	step(time.Second, 0, false)
-	step(time.Second, paceOf, false)
+	step(paceOf/10, 0, false)
+	step(paceOf/10, paceOf, false)
 	for range 2 { // after a while it is as if nothing had been
 		step(time.Hour, 0, false)
 	}
 	for range freeTimes - 1 {
-		step(time.Second, 0, false)
+		step(paceOf/10, 0, false)
 	}
-	step(time.Second, paceOf, true)
+	step(paceOf/10, paceOf, true)
 }
 
 // TestPaceTells what fails again and again as that, and as nobody's doing; and

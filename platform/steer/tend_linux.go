@@ -105,7 +105,7 @@ type pace struct {
 // How many times are free, and after how long one of them is given back.
 const (
 	freeTimes = 5
-	paceOf    = 10 * time.Second
+	paceOf    = 6 * time.Second
 )
 
 // step counts a time that something was put back. It returns how long to wait
