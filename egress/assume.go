@@ -137,7 +137,17 @@ func (d *Direct) from(ctx context.Context, from, a netip.AddrPort) (net.Conn, er
 }
 
 func (d *Direct) plain(ctx context.Context, a netip.AddrPort) (net.Conn, error) {
-	return d.Host.Dial(ctx, platform.Socket{Mark: d.Mark}, a)
+	return d.Host.Dial(ctx, platform.Socket{Mark: d.mark(a)}, a)
+}
+
+// mark is Mark, but for a link-local address none: firewalls let the mark pass, and
+// what has it is kept from there (see package steer). What this host says about
+// it holds for us.
+func (d *Direct) mark(a netip.AddrPort) uint32 {
+	if a.Addr().Unmap().IsLinkLocalUnicast() {
+		return 0
+	}
+	return d.Mark
 }
 
 // answered reports whether a dial that ended with err had an answer of the

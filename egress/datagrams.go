@@ -18,7 +18,7 @@ func (d *Direct) datagrams(ctx context.Context, t Target, a netip.AddrPort) (net
 	}
 	from := d.source(t, a.Addr())
 	if !from.IsValid() || !d.Spoof.networks.works(d.Spoof.network(from.Addr())) {
-		return d.Host.DialUDP(ctx, platform.Socket{Mark: d.Mark}, a)
+		return d.Host.DialUDP(ctx, platform.Socket{Mark: d.mark(a)}, a)
 	}
 	c, err := d.fromUDP(ctx, from, a)
 	if err != nil && from.Port() != 0 && local(err, from) {
@@ -29,7 +29,7 @@ func (d *Direct) datagrams(ctx context.Context, t Target, a netip.AddrPort) (net
 		return c, err
 	}
 	d.debug("this host's own address is taken", from, a, err)
-	own, ownErr := d.Host.DialUDP(ctx, platform.Socket{Mark: d.Mark}, a)
+	own, ownErr := d.Host.DialUDP(ctx, platform.Socket{Mark: d.mark(a)}, a)
 	if ownErr != nil {
 		return nil, errors.Join(err, ownErr)
 	}

@@ -113,3 +113,24 @@ func TestSource(t *testing.T) {
 		}
 	})
 }
+
+// TestLinkLocalIsNotMarked: firewalls let the mark pass, and what has it is kept from
+// such addresses.
+func TestLinkLocalIsNotMarked(t *testing.T) {
+	inNet(t, func(t *testing.T, n *testnet.Net, h *testnet.Host, d *egress.Direct) {
+		d.Mark, d.Spoof = 7, spoof(t, "ip+port")
+		near := []string{"169.254.169.254:80", "[fe80::1%lan0]:80"}
+		for _, server := range near {
+			a := netip.MustParseAddrPort(server)
+			n.Handle(a, func(*testnet.Conn) {})
+			c, err := d.Dial(t.Context(), egress.Target{Network: "tcp", Addr: a, Client: client})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Close()
+		}
+		if got := h.Calls(); len(got) != 2 || got[0] != "dial "+near[0] || got[1] != "dial "+near[1] {
+			t.Errorf("the host was asked %q", got)
+		}
+	})
+}

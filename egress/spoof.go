@@ -102,13 +102,13 @@ func assumable(a netip.Addr) bool {
 // source returns where a connection to a server comes from on behalf of t; it
 // is not valid if from this host itself. No address of ours is assumed: who has
 // one is a program of this host. Nor is one assumed towards an address of ours,
-// whose answer would go to the client without a way past us.
+// whose answer would go to the client without a way past us, or of the link.
 func (d *Direct) source(t Target, to netip.Addr) netip.AddrPort {
 	if d.Spoof.Mode() == SpoofNone || d.Spoof.off.Load() || !t.Client.IsValid() {
 		return netip.AddrPort{}
 	}
 	client, to := t.Client.Addr().Unmap(), to.Unmap()
-	if !assumable(client) || to.IsLoopback() || client == to || d.own(client) || d.own(to) {
+	if !assumable(client) || to.IsLoopback() || to.IsLinkLocalUnicast() || client == to || d.own(client) || d.own(to) {
 		return netip.AddrPort{}
 	}
 	from := netip.AddrPortFrom(client, 0)

@@ -65,7 +65,15 @@ func (x *xtables) tables() []xtTable {
 func (x *xtables) raw() []xtChain {
 	var pre, client []string
 	// Sockets towards clients begin no connection: see steering.out.
-	out := []string{fmt.Sprintf("-p tcp --syn -m mark --mark %s -j DROP", x.mark(x.marks.Client))}
+	// Those towards servers have no business on the link: likewise.
+	near := link4
+	if x.v6 {
+		near = link6
+	}
+	out := []string{
+		fmt.Sprintf("-p tcp --syn -m mark --mark %s -j DROP", x.mark(x.marks.Client)),
+		fmt.Sprintf("-d %s -m mark --mark %s -j DROP", near, x.mark(x.marks.Upstream)),
+	}
 	udp := len(x.UDPPorts) > 0
 	if udp {
 		// Sockets that answer datagrams have the addresses of anybody. They speak to

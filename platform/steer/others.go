@@ -7,18 +7,24 @@ import (
 	"transom/platform/nft"
 )
 
+// link4 and link6 are the networks of link-local addresses.
+var (
+	link4 = netip.PrefixFrom(netip.AddrFrom4([4]byte{169, 254}), 16)
+	link6 = netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80}), 10)
+)
+
 // never4 and never6 are destinations that nobody forwards to, or that are no
 // single host.
 var (
 	never4 = [...]netip.Prefix{
 		netip.PrefixFrom(netip.AddrFrom4([4]byte{0}), 8),
 		netip.PrefixFrom(netip.AddrFrom4([4]byte{127}), 8),
-		netip.PrefixFrom(netip.AddrFrom4([4]byte{169, 254}), 16), // link-local
-		netip.PrefixFrom(netip.AddrFrom4([4]byte{224}), 3),       // multicast, reserved, broadcast
+		link4,
+		netip.PrefixFrom(netip.AddrFrom4([4]byte{224}), 3), // multicast, reserved, broadcast
 	}
 	never6 = [...]netip.Prefix{
 		netip.PrefixFrom(netip.IPv6Unspecified(), 127), // unspecified and loopback
-		netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80}), 10),
+		link6,
 		netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0xff}), 8),
 	}
 )

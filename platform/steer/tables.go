@@ -139,6 +139,12 @@ func (t *steering) out() nft.Chain {
 	// made to: it is transparent, and marked, so it would get past what the host
 	// has to say about who may connect where, and from which address.
 	c.Rules = append(c.Rules, nft.Rule{t.marked(t.marks.Client), nft.TCPOpening(), nft.Drop()})
+	// Nobody is captured on the way to a link-local address, where a cloud tells its
+	// machines their secrets; so nor do sockets towards servers, which firewalls let
+	// pass for the mark, get there.
+	for _, near := range [...]netip.Prefix{link4, link6} {
+		c.Rules = append(c.Rules, nft.Rule{t.marked(t.marks.Upstream), nft.DAddr(near), nft.Drop()})
+	}
 	if len(t.UDPPorts) > 0 {
 		// Those of UDP have the addresses of anybody. They answer clients, and speak
 		// to nobody else.
