@@ -40,28 +40,48 @@ func helperCommand() *cobra.Command {
 		}),
 	})
 	cmd.AddCommand(&cobra.Command{
+		Use:   "guard",
+		Short: "Start what keeps the namespaces of one program, and end what that leaves",
+		Args:  cobra.RangeArgs(1, 2),
+		RunE:  running(guardCommand),
+	}, &cobra.Command{
 		Use:   "keep",
 		Short: "Be root in the namespaces of one program",
-		Args:  cobra.ExactArgs(1),
+		Args:  cobra.ExactArgs(2),
 		RunE: running(func(_ *cobra.Command, args []string) error {
-			fd, err := strconv.Atoi(args[0])
+			fds, err := descriptors(args)
 			if err != nil {
-				return usagef("%q is no descriptor: transom run starts this by itself", args[0])
-			}
-			return rootless.Keep(fd, keepProgram)
-		}),
-	}, &cobra.Command{
-		Use:   "sweep",
-		Short: "Remove the cgroup of one program when nobody else can",
-		Args:  cobra.ExactArgs(1),
-		RunE: running(func(_ *cobra.Command, args []string) error {
-			if err := keepProgram(); err != nil {
 				return err
 			}
-			return rootless.Sweep(args[0])
+			return rootless.Keep(fds[0], fds[1], keepProgram)
 		}),
 	})
 	return cmd
+}
+
+// guardCommand has the rights of root if there is a cgroup to remove.
+func guardCommand(_ *cobra.Command, args []string) error {
+	fds, err := descriptors(args[:1])
+	if err != nil {
+		return err
+	}
+	cgroup, lower := "", func() error { return nil }
+	if len(args) > 1 {
+		cgroup, lower = args[1], keepProgram
+	}
+	return rootless.Guard(fds[0], cgroup, []string{"helper", "keep"}, lower)
+}
+
+func descriptors(args []string) ([]int, error) {
+	fds := make([]int, len(args))
+	for i, a := range args {
+		fd, err := strconv.Atoi(a)
+		if err != nil {
+			return nil, usagef("%q is no descriptor: transom run starts this by itself", a)
+		}
+		fds[i] = fd
+	}
+	return fds, nil
 }
 
 func helperRights() helper.Rights {

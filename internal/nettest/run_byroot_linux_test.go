@@ -2,14 +2,11 @@ package nettest_test
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"transom/internal/testnet"
@@ -224,99 +221,4 @@ exec transom run --ca-dir "$1" -o "$2" curl -sS -m 2 http://192.0.2.7/nowhere`
 	if err == nil || !strings.Contains(string(out), "curl:") || !strings.Contains(string(flows), "192.0.2.7") {
 		t.Errorf("%v: %s%s", err, out, flows)
 	}
-}
-
-// TestRunByRootDeaths kills each process in turn: nothing is left, and nothing goes
-// on that is not captured.
-func TestRunByRootDeaths(t *testing.T) {
-	for _, who := range []string{"proxy", "keeper", "sweeper", "watch", "helper", "program", "nobody"} {
-		t.Run(who, func(t *testing.T) {
-			r := newRootRunner(t)
-			before, mounts := r.state(r.Client), r.read("/proc/self/mountinfo")
-			cmd := r.program("sh", "-c", "echo $$ > "+filepath.Join(r.home, "pid")+"; setsid sleep 1000 & exec sleep 1000")
-			errs := newOutput()
-			cmd.Stderr = errs
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			pidFile := filepath.Join(r.home, "pid")
-			eventually(t, "the program to run", func() bool {
-				b, err := os.ReadFile(pidFile)
-				return err == nil && strings.HasSuffix(string(b), "\n")
-			})
-			proxy := cmd.Process.Pid
-			all := append(r.below(proxy), proxy)
-			cgroup := r.cgroupOf(proxy)
-			if _, err := os.Stat(cgroup); err != nil {
-				t.Error(err)
-			}
-			victim := map[string]int{
-				"proxy": proxy, "keeper": r.kind(proxy, "keep"), "sweeper": r.kind(proxy, "sweep"), "watch": r.kind(proxy, "watch"),
-				"helper": r.kind(r.kind(proxy, "watch"), "serve"), "program": atoi(t, strings.TrimSpace(r.read(pidFile))),
-			}[who]
-			if who != "nobody" {
-				kill(t, victim)
-			}
-			if who == "helper" || who == "sweeper" || who == "nobody" { // which goes on
-				signalTo(t, proxy, syscall.SIGTERM)
-			}
-			var exit *exec.ExitError
-			if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
-				t.Error(err)
-			}
-			r.restored(r.Client, before)
-			eventually(t, "the cgroup to go", func() bool {
-				_, err := os.Stat(cgroup)
-				return errors.Is(err, os.ErrNotExist)
-			})
-			for _, pid := range all {
-				eventually(t, fmt.Sprintf("process %d to go", pid), func() bool {
-					b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-					return err != nil || strings.Contains(string(b), ") Z ")
-				})
-			}
-			if now := r.read("/proc/self/mountinfo"); now != mounts {
-				t.Errorf("mounts were\n%s\nand are\n%s", mounts, now)
-			}
-			if t.Failed() {
-				t.Log(errs.String())
-			}
-		})
-	}
-}
-
-// below are all processes that a process has started, and those that these have.
-func (r *runner) below(pid int) (all []int) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	if err != nil {
-		return nil
-	}
-	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-	if err == nil {
-		b = nil
-		for _, thread := range threads {
-			of, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", pid, thread.Name()))
-			if err == nil {
-				b = append(append(b, of...), ' ')
-			}
-		}
-	}
-	for _, word := range strings.Fields(string(b)) {
-		child := atoi(r.t, word)
-		all = append(append(all, child), r.below(child)...)
-	}
-	return all
-}
-
-// kind finds the process that is "transom helper KIND" below another.
-func (r *runner) kind(pid int, kind string) int {
-	r.t.Helper()
-	for _, p := range r.below(pid) {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p))
-		if err == nil && strings.Contains(string(b), "helper\x00"+kind+"\x00") {
-			return p
-		}
-	}
-	r.t.Fatalf("there is no process %s below %d", kind, pid)
-	return 0
 }

@@ -3,7 +3,6 @@ package rootless
 import (
 	"fmt"
 	"os"
-	"slices"
 	"syscall"
 	"unsafe"
 
@@ -15,15 +14,7 @@ import (
 // The program gains no rights (no_new_privs), for it may be able to have something
 // of its own lie over files that programs of root's go by, through a directory of
 // the caller's that leads elsewhere.
-func (k *keeper) prepareByRoot(r request) error {
-	if len(r.files) != 2 {
-		return fmt.Errorf("a brief with %d files", len(r.files))
-	}
-	fd, err := unix.FcntlInt(r.files[1].Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	k.hold = os.NewFile(uintptr(fd), "hold")
+func (k *keeper) prepareByRoot() error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil { // of this thread, which starts the program
 		return fmt.Errorf("set no_new_privs: %w", err)
 	}
@@ -86,25 +77,6 @@ func (k *keeper) asCaller(f func() error) (err error) {
 		return fmt.Errorf("files are those of uid %d, not of %d: %w", now, as.UID, unix.EPERM)
 	}
 	return f()
-}
-
-// left are the processes that the program leaves behind.
-func (k *keeper) left() []int {
-	pids := childrenOf(os.Getpid())
-	if k.byRoot() {
-		pids = append(pids, members(k.brief.Cgroup)...)
-		slices.Sort(pids)
-		pids = slices.Compact(pids)
-	}
-	return pids
-}
-
-// sweep removes the cgroup, if there is one.
-func (k *keeper) sweep() error {
-	if !k.byRoot() {
-		return nil
-	}
-	return removeCgroup(k.brief.Cgroup)
 }
 
 // setGroups sets the groups of the calling thread.

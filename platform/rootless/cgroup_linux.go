@@ -176,14 +176,3 @@ func members(dir string) []int {
 	}
 	return out
 }
-
-// Sweep is who removes a cgroup when the keeper is gone, however it went: it waits
-// for the end of its standard input, of which the keeper alone has the other end.
-func Sweep(dir string) error {
-	b := make([]byte, 1)
-	for {
-		if _, err := os.Stdin.Read(b); err != nil {
-			return removeCgroup(dir)
-		}
-	}
-}

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Keep is the keeper: it is what Options.Program comes to, with the number of the
-// descriptor that its line to the proxy is. It returns when the program has ended,
-// or the proxy.
+// Keep is the keeper, which Guard starts: proxy is the descriptor that the line to
+// the proxy is, and guard one that ends when the guard does. It returns when the
+// program has ended, or the proxy, or the guard.
 //
 //	network   lay out the network, make the sockets, send them
 //	start     lay files over others, start the program
@@ -23,30 +23,32 @@ import (
 //
 // lower gives up all rights but that to end others' processes, which is what the way
 // of root is left with once the program runs.
-func Keep(fd int, lower func() error) error {
+func Keep(proxy, guard int, lower func() error) error {
 	runtime.LockOSThread() // the program dies with the thread that started it
 	defer runtime.UnlockOSThread()
-	l, err := lineOf(os.NewFile(uintptr(fd), "proxy"))
+	unix.CloseOnExec(guard)
+	l, err := lineOf(os.NewFile(uintptr(proxy), "proxy"))
 	if err != nil {
-		return fmt.Errorf("descriptor %d: %w: transom run starts this by itself", fd, err)
+		return fmt.Errorf("descriptor %d: %w: transom run starts this by itself", proxy, err)
 	}
-	k := &keeper{line: l, lower: lower, witness: newWitness(), asked: make(chan request), children: make(chan child)}
+	k := &keeper{line: l, lower: lower, witness: newWitness(), asked: make(chan request), children: newFamily("")}
 	go k.hear()
 	defer k.hangUp()
+	k.unguarded = endOf(os.NewFile(uintptr(guard), "guard")) // until the process ends, which is when this returns
 	return k.serve()
 }
 
 // A keeper is the process inside.
 type keeper struct {
-	line     *line
-	lower    func() error
-	hold     *os.File // closed by the end of this process, which somebody waits for
-	brief    brief
-	briefed  bool
-	witness  *witness
-	asked    chan request // closed when the proxy is gone
-	children chan child   // closed when there are none any more
-	pid      int          // the program's; 0 until it runs
+	line      *line
+	lower     func() error
+	brief     brief
+	briefed   bool
+	witness   *witness
+	asked     chan request    // closed when the proxy is gone
+	unguarded <-chan struct{} // closed when the guard is gone
+	children  *family
+	pid       int // the program's; 0 until it runs
 }
 
 // A request is a message and the files that came with it.
@@ -75,7 +77,7 @@ func (k *keeper) hangUp() {
 }
 
 // serve works on requests until the program has ended. A proxy that is gone takes
-// the program with it.
+// the program with it, and so does a guard.
 func (k *keeper) serve() error {
 	for {
 		select {
@@ -87,7 +89,9 @@ func (k *keeper) serve() error {
 				_ = k.line.send(failure(sayFailed, err)) // or nobody is there to hear of it
 				return k.killAll()
 			}
-		case c, ok := <-k.children:
+		case <-k.unguarded:
+			return k.killAll()
+		case c, ok := <-k.children.ended:
 			switch {
 			case !ok || c.pid != k.pid: // one that the program left behind
 			case c.status.Stopped():
@@ -134,23 +138,24 @@ func (k *keeper) byRoot() bool { return k.brief.Cgroup != "" }
 
 // network makes what is around the program.
 func (k *keeper) network(r request) error {
-	if len(r.files) == 0 || k.briefed {
+	if len(r.files) != 1 || k.briefed {
 		return errors.New("a brief without a file, or another one")
 	}
 	k.briefed = true
 	if err := readFrom(r.files[0], &k.brief); err != nil {
 		return err
 	}
+	k.children.cgroup = k.brief.Cgroup
 	// What others mount later is to be seen here, and nothing of ours there.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
 	// What the program leaves behind is the keeper's to end.
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("become the reaper: %w", err)
+	if err := becomeReaper(); err != nil {
+		return err
 	}
 	if k.byRoot() {
-		return k.prepareByRoot(r)
+		return k.prepareByRoot()
 	}
 	if err := k.brief.Network.lay(); err != nil {
 		return err
@@ -179,12 +184,9 @@ func (k *keeper) answer(r request) {
 	unix.Close(fd)
 }
 
-// Bounds of the wait for processes that the program left behind: how long they may
-// take to end by themselves, and how long the kernel to end them.
-const (
-	leaveWithin = time.Second
-	killWithin  = 5 * time.Second
-)
+// leaveWithin is how long processes that the program left behind may take to end by
+// themselves.
+const leaveWithin = time.Second
 
 // end ends what the program left and says how it ended.
 func (k *keeper) end(program child) error {
@@ -194,8 +196,8 @@ func (k *keeper) end(program child) error {
 	} else {
 		m.End.Code = program.status.ExitStatus()
 	}
-	m.End.Left = k.dismiss(unix.SIGTERM, leaveWithin)
-	if err := k.sweep(); err != nil {
+	m.End.Left = k.children.dismiss(unix.SIGTERM, leaveWithin)
+	if err := k.children.sweep(); err != nil {
 		m.Notes = []string{err.Error()}
 	}
 	return k.line.send(m)
@@ -204,37 +206,7 @@ func (k *keeper) end(program child) error {
 // killAll ends everything at once.
 func (k *keeper) killAll() error {
 	if k.pid != 0 {
-		k.dismiss(unix.SIGKILL, 0)
+		k.children.dismiss(unix.SIGKILL, 0)
 	}
-	return k.sweep()
-}
-
-// dismiss ends all children, and those that their end makes ours, until there are
-// none; it returns how many there were.
-func (k *keeper) dismiss(by unix.Signal, within time.Duration) int {
-	if err := unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); errors.Is(err, unix.ECHILD) {
-		return 0
-	}
-	told := map[int]bool{}
-	late := time.After(within)
-	tooLate := time.After(within + killWithin)
-	for {
-		for _, pid := range k.left() {
-			if !told[pid] || by == unix.SIGKILL {
-				told[pid] = true
-				_ = unix.Kill(pid, by)
-				_ = unix.Kill(pid, unix.SIGCONT) // or a stopped one would not hear of it
-			}
-		}
-		select {
-		case _, ok := <-k.children:
-			if !ok {
-				return len(told)
-			}
-		case <-late:
-			by = unix.SIGKILL
-		case <-tooLate:
-			return len(told)
-		}
-	}
+	return k.children.sweep()
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -23,9 +24,8 @@ import (
 // but for Start and Wait, which one calls, once and in this order.
 type Namespace struct {
 	line     *line
-	keeper   *exec.Cmd
-	sweeper  *exec.Cmd // nil: there is no cgroup
-	cgroup   *Cgroup   // likewise
+	guard    *exec.Cmd // which has the keeper
+	cgroup   *Cgroup   // nil: there is none
 	log      *slog.Logger
 	tcp      *net.TCPListener
 	udp      *platform.PacketListener
@@ -46,7 +46,7 @@ type socketOr struct {
 	err error
 }
 
-// New starts the keeper and makes the namespaces. It is called before rights are
+// New starts guard and keeper and makes the namespaces. It is called before rights are
 // given up, which the keeper would not have either; what captures belongs to the
 // caller. Close ends all of it. ctx is for the start alone.
 func New(ctx context.Context, o Options) (*Namespace, error) {
@@ -54,7 +54,7 @@ func New(ctx context.Context, o Options) (*Namespace, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Program == "" {
-		o.Program, o.Args = "/proc/self/exe", []string{"helper", "keep"}
+		o.Program, o.Args = "/proc/self/exe", []string{"helper", "guard"}
 	}
 	near, far, err := newLine()
 	if err != nil {
@@ -75,48 +75,41 @@ func New(ctx context.Context, o Options) (*Namespace, error) {
 	}
 	if err := n.prepare(ctx, &o, b); err != nil {
 		near.c.Close()
-		_ = n.keeper.Wait() // what it had to say it has said
+		_ = n.guard.Wait() // what it had to say it has said
 		return nil, errors.Join(err, n.swept())
 	}
 	n.hears.Go(n.hear)
 	return n, nil
 }
 
-// spawn starts the keeper. Its end of the line keeps its number, since what other
+// spawn starts the guard. Its end of the line keeps its number, since what other
 // descriptors the caller has are the program's.
 func (n *Namespace) spawn(o *Options, far *os.File) error {
-	n.keeper = exec.Command(o.Program, append(o.Args, strconv.Itoa(int(far.Fd())))...)
-	n.keeper.Args[0] = "transom"
-	n.keeper.Stdin, n.keeper.Stdout, n.keeper.Stderr = os.Stdin, os.Stdout, os.Stderr
-	n.keeper.Env = []string{}
-	n.keeper.SysProcAttr = &syscall.SysProcAttr{
+	args := append(slices.Clone(o.Args), strconv.Itoa(int(far.Fd())))
+	as := &syscall.SysProcAttr{
 		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWNET,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
 	}
 	if o.ByRoot != nil {
-		n.keeper.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
+		args = append(args, o.ByRoot.Cgroup.dir)
+		as = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
 	}
+	n.guard = exec.Command(o.Program, args...)
+	n.guard.Args[0] = "transom"
+	n.guard.Stdin, n.guard.Stdout, n.guard.Stderr = os.Stdin, os.Stdout, os.Stderr
+	n.guard.Env, n.guard.SysProcAttr = []string{}, as
 	if _, err := unix.FcntlInt(far.Fd(), unix.F_SETFD, 0); err != nil {
 		return err
 	}
-	return n.keeper.Start()
+	return n.guard.Start()
 }
 
 // prepare has the keeper lay out the network, and takes its sockets.
 func (n *Namespace) prepare(ctx context.Context, o *Options, b *brief) error {
 	stop := context.AfterFunc(ctx, func() { n.line.c.Close() })
 	defer stop()
-	var held []int
-	if o.ByRoot != nil {
-		hold, err := n.sweep(o)
-		if err != nil {
-			return fmt.Errorf("start who removes the cgroup: %w", err)
-		}
-		defer hold.Close()
-		held = []int{int(hold.Fd())}
-	}
-	if err := n.line.sendValue(&message{Kind: askNetwork}, b, held...); err != nil {
+	if err := n.line.sendValue(&message{Kind: askNetwork}, b); err != nil {
 		return n.orContext(ctx, err)
 	}
 	m, files, err := n.line.receive()
@@ -308,39 +301,15 @@ func (n *Namespace) end() error {
 		continue
 	}
 	n.hears.Wait()
-	_ = n.keeper.Wait() // how it ended was said
+	_ = n.guard.Wait() // how it ended was said
 	return errors.Join(err, n.swept())
 }
 
-// sweep starts who removes the cgroup when the keeper is gone, in a session of its
-// own, where no terminal ends it. The keeper is to have what it returns.
-func (n *Namespace) sweep(o *Options) (hold *os.File, err error) {
-	r, hold, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	args := o.ByRoot.Sweep
-	if len(args) == 0 {
-		args = []string{"helper", "sweep"}
-	}
-	c := exec.Command(o.Program, append(args, n.cgroup.dir)...)
-	c.Args[0], c.Stdin, c.Dir, c.Env = "transom", r, "/", []string{}
-	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := c.Start(); err != nil {
-		hold.Close()
-		return nil, err
-	}
-	n.sweeper = c
-	return hold, nil
-}
-
-// swept waits until the cgroup is removed.
+// swept makes sure that the cgroup is removed, which guard and keeper see to.
 func (n *Namespace) swept() error {
-	if n.sweeper == nil {
+	if n.cgroup == nil {
 		return nil
 	}
-	_ = n.sweeper.Wait() // what matters is seen below
 	if _, err := os.Stat(n.cgroup.dir); err == nil {
 		return fmt.Errorf("the program's cgroup %s could not be removed", n.cgroup.dir)
 	}

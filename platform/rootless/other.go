@@ -21,8 +21,11 @@ func Outside() (Network, error) { return Network{}, unsupported() }
 // LetGo fails.
 func LetGo() error { return unsupported() }
 
+// Guard fails.
+func Guard(int, string, []string, func() error) error { return unsupported() }
+
 // Keep fails.
-func Keep(int, func() error) error { return unsupported() }
+func Keep(int, int, func() error) error { return unsupported() }
 
 // A Cgroup can't be made on this system.
 type Cgroup struct{ Path string }
@@ -32,9 +35,6 @@ func NewCgroup() (*Cgroup, error) { return nil, unsupported() }
 
 // Remove does nothing.
 func (c *Cgroup) Remove() error { return nil }
-
-// Sweep fails.
-func Sweep(string) error { return unsupported() }
 
 // A Namespace can't be made on this system.
 type Namespace struct{}

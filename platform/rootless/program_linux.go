@@ -37,7 +37,7 @@ func (k *keeper) start(r request) error {
 	if k.pid, err = k.spawn(&p); err != nil {
 		return fmt.Errorf("start %s: %w", p.Path, err)
 	}
-	go k.reap() // until there are no children
+	go k.children.reap() // until there are no children
 	if err := LetGo(); err != nil {
 		return err
 	}
@@ -110,58 +110,4 @@ func (p *Program) hand() ([]*os.File, error) {
 		}
 	}
 	return files, nil
-}
-
-// A child is what became of one.
-type child struct {
-	pid    int
-	status unix.WaitStatus
-}
-
-// reap waits for all children, the program's orphans among them, until there are
-// none.
-func (k *keeper) reap() {
-	defer close(k.children)
-	for {
-		var c child
-		var err error
-		if c.pid, err = unix.Wait4(-1, &c.status, unix.WUNTRACED, nil); errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err != nil {
-			return // ECHILD
-		}
-		k.children <- c
-	}
-}
-
-// childrenOf lists processes by their parent.
-func childrenOf(pid int) []int {
-	names, err := os.ReadDir("/proc")
-	if err != nil {
-		return nil
-	}
-	var out []int
-	for _, n := range names {
-		p, err := strconv.Atoi(n.Name())
-		if err != nil {
-			continue
-		}
-		stat, err := os.ReadFile("/proc/" + n.Name() + "/stat")
-		if err == nil && parentIn(string(stat)) == pid {
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
-// parentIn reads the parent in a stat line. The name before it may hold anything.
-func parentIn(stat string) int {
-	_, rest, _ := strings.Cut(stat[strings.LastIndexByte(stat, ')')+1:], " ")
-	words := strings.Fields(rest)
-	if len(words) < 2 || words[0] == "Z" { // it has ended
-		return 0
-	}
-	n, _ := strconv.Atoi(words[1])
-	return n
 }

@@ -2,7 +2,7 @@
 // without a right: the program runs in user, mount and network namespaces of
 // its own, with its own uid and no capability, and whatever it sends comes to
 // sockets that are handed out to this process. A keeper, which is this program
-// started once more, is root in there; it lays the network out, makes the sockets,
+// started once more below a guard, is root in there; it lays the network out, makes the sockets,
 // starts the program, and ends what the program leaves behind. It is outside that
 // connections are carried on. The package knows nothing of proxies and trust; it is
 // told which files the program is to find in place of others.
@@ -23,8 +23,9 @@ import (
 type Options struct {
 	Network Network
 	Log     *slog.Logger // nil is silence
-	// Program and Args start the keeper; nothing is /proc/self/exe and "helper
-	// keep". It calls Keep.
+	// Program and Args start the guard; nothing is /proc/self/exe and "helper
+	// guard". It calls Guard, with what is added: a descriptor, and by the way of
+	// root the cgroup's directory.
 	Program string
 	Args    []string
 	// ByRoot, if set, is the way of root; there is no Network then.
@@ -36,10 +37,6 @@ type Options struct {
 type ByRoot struct {
 	As     Person
 	Cgroup *Cgroup
-	// Sweep are the arguments of the program that removes the cgroup when the
-	// keeper is killed, before the cgroup's directory; nothing is "helper sweep". It
-	// calls Sweep.
-	Sweep []string
 }
 
 // A Person is whose a program is.

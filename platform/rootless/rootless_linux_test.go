@@ -21,26 +21,30 @@ import (
 	"transom/platform/rootless"
 )
 
-// TestMain makes this program its own keeper.
+// TestMain makes this program its own guard and keeper.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 3 && os.Args[1] == "sweep" {
-		if rootless.Sweep(os.Args[2]) != nil {
-			os.Exit(1)
-		}
-		os.Exit(0)
+	if len(os.Args) < 3 || os.Args[1] != "guard" && os.Args[1] != "keep" {
+		os.Exit(m.Run())
 	}
-	if len(os.Args) == 3 && os.Args[1] == "keep" {
-		fd, err := strconv.Atoi(os.Args[2])
-		if err == nil {
-			err = rootless.Keep(fd, nil)
-		}
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
+	if err := keep(os.Args[1], os.Args[2:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
-	os.Exit(m.Run())
+}
+
+func keep(as string, args []string) error {
+	fd, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	if as == "guard" {
+		return rootless.Guard(fd, strings.Join(args[1:], ""), []string{"keep"}, nil)
+	}
+	guard, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	return rootless.Keep(fd, guard, nil)
 }
 
 var everything = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
@@ -48,7 +52,7 @@ var everything = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustPa
 // open makes a namespace that is closed when t ends.
 func open(t *testing.T, network rootless.Network) *rootless.Namespace {
 	t.Helper()
-	n, err := rootless.New(t.Context(), rootless.Options{Network: network, Program: "/proc/self/exe", Args: []string{"keep"}})
+	n, err := rootless.New(t.Context(), rootless.Options{Network: network, Program: "/proc/self/exe", Args: []string{"guard"}})
 	testnet.Need(t, !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.ENOSPC), fmt.Sprint("user namespaces: ", err))
 	if err != nil {
 		t.Fatal(err)
@@ -249,6 +253,48 @@ func TestProxyDies(t *testing.T) {
 	}
 	if _, err := io.ReadAll(r); err != nil { // all that have it are gone
 		t.Error(err)
+	}
+}
+
+// TestNamespaceIsKilled kills the guard, the keeper and the program, and has all that
+// the program has started end, also what has left its session.
+func TestNamespaceIsKilled(t *testing.T) {
+	for name, generations := range map[string]int{"program": 0, "keeper": 1, "guard": 2} {
+		t.Run(name, func(t *testing.T) {
+			n := open(t, rootless.Network{})
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			if _, err := unix.FcntlInt(w.Fd(), unix.F_SETFD, 0); err != nil { // all inherit it
+				t.Fatal(err)
+			}
+			script := "pid=$$; for i in $(seq $0); do pid=$(awk '/^PPid/{print $2}' /proc/$pid/status); done\n" +
+				"setsid sh -c 'sleep 1000 & exec sleep 1000' & (sleep 1000 &)\nkill -KILL $pid\nexec sleep 1000"
+			p := rootless.Program{Path: "/bin/sh", Args: []string{"sh", "-c", script, strconv.Itoa(generations)}, Env: []string{"PATH=/usr/bin:/bin"}}
+			if err := n.Start(p); err != nil {
+				t.Fatal(err)
+			}
+			w.Close()
+			end, err := n.Wait()
+			if name == "program" {
+				if end.Signal != int(unix.SIGKILL) || err != nil {
+					t.Error(end, err)
+				}
+			} else if !errors.Is(err, rootless.ErrLost) {
+				t.Error(end, err)
+			}
+			if err := n.Close(); err != nil {
+				t.Error(err)
+			}
+			if err := r.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadAll(r); err != nil { // all that have it are gone
+				t.Error(err)
+			}
+		})
 	}
 }
 
