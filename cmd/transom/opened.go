@@ -10,6 +10,7 @@ import (
 	"transom"
 	"transom/app/landing"
 	"transom/ca"
+	"transom/platform"
 	"transom/store"
 )
 
@@ -78,6 +79,9 @@ func given(number string) (*os.File, error) {
 	fd, err := strconv.ParseUint(number, 10, 16)
 	if err != nil {
 		return nil, fmt.Errorf("%q is no number of a descriptor", number)
+	}
+	if !platform.Given(uintptr(fd)) {
+		return nil, fmt.Errorf("descriptor %s is not open: open it where transom is started, as a shell does by %s>FILE", number, number)
 	}
 	file := os.NewFile(uintptr(fd), "&"+number)
 	if _, err := file.Write(nil); err != nil {
