@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -50,9 +52,9 @@ func (f *proxyFlags) store() store.MemoryOptions {
 
 // output opens what flows are written to. Like mitmproxy's, a name that begins
 // with + is of a file that is kept and added to; like a shell's, &3 is what we were
-// given as descriptor 3.
+// given as descriptor 3. stdout is where they go without a name, and to "-".
 func (f *proxyFlags) output(stdout io.Writer, r *rights) (out io.Writer, done func() error, err error) {
-	if f.out == "" {
+	if f.out == "" || f.out == "-" {
 		return stdout, func() error { return nil }, nil
 	}
 	if number, ok := strings.CutPrefix(f.out, "&"); ok {
@@ -85,7 +87,11 @@ func given(number string) (*os.File, error) {
 	}
 	file := os.NewFile(uintptr(fd), "&"+number)
 	if _, err := file.Write(nil); err != nil {
-		return nil, fmt.Errorf("descriptor %s is not open to be written to: %w", number, err)
+		var path *fs.PathError
+		if errors.As(err, &path) {
+			err = path.Err
+		}
+		return nil, fmt.Errorf("descriptor %s can't be written to: %w", number, err)
 	}
 	return file, nil
 }

@@ -108,7 +108,7 @@ func (f *proxyFlags) run(cmd *cobra.Command, j *job) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeLog()) }()
-	if j.out != nil {
+	if j.out != nil && f.out != "-" {
 		stdout = j.out
 	}
 	out, done, err := f.output(stdout, r) // last, since it empties the file
@@ -195,7 +195,7 @@ func (f *proxyFlags) add(fl *pflag.FlagSet) {
 	fl.BoolVarP(&f.insecure, "ssl-insecure", "k", false, "accept any certificate of a server")
 	fl.StringVar(&f.mimic, "tls-mimic", "go", "whose ClientHello a server sees: one of Go's that follows the client's (go)")
 	fl.StringVar(&f.onTLSFailure, "on-upstream-tls-failure", "mirror", "when TLS with a server fails, show the client the same, answer 502, or pass undecrypted: `mirror|502|pass`")
-	fl.StringVarP(&f.out, "output", "o", "", "write flows to this `FILE`, in place of what it held; to +FILE, behind that; to &3, where descriptor 3 goes (default: stdout)")
+	fl.StringVarP(&f.out, "output", "o", "", "write flows to this `FILE`, in place of what it held; to +FILE, behind that; to &3, where descriptor 3 goes; to -, stdout (default: stdout)")
 	fl.Var(&f.detail, "flow-detail", "how much to show of a flow, 0 to 4")
 	fl.BoolVar(&f.json, "json", false, "one JSON object a line")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "show no flows")

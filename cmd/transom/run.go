@@ -149,7 +149,7 @@ func (h *spaceHost) Close() error { return errors.Join(h.space.Close(), h.Host.C
 // keeper has standard input and output for it; here they are let go.
 func (f *runFlags) trusted() error {
 	f.trusting.Wait()
-	if f.untrusted != nil || f.out == "&1" {
+	if f.untrusted != nil || f.out == "&1" || f.out == "-" {
 		return f.untrusted
 	}
 	return rootless.LetGo()

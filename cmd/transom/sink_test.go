@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -97,6 +98,30 @@ func TestOutput(t *testing.T) {
 		}
 		if b, err := os.ReadFile(path); string(b) != tc.want || err != nil {
 			t.Errorf("-o %s: it holds %q, %v, want %q", tc.out, b, err, tc.want)
+		}
+	}
+	f, stdout := proxyFlags{out: "-"}, new(bytes.Buffer)
+	if w, _, err := f.output(stdout, &rights{}); w != stdout || err != nil {
+		t.Errorf("-o -: %v, %v", w, err)
+	}
+}
+
+// TestOutputDescriptor: -o & takes what this process was given and can write to.
+func TestOutputDescriptor(t *testing.T) {
+	own, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	for number, want := range map[string]string{
+		"x":                         "no number",
+		"999":                       "descriptor 999 is not open: ",
+		strconv.Itoa(int(own.Fd())): "is not open: ", // by whoever started us
+	} {
+		f := proxyFlags{out: "&" + number}
+		_, _, err := f.output(nil, &rights{})
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "write &") {
+			t.Errorf("-o &%s: %v, want %q", number, err, want)
 		}
 	}
 }

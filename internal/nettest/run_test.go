@@ -150,12 +150,13 @@ func TestRunIsTransparent(t *testing.T) {
 		"directory":      {args: []string{"/etc"}, stderr: "/etc: is a directory", code: 126},
 		"quic":           {args: []string{"--quic", "intercept", "true"}, stderr: "want reject or pass", code: 2},
 		"descriptor":     {args: []string{"-o", "&1", "curl", "-sS", "-o", os.DevNull, "http://" + lab.ServerAddr4 + "/x"}, stdout: "GET"},
+		"stdout":         {args: []string{"-o", "-", "curl", "-sS", "-o", os.DevNull, "http://" + lab.ServerAddr4 + "/x"}, stdout: "GET"},
 		"refused":        {args: []string{"curl", "-sS", "http://" + lab.ServerAddr4 + ":81/x"}, stderr: "refused", code: 56},
 		"localhost":      {args: []string{"curl", "-sS", "http://127.0.0.1:1/x"}, stderr: "connect", code: 7},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			if name == "descriptor" || name == "refused" || name == "localhost" {
+			if name == "descriptor" || name == "stdout" || name == "refused" || name == "localhost" {
 				need(t, "curl")
 			}
 			cmd := r.program(tt.args...)
@@ -163,7 +164,7 @@ func TestRunIsTransparent(t *testing.T) {
 			cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(tt.stdin), out, errs
 			_ = cmd.Run() // how it ended is looked at
 			code := cmd.ProcessState.ExitCode()
-			same := out.String() == tt.stdout || name == "descriptor" && strings.Contains(out.String(), tt.stdout)
+			same := out.String() == tt.stdout || (name == "descriptor" || name == "stdout") && strings.Contains(out.String(), tt.stdout)
 			if name == "refused" && (code == 7 || code == 52 || code == 55) { // the reset came sooner: before curl's look at the connection, or its request
 				code = 56
 			}
