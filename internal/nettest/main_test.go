@@ -23,6 +23,13 @@ var built struct {
 // TestMain builds the programs, once, as make does, and runs the tests in a user
 // namespace if it has to.
 func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == fetchName {
+		if err := fetch(os.Args[1]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	done, code, err := lab.Reexec()
 	if done {
 		os.Exit(code)

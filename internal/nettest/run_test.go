@@ -93,40 +93,6 @@ func (r *runner) run(args ...string) (stdout, stderr string, code int) {
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }
 
-// TestRunPrograms has stock programs ask for a page by HTTPS, over IPv4 and IPv6.
-func TestRunPrograms(t *testing.T) {
-	programs := map[string][]string{
-		"curl":    {"curl", "-sS", "URL"},
-		"wget":    {"wget", "-qO-", "URL"},
-		"python3": {"python3", "-c", "import urllib.request as u; print(u.urlopen('URL').read().decode())"},
-		"node":    {"node", "-e", "require('https').get('URL', r => r.pipe(process.stdout))"},
-		"openssl": {"sh", "-c", "printf 'GET /it HTTP/1.0\\r\\nHost: x\\r\\n\\r\\n' | openssl s_client -quiet -verify_return_error -connect HOST:443"},
-		"git":     {"sh", "-c", "git ls-remote URL 2>&1 | grep -o 'not valid: is this a git repository' && echo page /it"},
-	}
-	for name, args := range programs {
-		for _, host := range []string{lab.ServerAddr4, "[" + lab.ServerAddr6 + "]"} {
-			family := "ipv4"
-			if host != lab.ServerAddr4 {
-				family = "ipv6"
-			}
-			t.Run(name+"-"+family, func(t *testing.T) {
-				need(t, name)
-				r := newRunner(t)
-				args := append([]string{"-o", filepath.Join(r.home, "flows"), "--json", "--"}, args...)
-				for i := range args {
-					args[i] = strings.NewReplacer("URL", "https://"+host+"/it", "HOST", host).Replace(args[i])
-				}
-				stdout, stderr, code := r.run(args...)
-				b, _ := os.ReadFile(filepath.Join(r.home, "flows")) // what is missing is seen below
-				flows := string(b)
-				if code != 0 || !strings.Contains(stdout, "page /it") || !strings.Contains(flows, `"url":"https://`) || !strings.Contains(flows, `"status":200`) {
-					t.Errorf("exit code %d\n%s%s%s", code, stdout, stderr, flows)
-				}
-			})
-		}
-	}
-}
-
 // TestRunIsTransparent compares what a program is, gets and gives with how it is
 // without transom.
 func TestRunIsTransparent(t *testing.T) {
