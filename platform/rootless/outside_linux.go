@@ -23,11 +23,11 @@ func Outside() (Network, error) {
 	}
 	n.Resolvers = resolvers(conf)
 	n.LowPort = lowPort()
-	four, six, local6, err := families()
+	own, err := ownAddrs()
 	if err != nil {
 		return n, fmt.Errorf("this host's addresses: %w", err)
 	}
-	n.Local6 = local6
+	four, six, local6 := families(own)
 	for family, has := range map[int]bool{netlink.FAMILY_V4: four, netlink.FAMILY_V6: six} {
 		if !has {
 			continue
@@ -38,22 +38,34 @@ func Outside() (Network, error) {
 		}
 		n.Routes = append(n.Routes, dsts...)
 	}
+	insides := insides6()
+	if local6 {
+		insides = insidesLocal6()
+	}
+	n.Inside = []netip.Addr{free(insides4(), own, n.Routes), free(insides, own, n.Routes)}
 	n.Routes = reachable(n.Routes)
 	return n, nil
 }
 
-// families reports of which this host has addresses that others can answer, and
-// whether all IPv6 ones are local.
-func families() (four, six, local6 bool, err error) {
+// ownAddrs are this host's.
+func ownAddrs() (own []netip.Addr, err error) {
 	addrs, err := net.InterfaceAddrs()
-	local6 = true
 	for _, a := range addrs {
 		p, ok := a.(*net.IPNet)
 		if !ok {
 			continue
 		}
 		addr, _ := netip.AddrFromSlice(p.IP)
-		addr = addr.Unmap()
+		own = append(own, addr.Unmap())
+	}
+	return own, err
+}
+
+// families reports of which a host has addresses that others can answer, and
+// whether all IPv6 ones are local.
+func families(own []netip.Addr) (four, six, local6 bool) {
+	local6 = true
+	for _, addr := range own {
 		switch {
 		case !addr.IsGlobalUnicast() && !addr.Is4() || addr.IsLoopback():
 		case addr.Is4():
@@ -63,7 +75,7 @@ func families() (four, six, local6 bool, err error) {
 			local6 = local6 && addr.IsPrivate()
 		}
 	}
-	return four, six, local6, err
+	return four, six, local6
 }
 
 // destinations are those of the routes in all tables, since a VPN may have one of

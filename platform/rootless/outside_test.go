@@ -39,6 +39,34 @@ func prefixes(text string) (out []netip.Prefix) {
 	return out
 }
 
+func TestFree(t *testing.T) {
+	two, six := insides4(), insides6()
+	tests := map[string]struct {
+		own    string
+		routes string
+		of     []netip.Addr
+		want   netip.Addr
+	}{
+		"nothing":      {"", "", two, two[0]},
+		"default":      {"10.0.0.2", "0.0.0.0/0 10.0.0.0/24", two, two[0]},
+		"own":          {"192.0.2.2", "0.0.0.0/0 192.0.2.0/24", two, two[1]},
+		"own-alone":    {"192.0.2.2", "0.0.0.0/0", two, two[1]},
+		"routed":       {"10.0.0.2", "192.0.2.0/24 198.51.100.0/28", two, two[2]},
+		"halves":       {"10.0.0.2", "0.0.0.0/1 128.0.0.0/1", two, two[0]},
+		"halves-and":   {"192.0.2.2", "0.0.0.0/1 128.0.0.0/1 192.0.2.0/24", two, two[1]},
+		"all-are-some": {"", "192.0.0.0/8 198.18.0.0/15 198.51.100.0/24 203.0.0.0/9", two, two[0]},
+		"ipv6":         {"2001:db8::2 192.0.2.2", "::/0 2001:db8::/48 192.0.2.0/24", six, six[1]},
+		"ipv6-routed":  {"", "::/0 2001:db8::/32", six, six[2]},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := free(tt.of, addrs(strings.Fields(tt.own)...), prefixes(tt.routes)); got != tt.want {
+				t.Errorf("%s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestResolvers(t *testing.T) {
 	tests := map[string]struct{ conf, want string }{
 		"resolved":  {"# comment\nnameserver 127.0.0.53\noptions edns0\n", "[127.0.0.53]"},

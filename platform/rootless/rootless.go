@@ -52,9 +52,9 @@ type Network struct {
 	// is none of a family the program has no address of it either, so that it does
 	// not try.
 	Routes []netip.Prefix
-	// Local6 says that outside there are unique local IPv6 addresses only: with
-	// another kind inside, programs would prefer IPv6 where they don't outside.
-	Local6 bool
+	// Inside are the program's own addresses, one of each family; nothing is some
+	// that are meant for documentation. Those of a family without Routes are left out.
+	Inside []netip.Addr
 	// Resolvers are loopback addresses whose port 53 is not the program's own,
 	// but that of a name server outside.
 	Resolvers []netip.Addr
@@ -65,17 +65,9 @@ type Network struct {
 	LowPort uint16
 }
 
-// Addresses inside. They are of the nets for documentation, so that they are
-// nobody's whom the program may want to reach.
-const (
-	inside4 = "192.0.2.2"
-	inside6 = "2001:db8::2"
-	// insideLocal6 is used in its place where all addresses outside are local.
-	insideLocal6 = "fd74:7261:6e73::2"
-	// insidePort is where the sockets are that packets are given to. A program
-	// without capabilities can't want it itself.
-	insidePort = 1
-)
+// insidePort is where the sockets are that packets are given to. A program without
+// capabilities can't want it itself.
+const insidePort = 1
 
 // has reports whether anything of the family can be reached.
 func (n *Network) has(v6 bool) bool {
@@ -89,16 +81,15 @@ func (n *Network) has(v6 bool) bool {
 
 // addrs are the program's addresses, of the families that it has.
 func (n *Network) addrs() []netip.Addr {
-	var as []netip.Addr
-	if n.has(false) {
-		as = append(as, netip.MustParseAddr(inside4))
+	from := n.Inside
+	if len(from) == 0 {
+		from = []netip.Addr{insides4()[0], insides6()[0]}
 	}
-	switch {
-	case !n.has(true):
-	case n.Local6:
-		as = append(as, netip.MustParseAddr(insideLocal6))
-	default:
-		as = append(as, netip.MustParseAddr(inside6))
+	var as []netip.Addr
+	for _, a := range from {
+		if n.has(a.Is6()) {
+			as = append(as, a)
+		}
 	}
 	return as
 }

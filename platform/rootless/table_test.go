@@ -16,7 +16,7 @@ func networks() map[string]Network {
 	both := []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
 	return map[string]Network{
 		"both":     {Routes: both, RejectQUIC: true},
-		"local":    {Routes: both, Local6: true, Resolvers: resolvers([]byte("nameserver 127.0.0.53\nnameserver ::1\n"))},
+		"local":    {Routes: both, Inside: []netip.Addr{insides4()[0], insidesLocal6()[0]}, Resolvers: resolvers([]byte("nameserver 127.0.0.53\nnameserver ::1\n"))},
 		"ipv4":     {Routes: both[:1], RejectQUIC: true},
 		"isolated": {},
 	}
