@@ -44,7 +44,7 @@ func (p *Proxy) serve(ctx context.Context, sources []capture.Source) error {
 	p.engine.Drain()
 	p.wait(&conns, func() {
 		if n := p.engine.Open(); n > 0 {
-			p.Log.Warn("open connections are cut, with a reset; they had their time to finish", "connections", n)
+			p.Log.Warn("open connections are cut, with a reset", "connections", n)
 		}
 		stopServing(errStopping)
 	})

@@ -27,7 +27,7 @@ func (f *proxyFlags) tellBegun(w io.Writer, lines []string, signer ca.Info) {
 		by += ", made just now: no device trusts it yet"
 	}
 	lines = append(lines,
-		fmt.Sprintf("stop it with Ctrl-C; open connections may then finish within %s", &f.grace),
+		"stop it with Ctrl-C: "+f.grace.grace(),
 		"signing for servers with "+by)
 	for _, line := range lines {
 		fmt.Fprintln(w, "transom: "+line)

@@ -250,6 +250,16 @@ func TestDuration(t *testing.T) {
 			t.Errorf("%s is %s, %v", text, &d, err)
 		}
 	}
+	for text, want := range map[string]string{
+		"0": "open connections are cut", "30": "open connections may finish within 30s", "120s": "open connections may finish within 2m",
+		"3600": "open connections may finish within 1h", "1h0m1s": "open connections may finish within 1h0m1s",
+		"10m": "open connections may finish within 10m", "20s": "open connections may finish within 20s",
+	} {
+		var d durationFlag
+		if err := d.Set(text); err != nil || d.grace() != want {
+			t.Errorf("of %s it is said: %s, %v", text, d.grace(), err)
+		}
+	}
 	for _, text := range []string{"", "-1", "-1s", "1.5", "ten", "10 s", "99999999999"} {
 		var d durationFlag
 		if err := d.Set(text); err == nil {

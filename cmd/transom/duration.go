@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -10,8 +11,26 @@ import (
 // number is of seconds.
 type durationFlag time.Duration
 
-// String implements pflag.Value.
-func (d *durationFlag) String() string { return time.Duration(*d).String() }
+// String implements pflag.Value. It leaves out what is none of, as in 2m0s.
+func (d *durationFlag) String() string {
+	text := time.Duration(*d).String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
+// grace says what becomes of open connections at the end, if d is how long they may
+// go on.
+func (d *durationFlag) grace() string {
+	if *d == 0 {
+		return "open connections are cut"
+	}
+	return "open connections may finish within " + d.String()
+}
 
 // Set implements pflag.Value.
 func (d *durationFlag) Set(text string) error {

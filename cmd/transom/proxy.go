@@ -227,7 +227,7 @@ func (f *proxyFlags) serve(ctx context.Context, p *transom.Proxy, j *job, out, s
 	defer cancel(nil)
 	attend := j.attend
 	if attend == nil {
-		attend = func(drain func(), p *transom.Proxy) func() { return handleSignals(drain, p, stderr).close }
+		attend = func(drain func(), p *transom.Proxy) func() { return handleSignals(drain, p, &f.grace, stderr).close }
 	}
 	defer attend(func() { cancel(nil) }, p)()
 
@@ -247,7 +247,7 @@ func (f *proxyFlags) serve(ctx context.Context, p *transom.Proxy, j *job, out, s
 				Detail: f.detail.value, JSON: f.json, Store: p.Flows(), Log: p.Log, Color: show.ColorFor(out),
 			})
 			if shown != nil {
-				fmt.Fprintf(stderr, "transom: stopping: nobody reads the flows any more; open connections may finish within %s\n", &f.grace)
+				fmt.Fprintf(stderr, "transom: stopping, as nobody reads the flows any more: %s\n", f.grace.grace())
 				cancel(nil)
 			}
 		})
@@ -256,10 +256,10 @@ func (f *proxyFlags) serve(ctx context.Context, p *transom.Proxy, j *job, out, s
 		wg.Go(func() {
 			select {
 			case <-h.Lost():
-				fmt.Fprintf(stderr, "transom: stopping: %v; open connections may finish within %s\n", h.Err(), &f.grace)
+				fmt.Fprintf(stderr, "transom: stopping: %v; %s\n", h.Err(), f.grace.grace())
 				cancel(h.Err())
 			case why := <-h.Ending():
-				fmt.Fprintf(stderr, "transom: stopping, as %s: open connections may finish within %s\n", why, &f.grace)
+				fmt.Fprintf(stderr, "transom: stopping, as %s: %s\n", why, f.grace.grace())
 				cancel(nil)
 			case <-ctx.Done():
 			}

@@ -23,7 +23,7 @@ type signals struct {
 	ch, hup, pipe chan os.Signal
 }
 
-func handleSignals(drain func(), p *transom.Proxy, stderr io.Writer) *signals {
+func handleSignals(drain func(), p *transom.Proxy, grace *durationFlag, stderr io.Writer) *signals {
 	s := &signals{
 		quit: make(chan struct{}), done: make(chan struct{}),
 		ch: make(chan os.Signal, 2), hup: make(chan os.Signal, 1), pipe: make(chan os.Signal, 1),
@@ -33,27 +33,32 @@ func handleSignals(drain func(), p *transom.Proxy, stderr io.Writer) *signals {
 	if !signal.Ignored(syscall.SIGHUP) {
 		signal.Notify(s.hup, syscall.SIGHUP)
 	}
-	go s.watch(drain, p, stderr)
+	go s.watch(drain, p, grace, stderr)
 	return s
 }
 
-func (s *signals) watch(drain func(), p *transom.Proxy, stderr io.Writer) {
+func (s *signals) watch(drain func(), p *transom.Proxy, grace *durationFlag, stderr io.Writer) {
 	defer close(s.done)
 	for n := 0; n < 2; {
 		select {
 		case <-s.hup:
 			signal.Ignore(syscall.SIGHUP) // to the end of the process
-			fmt.Fprintf(stderr, "transom: stopping, as the terminal is gone: open connections may finish within %s\n", p.Timeouts.Grace)
+			fmt.Fprintf(stderr, "transom: stopping, as the terminal is gone: %s\n", grace.grace())
 			drain()
 			continue
 		case <-s.ch:
 		case <-s.quit:
 			return
 		}
-		if n++; n == 1 {
-			fmt.Fprintf(stderr, "transom: stopping: open connections may finish within %s; interrupt again to end at once\n", p.Timeouts.Grace)
+		n++
+		switch {
+		case n == 1 && *grace == 0:
+			fmt.Fprintf(stderr, "transom: stopping: %s\n", grace.grace())
 			drain()
-		} else {
+		case n == 1:
+			fmt.Fprintf(stderr, "transom: stopping: %s; interrupt again to end at once\n", grace.grace())
+			drain()
+		default:
 			signal.Stop(s.ch)
 			fmt.Fprintln(stderr, "transom: ending: what was recorded is still printed; interrupt again to leave it")
 			p.End()

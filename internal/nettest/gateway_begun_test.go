@@ -16,7 +16,7 @@ func TestGatewayBegins(t *testing.T) {
 		spoofed  = `servers see the devices' addresses and ports, where answers to these come back through this host`
 		page     = `for the certificate open (http://192\.168\.1\.1:8080/) on a device`
 		whose    = `traffic is read as \S+ \(uid \d+\), without rights; the helper that has them runs as \S+ \(uid \d+\)`
-		stopping = `stop it with Ctrl-C; open connections may then finish within 10s`
+		stopping = `stop it with Ctrl-C: open connections may finish within 10s`
 		signing  = `signing for servers with \S+, made just now: no device trusts it yet`
 	)
 	for name, tc := range map[string]struct {
@@ -33,7 +33,7 @@ func TestGatewayBegins(t *testing.T) {
 				`left alone is what comes from or goes to 10\.9\.0\.3`,
 				`if transom is killed, such connections are refused until the next start or 'transom cleanup'`,
 				`servers see this host's address: by redirect it is the devices' only with --spoof-source`,
-				page, whose, `stop it with Ctrl-C; open connections may then finish within 5s`, signing,
+				page, whose, `stop it with Ctrl-C: open connections may finish within 5s`, signing,
 			},
 			"",
 		},

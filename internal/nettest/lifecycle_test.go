@@ -112,6 +112,25 @@ func TestDrainTwice(t *testing.T) {
 	}
 }
 
+// TestNoGrace leaves open connections no time, and says so.
+func TestNoGrace(t *testing.T) {
+	w := newWorld(t)
+	s := w.slow()
+	w.redirect("80,443")
+	p := w.transom("--json", "--grace", "0")
+	resp, _ := w.halfway(w.browser(w.read(w.authority.file)), "http://"+shop+"/", s)
+	p.signal(syscall.SIGTERM)
+	if b, err := io.ReadAll(resp.Body); err == nil {
+		t.Errorf("the response went on with %q, to its end", b)
+	}
+	p.wait(0)
+	for _, line := range []string{"transom: stop it with Ctrl-C: open connections are cut\n", "transom: stopping: open connections are cut\n"} {
+		if said := p.log.String(); !strings.Contains(said, line) {
+			t.Errorf("it says\n%s\nand not %s", said, line)
+		}
+	}
+}
+
 // TestDrainUnread tells it twice while nobody reads what it prints: it waits,
 // and all is printed in the end. Told a third time it ends at once.
 func TestDrainUnread(t *testing.T) {
