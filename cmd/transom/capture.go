@@ -15,9 +15,9 @@ import (
 
 // captureFlags say what is captured, and how.
 type captureFlags struct {
-	interfaces []string
-	from       []string
-	exclude    []string
+	interfaces listFlag
+	from       listFlag
+	exclude    listFlag
 	ports      string
 	method     string
 	local      bool
@@ -30,9 +30,9 @@ type captureFlags struct {
 // add defines the flags.
 func (f *captureFlags) add(fl *pflag.FlagSet) {
 	f.port = portFlag(1) // rules name it
-	fl.StringSliceVar(&f.interfaces, "interface", nil, "capture what comes in by this `INTERFACE`, which clients are behind; may be repeated; none, with --local, is no interface (default: all that look like it)")
-	fl.StringSliceVar(&f.from, "from", nil, "capture only clients in this `NETWORK`, as in 192.168.1.0/24; may be repeated")
-	fl.StringSliceVar(&f.exclude, "exclude", nil, "leave clients and servers in this `NETWORK` alone; may be repeated")
+	fl.Var(&f.interfaces, "interface", "capture what comes in by this `INTERFACE`, which clients are behind; may be repeated; none, with --local, is no interface (default: all that look like it)")
+	fl.Var(&f.from, "from", "capture only clients in this `NETWORK`, as in 192.168.1.0/24; may be repeated")
+	fl.Var(&f.exclude, "exclude", "leave clients and servers in this `NETWORK` alone; may be repeated")
 	fl.StringVar(&f.ports, "ports", "80,443", "TCP `PORTS` to capture, as in 80,443,8000-8010, or all")
 	fl.StringVar(&f.method, "method", "auto", "how connections are brought here: `auto|tproxy|redirect`")
 	fl.BoolVar(&f.local, "local", false, "capture what this host's own programs send, too; with --interface none that alone")

@@ -21,7 +21,7 @@ import (
 // machine that may trust it.
 type trusting struct {
 	dir     string
-	kinds   []string
+	kinds   listFlag
 	json    bool
 	rights  *rights
 	machine *trust.Machine
@@ -33,7 +33,7 @@ type trusting struct {
 func (t *trusting) flags(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	addCADir(fl, &t.dir)
-	fl.StringSliceVar(&t.kinds, "store", nil, "only stores of this `KIND`: "+strings.Join(trust.Kinds[:], ", ")+"; may be repeated (default: all there are)")
+	fl.Var(&t.kinds, "store", "only stores of this `KIND`: "+strings.Join(trust.Kinds[:], ", ")+"; may be repeated (default: all there are)")
 	fl.BoolVar(&t.json, "json", false, "an object a line")
 }
 

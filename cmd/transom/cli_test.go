@@ -8,11 +8,15 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"transom/capture"
 )
@@ -32,6 +36,8 @@ func TestCommandLine(t *testing.T) {
 		{"ca", "trust", "everybody"},
 		{"ca", "trust", "--store", "windows"},
 		{"ca", "check", "--store", "system,"},
+		{"ca", "check", "--store", ""},
+		{"ca", "show", "--ca-dir", ""},
 		{"listen", "extra"},
 		{"listen", "--nonsense"},
 		{"listen", "--mode", "socks5"},
@@ -42,6 +48,12 @@ func TestCommandLine(t *testing.T) {
 		{"listen", "-T", "-p", "banana"},
 		{"listen", "-T", "--ignore-hosts", "a(b"},
 		{"listen", "-T", "--ignore-hosts", ""},
+		{"listen", "--mode", ""},
+		{"listen", "--listen-host", ""},
+		{"listen", "--ca-dir", ""},
+		{"listen", "--keylog", ""},
+		{"listen", "--user", ""},
+		{"listen", "-o", ""},
 		{"listen", "-T", "--flow-detail", "7"},
 		{"listen", "-T", "--on-upstream-tls-failure", "shrug"},
 		{"listen", "-T", "--tls-mimic", "client"},
@@ -85,6 +97,21 @@ func TestCommandLine(t *testing.T) {
 		{"gateway", "--mark", "blue"},
 		{"gateway", "-p", "0"},
 		{"gateway", "-p", "99999"},
+		{"gateway", "--interface", ""},
+		{"gateway", "--interface", "", "--interface", "lan0"},
+		{"gateway", "--interface", "lan0,"},
+		{"gateway", "--from", ""},
+		{"gateway", "--exclude", ""},
+		{"gateway", "--ports", ""},
+		{"gateway", "--udp-ports", ""},
+		{"gateway", "--spoof-source", ""},
+		{"gateway", "--local=perhaps"},
+		{"gateway", "--from"},
+		{"gateway", "-p"},
+		{"gateway", "-vz"},
+		{"gateway", "-from=10.0.0.0/8"},
+		{"gateway", "--=x"},
+		{"run", "-o", "", "true"},
 		{"gateway", "--interface", "none"},
 		{"gateway", "--interface", "none,lan0", "--local"},
 		{"gateway", "--from", "10.1.0.0/16", "--from", "fd01::1", "--exclude", "10.0.0.0/8,fd00::/8"},
@@ -123,6 +150,35 @@ func TestHelp(t *testing.T) {
 		all.WriteString("\n")
 	}
 	golden(t, "help.txt", all.Bytes())
+}
+
+// TestOptionValues looks at each option of each command: one that takes a value says in
+// its help what that is, and not of which type our variable is.
+func TestOptionValues(t *testing.T) {
+	ours := regexp.MustCompile(`^([A-Z]+|go|[\w+]+(\|[\w+]+)+)$`)
+	var look func(cmd *cobra.Command)
+	look = func(cmd *cobra.Command) {
+		cmd.InitDefaultHelpFlag()
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			value, usage := pflag.UnquoteUsage(f)
+			if takes := f.NoOptDefVal == ""; takes && !ours.MatchString(value) || !takes && value != "" {
+				t.Errorf("%s: --%s %s  %s", cmd.CommandPath(), f.Name, value, usage)
+			}
+		})
+		for _, sub := range cmd.Commands() {
+			look(sub)
+		}
+	}
+	look(rootCommand())
+}
+
+func TestList(t *testing.T) {
+	for text, want := range map[string][]string{"a": {"a"}, "a,b": {"a", "b"}, " a , b": {"a", "b"}, "": nil, ",": nil, "a,,b": nil, " ": nil} {
+		var l listFlag
+		if err := l.Set(text); (err == nil) != (want != nil) || err == nil && !slices.Equal(l, want) {
+			t.Errorf("%q is %q, %v", text, l, err)
+		}
+	}
 }
 
 func TestVersion(t *testing.T) {

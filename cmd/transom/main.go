@@ -101,6 +101,9 @@ func running(f func(cmd *cobra.Command, args []string) error) func(*cobra.Comman
 			cmd.Annotations = map[string]string{}
 		}
 		cmd.Annotations[startedKey] = "yes"
+		if err := empty(cmd.Flags()); err != nil {
+			return err
+		}
 		return f(cmd, args)
 	}
 }
@@ -118,6 +121,7 @@ and carries them on.`,
 		Args:          noArguments,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetFlagErrorFunc(badOption)
 	root.SetVersionTemplate("transom {{.Version}}\n")
 	root.AddCommand(gatewayCommand(), runCommand(), listenCommand(), steerCommand(), cleanupCommand(), demoCommand(), caCommand(), versionCommand(), helperCommand())
 	return root

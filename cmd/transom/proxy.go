@@ -193,7 +193,7 @@ func (f *proxyFlags) add(fl *pflag.FlagSet) {
 	fl.StringVar(&f.keylog, "keylog", "", "append the TLS secrets of both legs to this `FILE` (NSS format)")
 	fl.StringVar(&f.upstreamCA, "upstream-ca", "", "trust servers under the certificates in this PEM `FILE` as well as the system's")
 	fl.BoolVarP(&f.insecure, "ssl-insecure", "k", false, "accept any certificate of a server")
-	fl.StringVar(&f.mimic, "tls-mimic", "go", "whose ClientHello a server sees: one of Go's that follows the client's (go)")
+	fl.StringVar(&f.mimic, "tls-mimic", "go", "whose ClientHello a server sees: `go` is one of Go's that follows the client's")
 	fl.StringVar(&f.onTLSFailure, "on-upstream-tls-failure", "mirror", "when TLS with a server fails, show the client the same, answer 502, or pass undecrypted: `mirror|502|pass`")
 	fl.StringVarP(&f.out, "output", "o", "", "write flows to this `FILE`, in place of what it held; to +FILE, behind that; to &3, where descriptor 3 goes; to -, stdout (default: stdout)")
 	fl.Var(&f.detail, "flow-detail", "how much to show of a flow, 0 to 4")
