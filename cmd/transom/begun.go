@@ -37,10 +37,7 @@ func (f *proxyFlags) tellBegun(w io.Writer, lines []string, signer ca.Info) {
 // begun says what a gateway does.
 func (f *gatewayFlags) begun(p *transom.Proxy, _ []net.Addr) []string {
 	s := &p.Steering
-	lines := []string{f.captured(p)}
-	if left := f.missed(); left != "" {
-		lines = append(lines, "not captured: what comes in by "+left+"; --interface says otherwise")
-	}
+	lines := append([]string{f.captured(p)}, f.missed(s.Interfaces)...)
 	if len(s.From) > 0 {
 		lines = append(lines, "captured are only devices in "+words(s.From))
 	}
@@ -84,13 +81,6 @@ func (f *gatewayFlags) captured(p *transom.Proxy) string {
 		how = "redirect" // as what Local brings is in any case
 	}
 	return fmt.Sprintf("capturing %s %s (%s, %s); %s", ports, strings.Join(whose, " and "), how, f.chosen, quic)
-}
-
-// missed lists the interfaces that were left out though clients may be behind
-// them.
-func (f *gatewayFlags) missed() string {
-	left := slices.DeleteFunc(slices.Clone(f.leftOut), func(l steer.LeftOut) bool { return l.Plain })
-	return join(left)
 }
 
 // seen says whose address servers see.

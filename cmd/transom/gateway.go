@@ -24,8 +24,7 @@ type gatewayFlags struct {
 	backend string
 	udp     string // ports
 	chosen  string // of the backends
-	links   []steer.Link
-	leftOut []steer.LeftOut // of them, if none was named
+	inward
 }
 
 func gatewayCommand() *cobra.Command {
@@ -78,7 +77,8 @@ to them come back through this host.`,
 // open finds out how the capturing is done here, makes sure that it can be
 // before anything is changed, and starts the helper.
 func (f *gatewayFlags) open(ctx context.Context, p *transom.Proxy, r *rights) (platform.Host, error) {
-	if err := f.chooseInterfaces(p); err != nil {
+	var err error
+	if f.inward, err = f.find(&p.Steering, f.spoof.assumes()); err != nil {
 		return nil, err
 	}
 	needed := slices.Concat(steeringCaps, spoofing)
@@ -117,26 +117,6 @@ func (f *gatewayFlags) prepare(ctx context.Context, p *transom.Proxy) error {
 		return err
 	}
 	return steer.Mend(ctx, f.chosen, p.Log)
-}
-
-// chooseInterfaces finds the interfaces that clients are behind, if none was
-// named, and says which.
-func (f *gatewayFlags) chooseInterfaces(p *transom.Proxy) error {
-	if f.noInterface() {
-		return nil
-	}
-	var err error
-	if f.links, err = steer.Links(); err != nil {
-		return err
-	}
-	p.Steering.Interfaces, f.leftOut, err = steer.Choose(f.links, f.interfaces)
-	switch {
-	case errors.Is(err, steer.ErrNoClients) && f.local && len(f.from) == 0 && !f.spoof.assumes():
-		return nil // and what is sent here is captured alone
-	case err != nil && !errors.Is(err, steer.ErrNoClients):
-		return &usageError{err}
-	}
-	return err
 }
 
 // exempt keeps what we send ourselves from being captured. Connections to servers

@@ -19,6 +19,10 @@ func TestGatewayBegins(t *testing.T) {
 		stopping = `stop it with Ctrl-C: open connections may finish within 10s`
 		signing  = `signing for servers with \S+, made just now: no device trusts it yet`
 	)
+	// What is done to the gateway before.
+	setUp := map[string]string{
+		"lan-down": "ip link set lan0 down",
+	}
 	for name, tc := range map[string]struct {
 		args string
 		want []string
@@ -43,7 +47,13 @@ func TestGatewayBegins(t *testing.T) {
 		}, ""},
 		"local-too": {"--local --spoof-source ip", []string{
 			`capturing TCP ports 80, 443 of devices behind lan0 and of this host's own programs \(tproxy, nft\); QUIC is refused`,
-			wayOut, `servers see the devices' addresses, where answers`, page, whose, stopping, signing,
+			wayOut, `servers see the devices' addresses, where answers to these come back through this host`, page, whose, stopping, signing,
+		}, ""},
+		"lan-down": {"", []string{
+			`capturing TCP ports 80, 443 of devices behind wan0 `,
+			`wan0 is the way out, too: devices there are captured if they have this host as their gateway`,
+			`not captured: what comes in by lan0 \(down\); --interface says otherwise`,
+			spoofed, `for the certificate open http://10\.9\.0\.1:8080/ on a device`, whose, stopping, signing,
 		}, ""},
 		"none": {"--interface lan0 --spoof-source none", []string{found, `servers see this host's address`, page, whose, stopping, signing}, ""},
 		"fixed": {"--interface lan0 --spoof-source 192.168.1.77", []string{
@@ -69,6 +79,10 @@ func TestGatewayBegins(t *testing.T) {
 			w := newGatewayWorld(t)
 			for _, f := range families {
 				w.must(w.Gateway, "ip", "route", "add", "default", "via", f.addr)
+			}
+			if do := setUp[name]; do != "" {
+				need(t, "sysctl")
+				w.must(w.Gateway, "sh", "-euc", do)
 			}
 			before := w.state(w.Gateway)
 			args := append([]string{"gateway", "--ca-dir", w.path("ca")}, strings.Fields(tc.args)...)

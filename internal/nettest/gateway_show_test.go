@@ -37,3 +37,30 @@ func TestSteerShow(t *testing.T) {
 		}
 	}
 }
+
+// TestSteerShowFinds has the interfaces found that gateway finds, if none is named.
+func TestSteerShowFinds(t *testing.T) {
+	need(t, "ip")
+	w := newGatewayWorld(t)
+	w.must(w.Gateway, "ip", "route", "add", "default", "via", families[0].addr)
+	for _, args := range [][]string{{}, {"--local"}, {"--format", "iptables", "--method", "redirect"}} {
+		show := append([]string{"steer", "show"}, args...)
+		var said strings.Builder
+		cmd := w.Gateway.Command(w.ctx, find("transom"), show...)
+		cmd.Stderr = &said
+		got, err := cmd.Output()
+		if want := w.must(w.Gateway, "transom", append(show, "--interface", "lan0")...); err != nil || string(got) != want {
+			t.Errorf("%q: %v, and it prints\n%s\nwant\n%s", args, err, got, want)
+		}
+		if want := "transom: not captured: what comes in by wan0 (the way out); --interface says otherwise\n"; said.String() != want {
+			t.Errorf("%q: it says %q, want %q", args, &said, want)
+		}
+	}
+	lonely, err := w.Host("lonely")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := w.must(lonely, "transom", "steer", "show", "--local"), w.must(lonely, "transom", "steer", "show", "--local", "--interface", "none"); got != want {
+		t.Errorf("where no client is, it prints\n%s\nwant\n%s", got, want)
+	}
+}
