@@ -44,6 +44,9 @@ func (f *gatewayFlags) begun(p *transom.Proxy, _ []net.Addr) []string {
 	if len(s.Exclude) > 0 {
 		lines = append(lines, "left alone is what comes from or goes to "+words(s.Exclude))
 	}
+	if len(f.halts) > 0 {
+		lines = append(lines, "this host did not forward "+strings.Join(f.halts, " and ")+": it does now, and no longer when transom has ended")
+	}
 	if s.Closed {
 		lines = append(lines, "if transom is killed, such connections are refused until the next start or 'transom cleanup'")
 	}
@@ -85,6 +88,15 @@ func (f *gatewayFlags) captured(p *transom.Proxy) string {
 
 // seen says whose address servers see.
 func (f *gatewayFlags) seen(p *transom.Proxy) string {
+	line := f.seenOf(p)
+	if p.Steering.Local && len(p.Steering.Interfaces) > 0 && p.Steering.Spoof {
+		line += "; of its own programs, this host's"
+	}
+	return line
+}
+
+// seenOf says it of devices.
+func (f *gatewayFlags) seenOf(p *transom.Proxy) string {
 	const back = ", where answers to these come back through this host"
 	switch mode := p.Spoof.Mode(); {
 	case !p.Steering.Spoof && !f.spoof.given() && len(p.Steering.Interfaces) > 0:

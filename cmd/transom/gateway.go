@@ -25,6 +25,7 @@ type gatewayFlags struct {
 	udp     string // ports
 	chosen  string // of the backends
 	inward
+	halts []string // families that this host did not forward when it began
 }
 
 func gatewayCommand() *cobra.Command {
@@ -93,6 +94,11 @@ func (f *gatewayFlags) open(ctx context.Context, p *transom.Proxy, r *rights) (p
 		return nil, err
 	}
 	defer alone.Close()
+	if len(p.Steering.Interfaces) > 0 {
+		if f.halts, err = steer.NotForwarding(); err != nil {
+			return nil, err
+		}
+	}
 	if err := f.prepare(ctx, p); err != nil {
 		return nil, err
 	}

@@ -21,7 +21,8 @@ func TestGatewayBegins(t *testing.T) {
 	)
 	// What is done to the gateway before.
 	setUp := map[string]string{
-		"lan-down": "ip link set lan0 down",
+		"lan-down":   "ip link set lan0 down",
+		"forwarding": "for s in ipv4.ip_forward ipv6.conf.all.forwarding; do sysctl -qw net.$s=0; done",
 	}
 	for name, tc := range map[string]struct {
 		args string
@@ -47,13 +48,17 @@ func TestGatewayBegins(t *testing.T) {
 		}, ""},
 		"local-too": {"--local --spoof-source ip", []string{
 			`capturing TCP ports 80, 443 of devices behind lan0 and of this host's own programs \(tproxy, nft\); QUIC is refused`,
-			wayOut, `servers see the devices' addresses, where answers to these come back through this host`, page, whose, stopping, signing,
+			wayOut, `servers see the devices' addresses, where answers to these come back through this host; of its own programs, this host's`, page, whose, stopping, signing,
 		}, ""},
 		"lan-down": {"", []string{
 			`capturing TCP ports 80, 443 of devices behind wan0 `,
 			`wan0 is the way out, too: devices there are captured if they have this host as their gateway`,
 			`not captured: what comes in by lan0 \(down\); --interface says otherwise`,
 			spoofed, `for the certificate open http://10\.9\.0\.1:8080/ on a device`, whose, stopping, signing,
+		}, ""},
+		"forwarding": {"", []string{
+			found, wayOut, `this host did not forward IPv4 and IPv6: it does now, and no longer when transom has ended`,
+			spoofed, page, whose, stopping, signing,
 		}, ""},
 		"none": {"--interface lan0 --spoof-source none", []string{found, `servers see this host's address`, page, whose, stopping, signing}, ""},
 		"fixed": {"--interface lan0 --spoof-source 192.168.1.77", []string{

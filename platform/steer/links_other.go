@@ -23,3 +23,8 @@ func Inward(netip.Addr) (bool, error) {
 func Networks([]string) ([]netip.Prefix, error) {
 	return nil, fmt.Errorf("find the clients' networks: %w", platform.ErrUnsupported)
 }
+
+// NotForwarding returns which families the host does not forward.
+func NotForwarding() ([]string, error) {
+	return nil, fmt.Errorf("see whether this host forwards: %w", platform.ErrUnsupported)
+}
