@@ -113,7 +113,11 @@ func (f *gatewayFlags) open(ctx context.Context, p *transom.Proxy, r *rights) (p
 	}
 	c := charterOf(p, clients)
 	c.Backend = f.chosen
-	return r.helper(ctx, p, c, alone)
+	host, err := r.helper(ctx, p, c, alone)
+	if err != nil || len(p.Steering.Interfaces) == 0 {
+		return host, err
+	}
+	return watched(host.(*helper.Client), p)
 }
 
 // prepare chooses the method and removes what a run with another backend has

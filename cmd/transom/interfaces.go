@@ -5,7 +5,9 @@ import (
 	"slices"
 	"strings"
 
+	"transom"
 	"transom/platform"
+	"transom/platform/helper"
 	"transom/platform/steer"
 )
 
@@ -65,3 +67,21 @@ func (in *inward) link(name string) steer.Link {
 	}
 	return in.links[i]
 }
+
+// A watchedHost is a helper's, whose interfaces are watched.
+type watchedHost struct {
+	*helper.Client
+	stop func() error
+}
+
+// watched has the log say what becomes of the interfaces that are captured at.
+func watched(host *helper.Client, p *transom.Proxy) (platform.Host, error) {
+	stop, err := steer.WatchLinks(p.Steering.Interfaces, p.Log)
+	if err != nil {
+		return nil, errors.Join(err, host.Close())
+	}
+	return &watchedHost{host, stop}, nil
+}
+
+// Close implements platform.Host.
+func (h *watchedHost) Close() error { return errors.Join(h.stop(), h.Client.Close()) }

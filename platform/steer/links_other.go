@@ -4,6 +4,7 @@ package steer
 
 import (
 	"fmt"
+	"log/slog"
 	"net/netip"
 
 	"transom/platform"
@@ -27,4 +28,9 @@ func Networks([]string) ([]netip.Prefix, error) {
 // NotForwarding returns which families the host does not forward.
 func NotForwarding() ([]string, error) {
 	return nil, fmt.Errorf("see whether this host forwards: %w", platform.ErrUnsupported)
+}
+
+// WatchLinks tells of interfaces that go.
+func WatchLinks([]string, *slog.Logger) (func() error, error) {
+	return nil, fmt.Errorf("watch the interfaces: %w", platform.ErrUnsupported)
 }
