@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 )
 
 // The files of an authority. NAME.pem holds its key and certificate, and
@@ -45,6 +46,9 @@ func Open(dir string, o Options) (*Authority, error) {
 		return nil, fmt.Errorf("make a certificate authority in %s: %w", dir, err)
 	}
 	a, err = load(dir, o)
+	if errors.Is(err, fs.ErrNotExist) { // and there is something of that name
+		return nil, fmt.Errorf("certificate authority %s: it is a link that leads nowhere: remove it", filepath.Join(dir, ownName+".pem"))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -161,14 +165,22 @@ func readFile(path string, check func(fs.FileInfo) error) ([]byte, error) {
 	return data, nil
 }
 
-// plain takes the path off an error of package os; the caller names it.
+// plain takes off an error of package os what it did, and to which path; the
+// caller names these.
 func plain(err error) error {
-	if errors.Is(err, fs.ErrPermission) {
+	var path *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.Is(err, fs.ErrPermission):
 		return errors.New("permission denied: run as its owner, or use another directory (--ca-dir)")
-	}
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
-		return pe.Err
+	case errors.Is(err, syscall.ENOTDIR):
+		return errors.New("that is in no directory: name one with --ca-dir")
+	case errors.Is(err, syscall.EROFS):
+		return errors.New("that can only be read: use another directory (--ca-dir)")
+	case errors.As(err, &path):
+		return path.Err
+	case errors.As(err, &link):
+		return link.Err
 	}
 	return err
 }
@@ -212,29 +224,43 @@ func makeDir(dir string, owner *Owner) error {
 			break
 		}
 		if !errors.Is(err, fs.ErrNotExist) || filepath.Dir(dir) == dir {
-			return err
+			return fmt.Errorf("look for the directory %s: %w", dir, plain(err))
 		}
 		missing = append(missing, filepath.Base(dir))
 		dir = filepath.Dir(dir)
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return err
+		return fmt.Errorf("open the directory %s: %w", dir, plain(err))
 	}
 	defer root.Close()
 	path := "."
 	for _, name := range slices.Backward(missing) {
 		path = filepath.Join(path, name)
-		if err := root.Mkdir(path, 0o700); errors.Is(err, fs.ErrExist) {
-			continue // made meanwhile, by another process
-		} else if err != nil {
-			return err
+		if err := makeOne(root, path, owner); err != nil {
+			return fmt.Errorf("make the directory %s: %w", filepath.Join(dir, path), err)
 		}
-		if owner != nil {
-			if err := root.Lchown(path, owner.UID, owner.GID); err != nil {
-				return err
-			}
+	}
+	return nil
+}
+
+// makeOne makes a directory, unless there is one, made meanwhile by another
+// process.
+func makeOne(root *os.Root, path string, owner *Owner) error {
+	err := root.Mkdir(path, 0o700)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		if _, err := root.Stat(path); err != nil {
+			return errors.New("it is a link that leads nowhere: remove it")
 		}
+		return nil
+	case errors.Is(err, fs.ErrNotExist): // though what it is to be in is there
+		return errors.New("none can be made there: use another (--ca-dir)")
+	case err == nil && owner != nil:
+		err = root.Lchown(path, owner.UID, owner.GID)
+	}
+	if err != nil {
+		return plain(err)
 	}
 	return nil
 }
@@ -245,29 +271,34 @@ func makeDir(dir string, owner *Owner) error {
 func writeOnce(dir, name string, data []byte, mode fs.FileMode, owner *Owner) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return err
+		return fmt.Errorf("open the directory %s: %w", dir, plain(err))
 	}
 	defer root.Close()
-	tmp := "." + name + "." + rand.Text() + ".tmp"
-	if err := writeNew(root, tmp, data, mode, owner); err != nil {
-		return err
-	}
-	defer func() { _ = root.Remove(tmp) }()
-	err = root.Link(tmp, name)
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		// No hard links on this file system (FAT and some network ones). The
-		// name is still taken once only; a crash may leave the file cut short,
-		// which load then says.
-		err = writeNew(root, name, data, mode, owner)
-	}
-	if err != nil {
-		return err
+	if err := linkOnce(root, name, data, mode, owner); err != nil {
+		return fmt.Errorf("write %s: %w", filepath.Join(dir, name), plain(err))
 	}
 	if d, err := root.Open("."); err == nil {
 		_ = d.Sync() // not every file system can
 		d.Close()
 	}
 	return nil
+}
+
+// linkOnce writes it under another name, and gives it its own.
+func linkOnce(root *os.Root, name string, data []byte, mode fs.FileMode, owner *Owner) error {
+	tmp := "." + name + "." + rand.Text() + ".tmp"
+	if err := writeNew(root, tmp, data, mode, owner); err != nil {
+		return err
+	}
+	defer func() { _ = root.Remove(tmp) }()
+	err := root.Link(tmp, name)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		// No hard links on this file system (FAT and some network ones). The
+		// name is still taken once only; a crash may leave the file cut short,
+		// which load then says.
+		err = writeNew(root, name, data, mode, owner)
+	}
+	return err
 }
 
 // writeNew writes a new file through to the disk.

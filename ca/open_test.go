@@ -11,6 +11,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math/big"
@@ -413,18 +414,35 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+// TestOpenOddPlaces: what is wrong with a place is said with the place, and not with
+// what we tried there.
 func TestOpenOddPlaces(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "file")
-	write(t, file, nil, 0o600)
-	if _, err := ca.Open(file, atNoon); err == nil || !strings.Contains(err.Error(), file) {
-		t.Errorf("a file as directory: %v", err)
-	}
 	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, "transom-ca.pem"), 0o700); err != nil {
+	at := func(name string) string { return filepath.Join(dir, name) }
+	write(t, at("file"), nil, 0o600)
+	for _, sub := range []string{"key", "link"} {
+		if err := os.Mkdir(at(sub), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Mkdir(at("key/transom-ca.pem"), 0o700), os.Symlink(at("nothing"), at("nowhere")),
+		os.Symlink(at("nothing"), at("link/transom-ca.pem"))); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ca.Open(dir, atNoon); err == nil || !strings.Contains(err.Error(), "not a file") {
-		t.Errorf("a directory as key: %v", err)
+	for place, want := range map[string]string{
+		at("file"):     "certificate authority " + at("file/transom-ca.pem") + ": that is in no directory: name one with --ca-dir",
+		at("file/sub"): "certificate authority " + at("file/sub/transom-ca.pem") + ": that is in no directory: name one with --ca-dir",
+		at("key"):      "certificate authority " + at("key/transom-ca.pem") + ": it is not a file: move it away",
+		at("link"):     "certificate authority " + at("link/transom-ca.pem") + ": it is a link that leads nowhere: remove it",
+		at("nowhere"):  "make a certificate authority in " + at("nowhere") + ": make the directory " + at("nowhere") + ": it is a link that leads nowhere: remove it",
+		"/proc/none/x": "make a certificate authority in /proc/none/x: make the directory /proc/none: none can be made there: use another (--ca-dir)",
+	} {
+		if _, err := os.Stat("/proc/self"); err != nil && strings.HasPrefix(place, "/proc") {
+			continue
+		}
+		if _, err := ca.Open(place, atNoon); err == nil || err.Error() != want {
+			t.Errorf("%v\nwant %s", err, want)
+		}
 	}
 	owned := filepath.Join(t.TempDir(), "x", "y")
 	o := atNoon

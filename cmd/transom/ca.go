@@ -110,9 +110,9 @@ func writeExport(cmd *cobra.Command, file ca.File, out string) error {
 		out = filepath.Join(out, file.Name)
 	}
 	if err := os.WriteFile(out, file.Data, 0o644); err != nil {
-		return err
+		return fmt.Errorf("write the certificate: %w", err)
 	}
-	_, err := fmt.Fprintln(cmd.ErrOrStderr(), "wrote", out)
+	_, err := fmt.Fprintln(cmd.ErrOrStderr(), "transom: wrote", out)
 	return err
 }
 
