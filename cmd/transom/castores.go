@@ -120,6 +120,9 @@ func (t *trusting) plan(ctx context.Context, ask func(trust.Store, context.Conte
 // errNeedsRoot is of changes that this process has no right to.
 var errNeedsRoot = errors.New("takes root")
 
+// errFollows is of a store that is made of another, and in which there is nothing to do.
+var errFollows = errors.New("what it is made of does not trust the authority; 'transom ca trust --store system' changes that")
+
 // do takes the steps of all changes in order: one store's failure is not another's.
 func (t *trusting) do(ctx context.Context, changes []change, wanted bool) {
 	for i := range changes {
@@ -127,15 +130,25 @@ func (t *trusting) do(ctx context.Context, changes []change, wanted bool) {
 		if c.err != nil {
 			continue
 		}
-		if os.Geteuid() != 0 && slices.ContainsFunc(c.steps, func(s trust.Step) bool { return !s.Own() }) {
+		if c.takesRoot() && os.Geteuid() != 0 {
 			c.err = errNeedsRoot
 			continue
 		}
 		if c.err = t.machine.Do(ctx, c.steps); c.err != nil {
 			continue
 		}
-		if c.state, c.err = c.store.Check(ctx); c.err == nil && len(c.steps) > 0 && c.state.Trusted != wanted {
+		c.state, c.err = c.store.Check(ctx)
+		switch {
+		case c.err != nil || c.state.Trusted == wanted:
+		case len(c.steps) > 0:
 			c.err = errors.New("its programs reported no error, and nothing has changed")
+		case wanted:
+			c.err = errFollows
 		}
 	}
+}
+
+// takesRoot reports whether root has to do some of it.
+func (c *change) takesRoot() bool {
+	return slices.ContainsFunc(c.steps, func(s trust.Step) bool { return !s.Own() })
 }

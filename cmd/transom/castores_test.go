@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +13,7 @@ import (
 	"testing"
 
 	"transom/internal/testnet"
+	"transom/platform/trust"
 )
 
 // TestTrustCommands has a browser's database trust us, and not any more, and holds
@@ -41,7 +45,7 @@ func TestTrustCommands(t *testing.T) {
 		{"trust --json", 0, `"done":true,"trusted":true,"ours":true}`},
 		{"check --json", 0, `"trusted":true,"ours":true}`},
 		{"untrust --json", 0, `"done":true,"trusted":false,"ours":false}`},
-		{"untrust --json -n", 0, `"steps":[],"done":false}`},
+		{"untrust --json -n", 0, `"steps":[],"takes_root":false,"done":false}`},
 	} {
 		var out, errs bytes.Buffer
 		args := append([]string{"ca"}, strings.Fields(step.args+" --store nss")...)
@@ -92,5 +96,52 @@ func TestTrustNowhere(t *testing.T) {
 		if code != exitFailed || !strings.Contains(errs.String(), `no store of the kind "nss" was found here`) {
 			t.Errorf("%s: exit %d, %s%s", command, code, &out, &errs)
 		}
+	}
+}
+
+// A fakeStore takes steps, and doesn't trust.
+type fakeStore struct{ steps []trust.Step }
+
+func (fakeStore) Kind() string                                  { return "java" }
+func (fakeStore) Place() string                                 { return "/roots" }
+func (fakeStore) Check(context.Context) (trust.State, error)    { return trust.State{}, nil }
+func (s fakeStore) Trust(context.Context) ([]trust.Step, error) { return s.steps, nil }
+func (fakeStore) Untrust(context.Context) ([]trust.Step, error) { return nil, nil }
+
+// TestTrustFollows: a store that follows another, which was not changed, is not done.
+func TestTrustFollows(t *testing.T) {
+	for _, wanted := range []bool{true, false} {
+		to := &trusting{}
+		changes := []change{{store: fakeStore{}}}
+		to.do(t.Context(), changes, wanted)
+		var out bytes.Buffer
+		if err := writeChanges(&out, changes, true); err != nil {
+			t.Fatal(err)
+		}
+		if said := `"done":` + fmt.Sprint(!wanted); !strings.Contains(out.String(), said) {
+			t.Errorf("wanted %v: %s has no %s", wanted, &out, said)
+		}
+		err := to.outcome(nil, changes)
+		if (err != nil) != wanted || wanted && !strings.Contains(err.Error(), "--store system") {
+			t.Errorf("wanted %v: %v", wanted, err)
+		}
+		if other := errors.New("full"); wanted {
+			if err := to.outcome(nil, append(changes, change{store: fakeStore{}, err: other})); err == nil || err.Error() != "java: /roots: full" {
+				t.Errorf("beside another failure it says %v", err)
+			}
+		}
+	}
+}
+
+// TestTrustTakesRoot: a list says what takes root to whom is not root.
+func TestTrustTakesRoot(t *testing.T) {
+	changes := []change{{store: fakeStore{}, steps: []trust.Step{{Write: "/roots/a"}}}}
+	var out bytes.Buffer
+	if err := tellPlan(&out, changes, true, ""); err != nil {
+		t.Fatal(err)
+	}
+	user := os.Geteuid() != 0
+	if strings.Contains(out.String(), "write /roots/a (takes root)") != user || (len(rootsKinds(changes)) == 1) != user {
+		t.Errorf("it says\n%s", &out)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -73,7 +74,11 @@ func (t *trusting) change(cmd *cobra.Command, changes []change, wanted, list boo
 			return err
 		}
 	}
-	if !list {
+	if list {
+		if kinds := rootsKinds(changes); len(kinds) > 0 {
+			fmt.Fprintln(cmd.ErrOrStderr(), "transom: not all of this can be done without root: "+t.sudo(cmd, kinds))
+		}
+	} else {
 		t.do(cmd.Context(), changes, wanted)
 	}
 	if t.json {
@@ -109,8 +114,11 @@ func tellPlan(w io.Writer, changes []change, wanted bool, who string) error {
 		}
 		for _, s := range c.steps {
 			line := s.String()
-			if s.Own() {
+			switch {
+			case s.Own():
 				line += who
+			case os.Geteuid() != 0:
+				line += " (takes root)"
 			}
 			lines = append(lines, line)
 		}
@@ -123,12 +131,23 @@ func tellPlan(w io.Writer, changes []change, wanted bool, who string) error {
 	return nil
 }
 
+// rootsKinds are the kinds of stores whose change takes root, which we are not.
+func rootsKinds(changes []change) (kinds []string) {
+	for _, c := range changes {
+		if os.Geteuid() != 0 && c.takesRoot() && !slices.Contains(kinds, c.store.Kind()) {
+			kinds = append(kinds, c.store.Kind())
+		}
+	}
+	return kinds
+}
+
 // A changeObject is what --json prints of a store.
 type changeObject struct {
 	Type    string   `json:"type"`
 	Store   string   `json:"store"`
 	Place   string   `json:"place"`
 	Steps   []string `json:"steps"`
+	Root    bool     `json:"takes_root"`
 	Done    bool     `json:"done"`
 	Trusted *bool    `json:"trusted,omitempty"`
 	Ours    *bool    `json:"ours,omitempty"`
@@ -138,7 +157,7 @@ type changeObject struct {
 func writeChanges(w io.Writer, changes []change, tried bool) error {
 	enc := json.NewEncoder(w)
 	for _, c := range changes {
-		o := changeObject{Type: "change", Store: c.store.Kind(), Place: c.store.Place(), Steps: []string{}, Done: tried && c.err == nil}
+		o := changeObject{Type: "change", Store: c.store.Kind(), Place: c.store.Place(), Steps: []string{}, Root: c.takesRoot(), Done: tried && c.err == nil}
 		for _, s := range c.steps {
 			o.Steps = append(o.Steps, s.String())
 		}
@@ -154,22 +173,29 @@ func writeChanges(w io.Writer, changes []change, tried bool) error {
 	return nil
 }
 
-// outcome says what could not be done, and what to do about it.
+// outcome says what could not be done, and what to do about it. What follows another
+// store is not spoken of beside that.
 func (t *trusting) outcome(cmd *cobra.Command, changes []change) error {
-	var errs []error
+	var errs, following []error
 	var kinds []string
 	for _, c := range changes {
+		err := fmt.Errorf("%s: %s: %w", c.store.Kind(), c.store.Place(), c.err)
 		switch {
 		case errors.Is(c.err, errNeedsRoot):
 			if !slices.Contains(kinds, c.store.Kind()) {
 				kinds = append(kinds, c.store.Kind())
 			}
+		case errors.Is(c.err, errFollows):
+			following = append(following, err)
 		case c.err != nil:
-			errs = append(errs, fmt.Errorf("%s: %s: %w", c.store.Kind(), c.store.Place(), c.err))
+			errs = append(errs, err)
 		}
 	}
 	if len(kinds) > 0 {
 		errs = append(errs, fmt.Errorf("not changed, since it takes root: %s", t.sudo(cmd, kinds)))
+	}
+	if len(errs) == 0 {
+		errs = following
 	}
 	return errors.Join(errs...)
 }
@@ -184,8 +210,11 @@ func (t *trusting) sudo(cmd *cobra.Command, kinds []string) string {
 	for _, k := range kinds {
 		text += " --store " + k
 	}
-	if t.dir != "" {
+	switch {
+	case t.dir != "":
 		text += " --ca-dir " + t.dir
+	case os.Getenv("XDG_CONFIG_HOME") != "": // which sudo does not pass on
+		text += " --ca-dir " + filepath.Dir(t.file)
 	}
 	return text
 }
