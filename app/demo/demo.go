@@ -80,7 +80,7 @@ func play(ctx context.Context, o Options) (err error) {
 	defer server.close()
 
 	// 2. The proxy, on the gateway.
-	g := &gateway{out: o.Out, log: slog.New(slog.NewTextHandler(o.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	g := &gateway{out: o.Out, log: slog.New(show.LogHandler(o.Err, slog.LevelWarn))}
 	if err := g.start(ctx, net.Gateway, server); err != nil {
 		return err
 	}

@@ -2,7 +2,7 @@ package main
 
 import (
 	"fmt"
-	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
@@ -15,10 +15,10 @@ import (
 )
 
 // What is said when a run has begun: a line each of what is captured, what would
-// surprise, and what to do next. It is for a person, and not part of the log.
+// surprise, and what to do next.
 
 // tellBegun says it. The first lines are the command's own.
-func (f *proxyFlags) tellBegun(w io.Writer, lines []string, signer ca.Info) {
+func (f *proxyFlags) tellBegun(log *slog.Logger, lines []string, signer ca.Info) {
 	by := signer.Path
 	if by == "" {
 		by = signer.Name
@@ -30,7 +30,7 @@ func (f *proxyFlags) tellBegun(w io.Writer, lines []string, signer ca.Info) {
 		"stop it with Ctrl-C: "+f.grace.grace(),
 		"signing for servers with "+by)
 	for _, line := range lines {
-		fmt.Fprintln(w, "transom: "+line)
+		log.Info(line)
 	}
 }
 

@@ -65,6 +65,7 @@ func TestCommandLine(t *testing.T) {
 		{"listen", "--store-max", "512k", "-o", "/does/not/exist/f"},
 		{"listen", "-q", "--json"},
 		{"listen", "-q", "-o", "f"},
+		{"listen", "--log-format", "json"},
 		{"listen", "--grace", "-1s"},
 		{"listen", "--grace", "soon"},
 		{"listen", "-p", "99999"},

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
+	"transom/app/show"
 	"transom/platform/helper"
 	"transom/platform/rootless"
 	"transom/platform/sandbox"
@@ -88,6 +90,7 @@ func helperRights() helper.Rights {
 	return helper.Rights{
 		Open: open,
 		Keep: keep,
+		Log:  func(w io.Writer) slog.Handler { return show.LogHandler(w, slog.LevelInfo) },
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"sync"
 	"syscall"
@@ -42,6 +41,7 @@ type proxyFlags struct {
 	json      bool
 	quiet     bool
 	verbose   bool
+	logFormat string
 	storeMax  sizeFlag
 	bodyLimit sizeFlag
 
@@ -82,7 +82,7 @@ func (f *proxyFlags) run(cmd *cobra.Command, j *job) (err error) {
 	if !f.flags.Changed("body-limit") {
 		f.bodyLimit = min(f.bodyLimit, f.storeMax)
 	}
-	p := &transom.Proxy{Captures: j.captures, Steering: j.steering, Log: logger(stderr, f.level(j))}
+	p := &transom.Proxy{Captures: j.captures, Steering: j.steering, Log: f.logger(stderr, j)}
 	if err := f.settings(&p.Settings, cmp.Or(j.spoof, "none")); err != nil {
 		return err
 	}
@@ -133,10 +133,10 @@ func (f *proxyFlags) run(cmd *cobra.Command, j *job) (err error) {
 		if j.begin != nil {
 			return j.begin(p)
 		}
-		f.tellBegun(stderr, lines, signer)
+		f.tellBegun(p.Log, lines, signer)
 		return nil
 	}
-	return f.serve(ctx, p, j, out, stderr)
+	return f.serve(ctx, p, j, out)
 }
 
 // A helped host goes through a helper; see helper.Client.
@@ -203,6 +203,7 @@ func (f *proxyFlags) add(fl *pflag.FlagSet) {
 	fl.Var(&f.tcpTimeout, "tcp-timeout", "end a connection on which nothing has moved for so long; 0 is never")
 	fl.StringVar(&f.user, "user", "", "run as this `USER` once everything is open (default, if root started it: whoever called sudo, or nobody)")
 	f.spoof.add(fl)
+	fl.StringVar(&f.logFormat, "log-format", "lines", "how messages are written to stderr: `lines|logfmt`, for a person, or with time and level for a program")
 	fl.Var(&f.grace, "grace", "how long, as 30s or 2m, open connections may go on after the first interrupt")
 }
 
@@ -213,6 +214,8 @@ func (f *proxyFlags) check() error {
 		return fmt.Errorf("--store-max %s: want at least %s, for the flows that are under way", &f.storeMax, minStore.String())
 	case f.bodyLimit > f.storeMax:
 		return fmt.Errorf("--body-limit %s: want at most --store-max, %s", &f.bodyLimit, &f.storeMax)
+	case f.logFormat != "lines" && f.logFormat != "logfmt":
+		return fmt.Errorf("--log-format %q: want lines or logfmt", f.logFormat)
 	case f.quiet && (f.json || f.out != ""):
 		return errors.New("-q shows no flows: leave it out, or --json and -o")
 	}
@@ -220,12 +223,12 @@ func (f *proxyFlags) check() error {
 }
 
 // serve runs p and shows its flows until a signal ends it.
-func (f *proxyFlags) serve(ctx context.Context, p *transom.Proxy, j *job, out, stderr io.Writer) error {
+func (f *proxyFlags) serve(ctx context.Context, p *transom.Proxy, j *job, out io.Writer) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	attend := j.attend
 	if attend == nil {
-		attend = func(drain func(), p *transom.Proxy) func() { return handleSignals(drain, p, &f.grace, stderr).close }
+		attend = func(drain func(), p *transom.Proxy) func() { return handleSignals(drain, p, &f.grace).close }
 	}
 	defer attend(func() { cancel(nil) }, p)()
 
@@ -245,7 +248,7 @@ func (f *proxyFlags) serve(ctx context.Context, p *transom.Proxy, j *job, out, s
 				Detail: f.detail.value, JSON: f.json, Store: p.Flows(), Log: p.Log, Color: show.ColorFor(out),
 			})
 			if shown != nil {
-				fmt.Fprintf(stderr, "transom: stopping, as nobody reads the flows any more: %s\n", f.grace.grace())
+				p.Log.Warn("stopping, as nobody reads the flows any more: " + f.grace.grace())
 				cancel(nil)
 			}
 		})
@@ -254,10 +257,10 @@ func (f *proxyFlags) serve(ctx context.Context, p *transom.Proxy, j *job, out, s
 		wg.Go(func() {
 			select {
 			case <-h.Lost():
-				fmt.Fprintf(stderr, "transom: stopping: %v; %s\n", h.Err(), f.grace.grace())
+				p.Log.Warn(fmt.Sprintf("stopping: %v; %s", h.Err(), f.grace.grace()))
 				cancel(h.Err())
 			case why := <-h.Ending():
-				fmt.Fprintf(stderr, "transom: stopping, as %s: %s\n", why, f.grace.grace())
+				p.Log.Warn("stopping, as " + why + ": " + f.grace.grace())
 				cancel(nil)
 			case <-ctx.Done():
 			}
@@ -277,18 +280,4 @@ func (f *proxyFlags) serve(ctx context.Context, p *transom.Proxy, j *job, out, s
 		shown = nil // whoever read our output has seen enough
 	}
 	return errors.Join(err, shown, to.err())
-}
-
-func (f *proxyFlags) level(j *job) slog.Level {
-	switch {
-	case f.verbose:
-		return slog.LevelDebug
-	case j.calm:
-		return slog.LevelWarn
-	}
-	return slog.LevelInfo
-}
-
-func logger(w io.Writer, level slog.Level) *slog.Logger {
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -23,7 +21,7 @@ type signals struct {
 	ch, hup, pipe chan os.Signal
 }
 
-func handleSignals(drain func(), p *transom.Proxy, grace *durationFlag, stderr io.Writer) *signals {
+func handleSignals(drain func(), p *transom.Proxy, grace *durationFlag) *signals {
 	s := &signals{
 		quit: make(chan struct{}), done: make(chan struct{}),
 		ch: make(chan os.Signal, 2), hup: make(chan os.Signal, 1), pipe: make(chan os.Signal, 1),
@@ -33,17 +31,17 @@ func handleSignals(drain func(), p *transom.Proxy, grace *durationFlag, stderr i
 	if !signal.Ignored(syscall.SIGHUP) {
 		signal.Notify(s.hup, syscall.SIGHUP)
 	}
-	go s.watch(drain, p, grace, stderr)
+	go s.watch(drain, p, grace)
 	return s
 }
 
-func (s *signals) watch(drain func(), p *transom.Proxy, grace *durationFlag, stderr io.Writer) {
+func (s *signals) watch(drain func(), p *transom.Proxy, grace *durationFlag) {
 	defer close(s.done)
 	for n := 0; n < 2; {
 		select {
 		case <-s.hup:
 			signal.Ignore(syscall.SIGHUP) // to the end of the process
-			fmt.Fprintf(stderr, "transom: stopping, as the terminal is gone: %s\n", grace.grace())
+			p.Log.Info("stopping, as the terminal is gone: " + grace.grace())
 			drain()
 			continue
 		case <-s.ch:
@@ -53,14 +51,14 @@ func (s *signals) watch(drain func(), p *transom.Proxy, grace *durationFlag, std
 		n++
 		switch {
 		case n == 1 && *grace == 0:
-			fmt.Fprintf(stderr, "transom: stopping: %s\n", grace.grace())
+			p.Log.Info("stopping: " + grace.grace())
 			drain()
 		case n == 1:
-			fmt.Fprintf(stderr, "transom: stopping: %s; interrupt again to end at once\n", grace.grace())
+			p.Log.Info("stopping: " + grace.grace() + "; interrupt again to end at once")
 			drain()
 		default:
 			signal.Stop(s.ch)
-			fmt.Fprintln(stderr, "transom: ending: what was recorded is still printed; interrupt again to leave it")
+			p.Log.Info("ending: what was recorded is still printed; interrupt again to leave it")
 			p.End()
 		}
 	}

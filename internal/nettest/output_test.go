@@ -267,3 +267,21 @@ func secrets(text, label string) map[string]bool {
 	}
 	return found
 }
+
+// TestLogFormat has all that is said on stderr be records for a program.
+func TestLogFormat(t *testing.T) {
+	w := newWorld(t)
+	p := w.transom("--log-format", "logfmt", "-v")
+	p.stop()
+	record := regexp.MustCompile(`^time=\S+ level=(INFO|DEBUG) msg=`)
+	for line := range strings.Lines(p.log.String()) {
+		if !record.MatchString(line) {
+			t.Errorf("it says %s", line)
+		}
+	}
+	for _, what := range []string{`level=INFO msg="listening for redirected connections on `, `level=INFO msg="stopping: open connections may finish`} {
+		if !strings.Contains(p.log.String(), what) {
+			t.Errorf("it says nowhere %s", what)
+		}
+	}
+}

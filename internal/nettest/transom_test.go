@@ -50,7 +50,7 @@ func (w *world) start(cmd *lab.Cmd) *transom {
 		if w.t.Failed() {
 			w.t.Logf("the proxy printed:\n%s\nand logged:\n%s", p.out.short(), p.log.short())
 		}
-		for _, bad := range []string{"panic", "internal error", "level=ERROR"} {
+		for _, bad := range []string{"panic", "internal error", "transom: error: "} {
 			if strings.Contains(p.log.String(), bad) {
 				w.t.Errorf("logged %q", bad)
 			}

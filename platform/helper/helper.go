@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -220,6 +221,16 @@ type Rights struct {
 	// Keep gives up all capabilities but caps, and lets a program that is started
 	// have them if across; nil keeps what there is.
 	Keep func(caps []uintptr, across bool) error
+	// Log words what is logged when the proxy is gone; nil is slog's text form.
+	Log func(io.Writer) slog.Handler
+}
+
+// handler is what Log makes for w.
+func (r *Rights) handler(w io.Writer) slog.Handler {
+	if r.Log == nil {
+		return slog.NewTextHandler(w, nil)
+	}
+	return r.Log(w)
 }
 
 func (r *Rights) keep(caps []uintptr, across bool) error {

@@ -93,7 +93,7 @@ func newServer(r role, o ServeOptions, v *voice, m Memory) (*server, error) {
 	if err := o.keep(r.Capabilities, false); err != nil {
 		return nil, err
 	}
-	log := v.log()
+	log := v.log(&o.Rights)
 	host, err := platform.Here(log)
 	if err != nil {
 		return nil, err

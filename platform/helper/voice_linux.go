@@ -27,13 +27,14 @@ func (v *voice) lost(why error) error {
 	return v.say(report{kind: sayLost, text: []byte(why.Error())}, -1)
 }
 
-// log returns a logger for the proxy, and for stderr when the proxy is gone.
-func (v *voice) log() *slog.Logger {
+// log returns a logger for the proxy, and for stderr, as r words it, when the proxy is
+// gone.
+func (v *voice) log(r *Rights) *slog.Logger {
 	return slog.New(&handler{
 		send: func(level slog.Level, text []byte) bool {
 			return v.say(report{kind: sayLog, id: uint64(level), text: text}, -1) == nil
 		},
-		stderr: slog.NewTextHandler(patient{os.Stderr}, nil),
+		stderr: r.handler(patient{os.Stderr}),
 	})
 }
 

@@ -69,7 +69,7 @@ func Watch(ctx context.Context, o WatchOptions) error {
 	if o.Program == "" {
 		o.Program, o.Args = "/proc/self/exe", []string{"helper", "serve"}
 	}
-	w := &watch{o: o, role: r, held: lock, notes: notes, voice: v, log: v.log(), gone: make(chan struct{})}
+	w := &watch{o: o, role: r, held: lock, notes: notes, voice: v, log: v.log(&o.Rights), gone: make(chan struct{})}
 	defer v.handOn()()
 	awaiting.Go(func() { w.await(leash) })
 	return w.run(ctx)
