@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -50,7 +51,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if cmd != nil && cmd != root {
 		name = "transom: " + commandName(cmd)
 	}
-	fmt.Fprintf(stderr, "%s: %v\n", name, err)
+	fmt.Fprintf(stderr, "%s: %s\n", name, strings.ReplaceAll(err.Error(), "\n", "\n"+name+": "))
 	var no *notRunnable
 	if errors.As(err, &no) {
 		return no.code
@@ -123,8 +124,34 @@ and carries them on.`,
 	}
 	root.SetFlagErrorFunc(badOption)
 	root.SetVersionTemplate("transom {{.Version}}\n")
+	root.SetHelpCommand(helpCommand(root))
 	root.AddCommand(gatewayCommand(), runCommand(), listenCommand(), steerCommand(), cleanupCommand(), demoCommand(), caCommand(), versionCommand(), helperCommand())
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" {
+			c.Args = noArguments
+			c.RunE = func(*cobra.Command, []string) error {
+				return usagef("for which shell? known are: bash, fish, powershell, zsh")
+			}
+		}
+	}
 	return root
+}
+
+// helpCommand is --help, said before the command.
+func helpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND...]",
+		Short: "Say what a command does and which options it has",
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return usagef("there is no command %q", strings.Join(args, " "))
+			}
+			cmd.InitDefaultHelpFlag()
+			return cmd.Help()
+		},
+	}
 }
 
 // noArguments refuses positional arguments in our own words.

@@ -5,8 +5,11 @@ import (
 	"strconv"
 )
 
-// portName is the type of a numberFlag that is a port.
-const portName = "PORT"
+// The types of a numberFlag that is a port, or a time.
+const (
+	portName    = "PORT"
+	secondsName = "SECONDS"
+)
 
 // A numberFlag is a whole number between bounds, which its error names.
 type numberFlag struct {
@@ -23,8 +26,11 @@ func (n *numberFlag) Set(text string) error {
 	v, err := strconv.Atoi(text)
 	if err != nil || v < n.min || v > n.max {
 		what := "number"
-		if n.name == portName {
+		switch n.name {
+		case portName:
 			what = "port"
+		case secondsName:
+			what = "number of seconds"
 		}
 		return fmt.Errorf("want a %s from %d to %d", what, n.min, n.max)
 	}

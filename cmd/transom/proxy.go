@@ -183,7 +183,7 @@ func (f *proxyFlags) add(fl *pflag.FlagSet) {
 	f.storeMax, f.bodyLimit = 32<<20, 1<<20
 	f.detail = numberFlag{value: 1, max: 4, name: "LEVEL"}
 	f.grace = durationFlag(10 * time.Second)
-	f.tcpTimeout = numberFlag{value: 600, max: 1 << 30, name: "SECONDS"}
+	f.tcpTimeout = numberFlag{value: 600, max: 1 << 30, name: secondsName}
 	fl.StringArrayVar(&f.ignore, "ignore-hosts", nil, "pass connections whose host:port matches this `REGEX`; may be repeated")
 	fl.StringArrayVar(&f.allow, "allow-hosts", nil, "pass all connections but those whose host:port matches this `REGEX`; may be repeated")
 	fl.StringArrayVar(&f.tcp, "tcp-hosts", nil, "take TLS off and record the bytes inside, for hosts that match this `REGEX`; may be repeated")

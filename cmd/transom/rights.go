@@ -83,7 +83,7 @@ func (r *rights) need(what string, caps ...sandbox.Cap) error {
 	if err != nil {
 		program = "transom"
 	}
-	return fmt.Errorf("can't %s: %s is missing. Run as root, or: setcap %s+ep %s", what, missing, sandbox.SetOf(caps...), program)
+	return fmt.Errorf("can't %s without %s: run as root, or: sudo setcap %s+ep %s", what, missing, sandbox.SetOf(caps...), program)
 }
 
 // configDir is where the settings of the person who started us are kept.
