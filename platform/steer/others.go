@@ -9,8 +9,8 @@ import (
 
 // link4 and link6 are the networks of link-local addresses.
 var (
-	link4 = netip.PrefixFrom(netip.AddrFrom4([4]byte{169, 254}), 16)
-	link6 = netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80}), 10)
+	link4 = netip.MustParsePrefix("169.254.0.0/16")
+	link6 = netip.MustParsePrefix("fe80::/10")
 )
 
 // never4 and never6 are destinations that nobody forwards to, or that are no
