@@ -18,7 +18,7 @@ COUNT     ?= 1
 LOAD      ?=
 
 .DELETE_ON_ERROR:
-.PHONY: all build shim demo test bench load lint vet staticcheck gofumpt cross install uninstall clean help
+.PHONY: all build shim demo test bench load lint vet staticcheck gofumpt cross install uninstall service clean help
 
 all: build
 
@@ -58,12 +58,21 @@ cross: $(TARGETS:%=cross/%)
 cross/%:
 	GOOS=$(word 1,$(subst /, ,$*)) GOARCH=$(word 2,$(subst /, ,$*)) CGO_ENABLED=0 $(GO) vet ./...
 
-install: build ## install to PREFIX (/usr/local), below DESTDIR
-	mkdir -p '$(DESTDIR)$(PREFIX)/bin'
+install: build ## install program and man pages to PREFIX (/usr/local), below DESTDIR
+	mkdir -p '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1'
 	install -m 755 bin/transom '$(DESTDIR)$(PREFIX)/bin/transom'
+	install -m 644 packaging/man/*.1 '$(DESTDIR)$(PREFIX)/share/man/man1'
 
 uninstall: ## remove what install put there
 	rm -f '$(DESTDIR)$(PREFIX)/bin/transom'
+	cd packaging/man && for page in *.1; do rm -f '$(DESTDIR)$(PREFIX)/share/man/man1'/$$page; done
+
+service: ## install what systemd needs to run transom gateway, below DESTDIR; docs/service.md
+	mkdir -p '$(DESTDIR)/etc/systemd/system' '$(DESTDIR)/usr/lib/sysusers.d' '$(DESTDIR)/usr/lib/tmpfiles.d' '$(DESTDIR)/etc/transom'
+	sed 's,/usr/local,$(PREFIX),' packaging/systemd/transom.service >'$(DESTDIR)/etc/systemd/system/transom.service'
+	install -m 644 packaging/systemd/sysusers.conf '$(DESTDIR)/usr/lib/sysusers.d/transom.conf'
+	install -m 644 packaging/systemd/tmpfiles.conf '$(DESTDIR)/usr/lib/tmpfiles.d/transom.conf'
+	[ -e '$(DESTDIR)/etc/transom/gateway.conf' ] || install -m 644 packaging/systemd/gateway.conf '$(DESTDIR)/etc/transom/gateway.conf'
 
 clean: ## remove what was built
 	rm -rf bin
