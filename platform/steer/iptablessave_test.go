@@ -56,6 +56,7 @@ func TestWriteChange(t *testing.T) {
 	const want = `*raw
 :TRANSOM_OUTPUT - [0:0]
 -A TRANSOM_OUTPUT -p tcp --syn -m mark --mark 0x20/0x70 -j DROP
+-A TRANSOM_OUTPUT -d fe80::/10 -m mark --mark 0x30/0x70 -j DROP
 -I OUTPUT 1 -j TRANSOM_OUTPUT
 COMMIT
 *mangle
