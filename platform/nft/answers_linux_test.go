@@ -25,7 +25,9 @@ func FuzzDump(f *testing.F) {
 		str(1, "t"), str(3, "INPUT"), nest(4, be32(1, 1), be32(2, 0xffffff6a)), be32(5, 0), str(7, "filter")))
 	rule := appendMessage(nil, subsysTables<<8|newRule, 2, 7, IPv6, 0, slices.Concat(
 		str(1, "t"), str(2, "c"), attr(3, []byte{0, 0, 0, 0, 0, 0, 0, 9}), attr(7, append([]byte{0, 8}, "transom\x00"...))))
-	for _, b := range [][]byte{table, chain, rule, slices.Concat(table, chain, rule, []byte{20, 0, 0, 0, 3, 0, 2, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})} {
+	masked := appendMessage(nil, subsysTables<<8|newRule, 2, 7, IPv4, 0, slices.Concat(
+		str(1, "t"), str(2, "c"), nest(4, payload(networkHeader, 12, 4), bitwise([]byte{255, 255, 240, 0}, make([]byte, 4)), cmp(unequal, []byte{172, 16, 0, 0}), expr("masq"))))
+	for _, b := range [][]byte{table, chain, rule, masked, slices.Concat(table, chain, rule, []byte{20, 0, 0, 0, 3, 0, 2, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})} {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -37,6 +39,7 @@ func FuzzDump(f *testing.F) {
 			}
 			for _, p := range d.parts {
 				ti, ci, ri := tableInfo(p.family, p.attrs, 1), chainInfo(p.family, p.attrs), ruleInfo(p.family, p.attrs)
+				reading(ri, p.attrs.get(4))
 				if n := len(ti.Name) + len(ci.Table) + len(ri.Comment); n > 3*len(b) {
 					t.Fatalf("names of %d bytes out of %d", n, len(b))
 				}

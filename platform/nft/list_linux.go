@@ -29,17 +29,27 @@ func (c *Conn) Chains() (list []ChainInfo, err error) {
 // Rules lists the rules of a chain, in order, or of all chains of a table if chain
 // is "". There are none in a chain that is not there.
 func (c *Conn) Rules(f Family, table, chain string) (list []RuleInfo, err error) {
+	err = c.eachRule(f, table, chain, func(r RuleInfo, _ attributes) { list = append(list, r) })
+	return list, err
+}
+
+// Readings is Rules for all chains of a table, with what they do.
+func (c *Conn) Readings(f Family, table string) (list []Reading, err error) {
+	err = c.eachRule(f, table, "", func(r RuleInfo, a attributes) { list = append(list, reading(r, a.get(4))) })
+	return list, err
+}
+
+func (c *Conn) eachRule(f Family, table, chain string, each func(RuleInfo, attributes)) error {
 	name := str(1, table)
 	if chain != "" {
 		name = append(name, str(2, chain)...)
 	}
-	err = c.dump("rules", getRule, f, name, func(f Family, a attributes) {
+	return c.dump("rules", getRule, f, name, func(f Family, a attributes) {
 		// A kernel may list more than was asked for.
 		if r := ruleInfo(f, a); r.Table == table && (chain == "" || r.Chain == chain) {
-			list = append(list, r)
+			each(r, a)
 		}
 	})
-	return list, err
 }
 
 func tableInfo(f Family, a attributes, me uint32) TableInfo {

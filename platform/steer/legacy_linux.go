@@ -79,15 +79,18 @@ func chainOf(h nft.Hook) string {
 	return "INPUT"
 }
 
-// legacyFilters reads the tables filter of the old kind that there are in the
+// legacyFilters reads the tables filter.
+func legacyFilters() ([]*legacyTable, error) { return legacyTables("filter") }
+
+// legacyTables reads the tables of a name and of the old kind that there are in the
 // network namespace of the calling thread. Who may not see them does without.
-func legacyFilters() (list []*legacyTable, err error) {
+func legacyTables(name string) (list []*legacyTable, err error) {
 	for _, f := range legacyFamilies {
 		names, err := os.ReadFile(f.names)
-		if err != nil || !slices.ContainsFunc(bytes.Split(names, []byte("\n")), func(n []byte) bool { return string(n) == "filter" }) {
+		if err != nil || !slices.ContainsFunc(bytes.Split(names, []byte("\n")), func(n []byte) bool { return string(n) == name }) {
 			continue
 		}
-		t, err := f.read("filter")
+		t, err := f.read(name)
 		if err != nil {
 			return nil, fmt.Errorf("read the rules of %s: %w", f.program, err)
 		}
@@ -144,7 +147,7 @@ func getsockopt(fd, level, name int, b []byte) error {
 // parse reads the places of chains from a struct ipt_getinfo.
 func (f legacyFamily) parse(info, rules []byte) *legacyTable {
 	t := &legacyTable{f, map[nft.Hook]int{}, map[nft.Hook]int{}, rules}
-	for h, i := range map[nft.Hook]int{nft.Input: 1, nft.Output: 3} { // as NF_INET_LOCAL_IN and _OUT
+	for h, i := range map[nft.Hook]int{nft.Input: 1, nft.Output: 3, nft.Postrouting: 4} { // as NF_INET_LOCAL_IN, _OUT and _POST_ROUTING
 		t.first[h] = int(binary.NativeEndian.Uint32(info[36+4*i:]))
 		t.policy[h] = int(binary.NativeEndian.Uint32(info[56+4*i:]))
 	}

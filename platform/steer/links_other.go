@@ -34,3 +34,8 @@ func NotForwarding() ([]string, error) {
 func WatchLinks([]string, *slog.Logger) (func() error, error) {
 	return nil, fmt.Errorf("watch the interfaces: %w", platform.ErrUnsupported)
 }
+
+// Translations finds what firewalls do to what leaves.
+func Translations(platform.Steering, []netip.Prefix) ([]Translation, error) {
+	return nil, fmt.Errorf("find translations of addresses: %w", platform.ErrUnsupported)
+}
