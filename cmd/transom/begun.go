@@ -51,7 +51,7 @@ func (f *gatewayFlags) begun(p *transom.Proxy, _ []net.Addr) []string {
 		lines = append(lines, "if transom is killed, such connections are refused until the next start or 'transom cleanup'")
 	}
 	if !f.unproven {
-		lines = append(lines, f.seen(p))
+		lines = append(append(lines, f.seen(p)), butFor(f.translated)...)
 	}
 	return append(lines, pageLine(f.links, s.Interfaces, s.Port))
 }

@@ -25,7 +25,8 @@ type gatewayFlags struct {
 	udp     string // ports
 	chosen  string // of the backends
 	inward
-	halts []string // families that this host did not forward when it began
+	translated []steer.Translation // of addresses that are assumed
+	halts      []string            // families that this host did not forward when it began
 }
 
 func gatewayCommand() *cobra.Command {
@@ -111,6 +112,7 @@ func (f *gatewayFlags) open(ctx context.Context, p *transom.Proxy, r *rights) (p
 	if err := f.doubt(p); err != nil {
 		return nil, err
 	}
+	f.findTranslations(p)
 	c := charterOf(p, clients)
 	c.Backend = f.chosen
 	host, err := r.helper(ctx, p, c, alone)

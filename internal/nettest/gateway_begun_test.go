@@ -9,7 +9,7 @@ import (
 // TestGatewayBegins reads what is said when it has begun: all of it true, and
 // each line short enough to be read.
 func TestGatewayBegins(t *testing.T) {
-	need(t, "curl", "ip")
+	need(t, "curl", "ip", "nft")
 	const (
 		found    = `capturing TCP ports 80, 443 of devices behind lan0 \(tproxy, nft\); QUIC is refused`
 		wayOut   = `not captured: what comes in by wan0 \(the way out\); --interface says otherwise`
@@ -23,6 +23,8 @@ func TestGatewayBegins(t *testing.T) {
 	setUp := map[string]string{
 		"lan-down":   "ip link set lan0 down",
 		"forwarding": "for s in ipv4.ip_forward ipv6.conf.all.forwarding; do sysctl -qw net.$s=0; done",
+		"masquerade": "nft add table inet hide; nft 'add chain inet hide post { type nat hook postrouting priority 100; }'; nft add rule inet hide post oifname wan0 masquerade",
+		"some-ports": "nft add table ip hide; nft 'add chain ip hide post { type nat hook postrouting priority 100; }'; nft add rule ip hide post tcp dport 443 masquerade",
 	}
 	for name, tc := range map[string]struct {
 		args string
@@ -30,6 +32,12 @@ func TestGatewayBegins(t *testing.T) {
 		warn string
 	}{
 		"nothing-said": {"", []string{found, wayOut, spoofed, page, whose, stopping, signing}, ""},
+		"masquerade": {"", []string{
+			found, wayOut, spoofed, `but over IPv4 and IPv6 servers see another address: nft table inet hide translates it \(NAT\)`, page, whose, stopping, signing,
+		}, ""},
+		"some-ports": {"", []string{
+			found, wayOut, spoofed, `but over IPv4 servers may see another address: nft table ip hide translates some \(NAT\)`, page, whose, stopping, signing,
+		}, ""},
 		"all-said": {
 			"--interface lan0 --from 192.168.1.0/24 --exclude 10.9.0.3 --quic pass --on-dead closed --ports all --method redirect --grace 5",
 			[]string{
