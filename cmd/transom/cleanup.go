@@ -77,11 +77,14 @@ func inForce(cmd *cobra.Command, r *rights, running *helper.RunningError) error 
 	if err != nil {
 		return err
 	}
-	who := "in another container"
-	if running.PID != 0 {
-		who = fmt.Sprintf("process %d", running.PID)
+	words := fmt.Sprintf("for the transom that runs (process %d); it takes it back at its end", running.PID)
+	switch {
+	case running.Ended:
+		words = fmt.Sprintf("for a transom that has ended just now (process %d), and is being taken back", running.PID)
+	case running.PID == 0:
+		words = "for the transom that runs (in another container); it takes it back at its end"
 	}
-	_, err = fmt.Fprintf(cmd.ErrOrStderr(), "transom: this is in force, for the transom that runs (%s); it takes it back at its end\n", who)
+	_, err = fmt.Fprintln(cmd.ErrOrStderr(), "transom: this is in force, "+words)
 	return err
 }
 

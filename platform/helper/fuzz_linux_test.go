@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -101,4 +102,24 @@ func within(t *testing.T, fd int, c *Charter) {
 	if err := c.allowsSource(anyPort, own); err != nil {
 		t.Error(err)
 	}
+}
+
+func FuzzParseOccupant(f *testing.F) {
+	name := "\x00" + lockName[1:]
+	made := func(state byte, attrs ...netlink.Attribute) []byte {
+		b, err := netlink.MarshalAttributes(attrs)
+		if err != nil {
+			f.Fatal(err)
+		}
+		return append([]byte{unix.AF_UNIX, unix.SOCK_STREAM, state, 15: 0}, b...)
+	}
+	uid := netlink.Attribute{Type: 7, Data: []byte{232, 3, 0, 0}}
+	f.Add(made(10, netlink.Attribute{Type: 0, Data: []byte(name)}, uid))
+	f.Add(made(7, uid, netlink.Attribute{Type: 0, Data: []byte(name)}))
+	f.Add(made(1, netlink.Attribute{Type: 0, Data: []byte(name)})[:18])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if o, ok := parseOccupant(b, name); ok && (o.pid != 0 || o.listening != (b[2] == 10)) {
+			t.Errorf("%+v of %x", o, b)
+		}
+	})
 }

@@ -73,7 +73,10 @@ type Hold struct{}
 func (h *Hold) Close() error { return nil }
 
 // A RunningError is not made on this system.
-type RunningError struct{ PID int }
+type RunningError struct {
+	PID   int
+	Ended bool
+}
 
 // Error implements error.
 func (e *RunningError) Error() string { return "another transom steers this network" }

@@ -39,13 +39,22 @@ const lockEvery = 20 * time.Millisecond
 
 // A RunningError says that another transom steers this network namespace.
 type RunningError struct {
-	PID int // the process to end; 0 if it is in another pid namespace
+	PID   int  // the process to end; 0 if it is not known, as in another pid namespace
+	Ended bool // it has ended, and what it has put into the kernel is being taken back
+}
+
+// running is the error for a process.
+func running(pid int) *RunningError {
+	return &RunningError{PID: pid, Ended: pid != 0 && errors.Is(unix.Kill(pid, 0), unix.ESRCH)}
 }
 
 // Error implements error.
 func (e *RunningError) Error() string {
-	if e.PID == 0 {
-		return "another transom, in another container, steers this network already: stop it first"
+	switch {
+	case e.PID == 0:
+		return "another transom, whose process can't be seen from here (it may be in a container), steers this network already: stop it first"
+	case e.Ended:
+		return fmt.Sprintf("another transom (process %d) has ended just now, and what it has put into the kernel is still being taken back: try again in a few seconds", e.PID)
 	}
 	return fmt.Sprintf("another transom (process %d) steers this network already: stop it first, by kill %[1]d", e.PID)
 }
@@ -154,18 +163,16 @@ func (h *Hold) despite(log *slog.Logger) error {
 			return running
 		}
 	}
-	p := listener()
-	switch {
-	case p == nil && h.table == nil:
-		return fmt.Errorf("somebody holds the abstract socket %s, which is transom's lock where the kernel is older than Linux 5.12: look for it with ss -xlp", lockName)
-	case p != nil && (p.Uid == 0 || int(p.Uid) == os.Geteuid()):
-		return &RunningError{int(p.Pid)}
-	case h.table == nil:
-		return fmt.Errorf("process %d of user %d holds the abstract socket %s, which is transom's lock where the kernel is older than Linux 5.12: end that first", p.Pid, p.Uid, lockName)
-	case p == nil:
-		p = &unix.Ucred{}
+	o, found := occupies()
+	if found && o.listening && (o.uid <= 0 || o.uid == os.Geteuid()) {
+		return running(o.pid) // of whom nothing can be known may be a transom
 	}
-	log.Warn("a process that is no transom holds the abstract socket that is transom's second lock; transom goes on without it", "socket", lockName, "process", p.Pid, "uid", p.Uid)
+	if h.table == nil {
+		return fmt.Errorf("%s holds the abstract socket %s, which is transom's lock where the kernel is older than Linux 5.12: %s", o.who(), lockName, o.remedy())
+	}
+	if found {
+		log.Warn("a process that is no transom holds the abstract socket that is transom's second lock; transom goes on without it", "socket", lockName, "held_by", o.who())
+	}
 	return nil
 }
 
@@ -192,31 +199,13 @@ func holder() (who *RunningError, held bool) {
 	if err != nil || len(rules) == 0 {
 		return nil, false
 	}
-	who = &RunningError{}
 	var pid int
 	if number, ok := strings.CutSuffix(rules[0].Comment, " in "+pidNamespace()); ok {
-		if _, err := fmt.Sscanf(number, "process %d", &pid); err == nil {
-			who.PID = pid
+		if _, err := fmt.Sscanf(number, "process %d", &pid); err != nil {
+			pid = 0
 		}
 	}
-	return who, true
-}
-
-// listener tells who has the abstract socket, nil if that can't be known.
-func listener() *unix.Ucred {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return nil
-	}
-	defer unix.Close(fd)
-	if unix.Connect(fd, &unix.SockaddrUnix{Name: lockName}) != nil {
-		return nil
-	}
-	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
-	if err != nil {
-		return nil
-	}
-	return cred
+	return running(pid), true
 }
 
 // Close lets go of it; a watch and a helper that it was given to may still hold it.

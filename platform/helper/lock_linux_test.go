@@ -3,9 +3,10 @@ package helper
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
-	"runtime"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,36 +20,55 @@ import (
 )
 
 // squat has another user, if there is one, hold the abstract socket until t ends.
-func squat(t *testing.T, h *lab.Host, uid int, listening bool) (other bool) {
+func squat(t *testing.T, h *lab.Host, uid int, kind int, listening bool) (other bool) {
 	t.Helper()
 	fd := -1
-	err := h.Do(func() (err error) {
-		if fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err == nil {
-			err = unix.Bind(fd, &unix.SockaddrUnix{Name: lockName})
+	become := func(uid int) error {
+		const same = ^uintptr(0)
+		if _, _, e := unix.RawSyscall(unix.SYS_SETRESUID, same, uintptr(uid), same); e != 0 {
+			return e
+		}
+		return nil
+	}
+	if err := h.Do(func() (err error) {
+		other = become(uid) == nil && uid != 0 // else this is a namespace of one user
+		defer func() { err = errors.Join(err, become(0)) }()
+		if fd, err = unix.Socket(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0); err != nil {
+			return err
+		}
+		if err = unix.Bind(fd, &unix.SockaddrUnix{Name: lockName}); err == nil && listening {
+			err = unix.Listen(fd, 1)
 		}
 		return err
-	})
-	if err != nil {
+	}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { unix.Close(fd) })
-	if !listening {
-		return true
-	}
-	// Whose it is, is who listens: a thread that ends with its rights.
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
-		_, _, e := unix.RawSyscall(unix.SYS_SETRESUID, uintptr(uid), uintptr(uid), uintptr(uid))
-		other = e == 0 && uid != 0 // else this is a namespace of one user
-		err = unix.Listen(fd, 1)
-	}()
-	<-done
-	if err != nil {
+	return other
+}
+
+// crowd fills the queue of who listens at the abstract socket, so that it answers
+// nobody, until t ends.
+func crowd(t *testing.T, h *lab.Host) {
+	t.Helper()
+	if err := h.Do(func() error {
+		for {
+			fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+			if err != nil {
+				return err
+			}
+			t.Cleanup(func() { unix.Close(fd) })
+			err = unix.Connect(fd, &unix.SockaddrUnix{Name: lockName})
+			if errors.Is(err, unix.EAGAIN) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}); err != nil {
 		t.Fatal(err)
 	}
-	return other
 }
 
 // lockOn is lock on a host, at once.
@@ -129,16 +149,35 @@ func TestLockGiven(t *testing.T) {
 // TestLockSquatted: a stranger who has the abstract socket keeps nobody out, and lets
 // no two in.
 func TestLockSquatted(t *testing.T) {
-	for name, listening := range map[string]bool{"listening": true, "bound": false} {
+	me := fmt.Sprintf("process %d of user 1000", os.Getpid())
+	for name, tt := range map[string]struct {
+		listening, crowded bool
+		who                string
+	}{
+		"listening": {true, false, me},
+		"crowded":   {true, true, "a process of user 1000"},
+		"bound":     {false, false, "a process of user 1000"},
+	} {
 		t.Run(name, func(t *testing.T) {
 			h := labtest.Gateway(t).Gateway
-			if !squat(t, h, 1000, listening) {
+			other := squat(t, h, 1000, unix.SOCK_STREAM, tt.listening)
+			if tt.crowded {
+				crowd(t, h)
+			}
+			if !other && tt.listening {
 				_, _, err := lockOn(t, h, claim)
-				isRunning(t, err)
+				var running *RunningError
+				if !errors.As(err, &running) {
+					t.Error(err)
+				}
 				return
 			}
+			_, _, err := lockOn(t, h, without)
+			if err == nil || other && !strings.Contains(err.Error(), tt.who+" holds the abstract socket") {
+				t.Errorf("on an old kernel: %v", err)
+			}
 			_, log, err := lockOn(t, h, claim)
-			if err != nil || !strings.Contains(log, "is no transom") || listening && !strings.Contains(log, "uid=1000") {
+			if err != nil || !strings.Contains(log, "is no transom") || other && !strings.Contains(log, tt.who+`"`) {
 				t.Fatal(err, log)
 			}
 			_, _, err = lockOn(t, h, claim)
@@ -149,27 +188,49 @@ func TestLockSquatted(t *testing.T) {
 	}
 }
 
-// TestLockSquattedOldKernel: where there is no better lock, what is in the way is named.
-func TestLockSquattedOldKernel(t *testing.T) {
-	for name, listening := range map[string]bool{"listening": true, "bound": false} {
-		t.Run(name, func(t *testing.T) {
-			h := labtest.Gateway(t).Gateway
-			other := squat(t, h, 1000, listening)
-			_, _, err := lockOn(t, h, without)
-			switch {
-			case err == nil:
-				t.Error("it goes on without a lock")
-			case other && listening && !strings.Contains(err.Error(), "of user 1000"), !listening && !strings.Contains(err.Error(), "ss -xlp"):
-				t.Errorf("refused by %v", err)
-			}
-		})
+// TestLockBesideDatagrams: a socket of another kind may have the name, too.
+func TestLockBesideDatagrams(t *testing.T) {
+	h := labtest.Gateway(t).Gateway
+	squat(t, h, 1000, unix.SOCK_DGRAM, false)
+	if _, log, err := lockOn(t, h, without); err != nil || log != "" {
+		t.Error(err, log)
+	}
+}
+
+// TestLockCrowded: who fills the queue of a lock that is held does not have it
+// taken for a stranger's.
+func TestLockCrowded(t *testing.T) {
+	h := labtest.Gateway(t).Gateway
+	if _, _, err := lockOn(t, h, without); err != nil {
+		t.Fatal(err)
+	}
+	crowd(t, h)
+	_, _, err := lockOn(t, h, claim)
+	var running *RunningError
+	if !errors.As(err, &running) {
+		t.Error(err)
+	}
+}
+
+// TestLockOfTheDead: of a process that has ended it is said that it has.
+func TestLockOfTheDead(t *testing.T) {
+	cmd := exec.Command("/proc/self/exe", "-test.run", "^$")
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
+	err := running(cmd.Process.Pid)
+	if text := err.Error(); !err.Ended || strings.Contains(text, "kill") || !strings.Contains(text, "try again") {
+		t.Error(text)
+	}
+	if err := running(os.Getpid()); err.Ended || !strings.Contains(err.Error(), "kill") {
+		t.Error(err)
 	}
 }
 
 // TestLockByRoot: root, who has no need to squat, is believed.
 func TestLockByRoot(t *testing.T) {
 	h := labtest.Gateway(t).Gateway
-	squat(t, h, 0, true)
+	squat(t, h, 0, unix.SOCK_STREAM, true)
 	_, _, err := lockOn(t, h, claim)
 	isRunning(t, err)
 }
