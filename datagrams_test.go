@@ -426,6 +426,36 @@ func TestDatagramsAtTheEnd(t *testing.T) {
 	})
 }
 
+// TestDatagramsEndAtOnce has no query wait for an answer, and a stream that is to be
+// silent for less than a second.
+func TestDatagramsEndAtOnce(t *testing.T) {
+	const silence = 10 * time.Millisecond
+	inWorld(t, func(p *transom.Proxy) { p.Timeouts.UDPDrain = silence }, func(w *world) {
+		w.net.HandleUDP(nameServer, resolver)
+		dns := w.src.InjectUDP(clientAddr, nameServer)
+		q := query(t, 1, "a.")
+		w.say(dns, string(q))
+		w.hear(dns, string(reply(q, 10, 0, 0, 1)))
+		synctest.Wait()
+		begun := time.Now()
+		w.end()
+		if since := time.Since(begun); since >= silence {
+			t.Errorf("it took %v to end", since)
+		}
+	})
+	inWorld(t, func(p *transom.Proxy) { p.Timeouts.UDPDrain = silence }, func(w *world) {
+		w.net.HandleUDP(udpServer, echoUDP)
+		c := w.src.InjectUDP(clientAddr, udpServer)
+		w.say(c, "a")
+		w.hear(c, "re: a")
+		begun := time.Now()
+		w.end()
+		if since := time.Since(begun); since > silence {
+			t.Errorf("it took %v to end", since)
+		}
+	})
+}
+
 func TestInjectDatagram(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.net.HandleUDP(udpServer, echoUDP)

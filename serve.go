@@ -18,7 +18,7 @@ var errStopping = errors.New("transom is stopping")
 // connections to their end:
 //
 //  1. stop capturing, so that new connections go direct
-//  2. stop accepting
+//  2. accept what is there already, and stop accepting
 //  3. let each exchange finish, and end what is idle
 //  4. after the grace period, or End, end what is left
 //  5. wait for it
@@ -38,8 +38,13 @@ func (p *Proxy) serve(ctx context.Context, sources []capture.Source) error {
 	}
 	<-accepting.Done()
 	drained := p.drain(sources)
-	closeAll(sources)
 	accepters.Wait()
+	for _, s := range sources {
+		for _, c := range s.Rest(restMost) {
+			conns.Go(func() { p.engine.Serve(serving, c) })
+		}
+	}
+	closeAll(sources)
 
 	p.engine.Drain()
 	p.wait(&conns, func() {
@@ -53,6 +58,10 @@ func (p *Proxy) serve(ctx context.Context, sources []capture.Source) error {
 	}
 	return drained
 }
+
+// restMost is how many connections that wait when accepting ends are served still: as
+// many as a listener has room for.
+const restMost = 4096
 
 // accept serves what s brings. Its error is the source's.
 func (p *Proxy) accept(accepting, serving context.Context, s capture.Source, conns *sync.WaitGroup) error {

@@ -100,6 +100,7 @@ type Timeouts struct {
 	Idle      time.Duration // with nothing moving: 600 s
 	UDP       time.Duration // with no datagram, before the client has gone on after an answer: 30 s
 	UDPStream time.Duration // with no datagram, after that: 180 s
+	UDPDrain  time.Duration // with no datagram, once Run's context has ended: 1 s
 	Grace     time.Duration // for open connections when Run's context ends: 10 s
 }
 
@@ -250,6 +251,7 @@ func (p *Proxy) setup() {
 				Idle:      p.timeout(p.Timeouts.Idle, 10*time.Minute),
 				UDP:       p.timeout(p.Timeouts.UDP, 30*time.Second),
 				UDPStream: p.timeout(p.Timeouts.UDPStream, 3*time.Minute),
+				UDPDrain:  p.timeout(p.Timeouts.UDPDrain, time.Second),
 			},
 			Limits:   h1.Limits{Head: orDefault(p.Limits.Head, 64<<10), Fields: orDefault(p.Limits.Fields, 256)},
 			Pipes:    splice.NewPool(0),

@@ -31,6 +31,10 @@ type Source interface {
 	// it returns net.ErrClosed or context.Cause(ctx). Failures that pass
 	// (ECONNABORTED, EMFILE) are waited out inside and logged once.
 	Accept(ctx context.Context) (*Conn, error)
+	// Rest returns connections that have come and that nobody has accepted, no more
+	// than some; it does not wait for others. It is called when Accept is not any more,
+	// before Close: who has sent something and left has done so to us.
+	Rest(most int) []*Conn
 	// Addr is where it listens.
 	Addr() net.Addr
 	// Close stops listening. Connections that were accepted live on.

@@ -71,6 +71,14 @@ func (c *conversation) over() bool {
 	return c.ended != nil
 }
 
+// Waits reports whether something was heard that is not read, or was read last, so
+// that who has read it may not be done with it.
+func (c *conversation) Waits() bool {
+	c.t.mu.Lock()
+	defer c.t.mu.Unlock()
+	return c.ended == nil && (len(c.queue) > 0 || !c.joined)
+}
+
 // Lost returns how many datagrams of the client's found no room.
 func (c *conversation) Lost() int64 {
 	c.t.mu.Lock()

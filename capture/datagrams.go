@@ -315,6 +315,25 @@ func (t *table) Accept(ctx context.Context) (*Conn, error) {
 	}
 }
 
+// Rest implements Source.
+func (t *table) Rest(most int) (rest []*Conn) {
+	_ = t.l.Drain(drainMost, t.heard) // what has been heard is there in any case
+	for len(rest) < most {
+		select {
+		case c, ok := <-t.accepted:
+			if !ok {
+				return rest
+			}
+			if !c.over() {
+				rest = append(rest, &Conn{Conn: c, Info: c.info()})
+			}
+		default:
+			return rest
+		}
+	}
+	return rest
+}
+
 // end is how hearing ended.
 func (t *table) end() error {
 	t.mu.Lock()

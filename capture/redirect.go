@@ -107,6 +107,25 @@ func (r *redirected) Accept(ctx context.Context) (*Conn, error) {
 	return r.identify(ctx, c), nil
 }
 
+// restWithin is how long Rest waits in all, since a listener can't be asked what waits
+// without waiting.
+const restWithin = time.Millisecond
+
+// Rest implements Source.
+func (r *redirected) Rest(most int) (rest []*Conn) {
+	r.turn <- struct{}{}
+	defer func() { <-r.turn }()
+	for len(rest) < most {
+		_ = r.l.SetDeadline(time.Now().Add(restWithin)) // of a closed one, it fails, as the next does
+		c, err := r.l.AcceptTCP()
+		if err != nil {
+			break // there is none, or none that could be had
+		}
+		rest = append(rest, r.identify(context.Background(), c))
+	}
+	return rest
+}
+
 // accept waits for one connection, and until passing failures have passed.
 func (r *redirected) accept(ctx context.Context) (net.Conn, error) {
 	select {

@@ -323,6 +323,32 @@ func TestWithoutIPv6(t *testing.T) {
 	}
 }
 
+// TestRest finds what has connected and was not accepted, and does not wait for more.
+func TestRest(t *testing.T) {
+	h, err := labtest.New(t).Host("h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, h, capture.Redirect{}, nil)
+	addr := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), netip.MustParseAddrPort(s.Addr().String()).Port())
+	for range 3 {
+		c, err := h.Dial(t.Context(), addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	for _, tt := range []struct{ most, want int }{{2, 2}, {10, 1}, {10, 0}} {
+		got := s.Rest(tt.most)
+		for _, c := range got {
+			c.Close()
+		}
+		if len(got) != tt.want {
+			t.Errorf("%d of %d, want %d", len(got), tt.most, tt.want)
+		}
+	}
+}
+
 func TestAcceptEnds(t *testing.T) {
 	h, err := labtest.New(t).Host("h")
 	if err != nil {

@@ -225,6 +225,33 @@ func TestWhatCameFirstIsReadFirst(t *testing.T) {
 	})
 }
 
+// TestRest has something come that nobody accepts any more: it is there before Close.
+func TestRest(t *testing.T) {
+	onStage(t, Datagrams{}, func(t *testing.T, s *stage) {
+		s.ear.say(client(1), dst, "one")
+		synctest.Wait()
+		s.ear.mu.Lock()
+		s.ear.late = true // Hear does not hear it
+		s.ear.mu.Unlock()
+		s.ear.say(client(2), dst, "two")
+		s.ear.mu.Lock()
+		s.ear.late = false
+		s.ear.mu.Unlock()
+		first := s.Rest(1)
+		rest := append(first, s.Rest(10)...)
+		if len(first) != 1 || len(rest) != 2 || len(s.Rest(10)) != 0 {
+			t.Fatalf("%d and %d", len(first), len(rest))
+		}
+		for i, want := range []string{"one", "two"} {
+			if !rest[i].Conn.(*conversation).Waits() {
+				t.Errorf("%d does not wait", i)
+			}
+			read(t, rest[i], want)
+			rest[i].Close()
+		}
+	})
+}
+
 // answerIs changes the mouth that is made next for a client.
 func (s *stage) answerIs(client string, change func(*mouth)) {
 	was := s.answer

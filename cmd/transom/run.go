@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -99,8 +100,13 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) error {
 	return exitCode(f.end.ExitCode())
 }
 
+// lastSilence is how long datagrams may be silent when the program has ended: who would
+// hear answers is gone, and what it has sent has only to be passed on.
+const lastSilence = 10 * time.Millisecond
+
 // open makes the namespaces, while this process still has what it was started with.
 func (f *runFlags) open(ctx context.Context, p *transom.Proxy, r *rights) (platform.Host, error) {
+	p.Timeouts.UDPDrain = lastSilence
 	if r.caller {
 		f.program.Env = environAs(f.program.Env, r.user)
 	}

@@ -16,12 +16,7 @@ import (
 	"transom/policy"
 )
 
-const (
-	portDNS = 53
-	// drainSilence is how long a conversation of datagrams may be silent once we are
-	// to stop: it has no end of its own to wait for.
-	drainSilence = time.Second
-)
+const portDNS = 53
 
 // errUDPToUs ends a conversation with ourselves: nobody is there for datagrams.
 var errUDPToUs = &endError{reason: "the datagrams were meant for transom itself, which has no use for them", ours: true}
@@ -81,8 +76,9 @@ func (s *session) exchangeDatagrams(ctx context.Context, v policy.Verdict, serve
 		defer s.drainBy(func() {
 			if q.open() == 0 {
 				d.Hurry(1)
+				return
 			}
-			d.Hurry(drainSilence)
+			d.Hurry(s.e.Timeouts.UDPDrain)
 		})()
 		return s.relayedUDP(ctx, d.Run(ctx), q.raw())
 	default:
@@ -90,7 +86,7 @@ func (s *session) exchangeDatagrams(ctx context.Context, v policy.Verdict, serve
 		d.Pass = s.recordUDP(ctx, d, raw)
 		defer s.e.conversed(raw.ID())
 	}
-	defer s.drainBy(func() { d.Hurry(drainSilence) })()
+	defer s.drainBy(func() { d.Hurry(s.e.Timeouts.UDPDrain) })()
 	return s.relayedUDP(ctx, d.Run(ctx), func() *record.Messages { return raw })
 }
 

@@ -66,6 +66,7 @@ type Timeouts struct {
 	Idle      time.Duration // with nothing moving
 	UDP       time.Duration // with no datagram, in a conversation of one exchange at most
 	UDPStream time.Duration // the same in one that goes on
+	UDPDrain  time.Duration // the same once we are to stop
 }
 
 // An Engine serves connections with the current program.

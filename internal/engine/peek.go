@@ -17,6 +17,10 @@ import (
 // hellos may be longer; package sniff bounds those.
 const sniffMax = 16 << 10
 
+// lastLook is how long is waited, once we are to stop, for what a silent client has
+// sent and we have not read: a read with a deadline that has gone by finds nothing.
+const lastLook = time.Millisecond
+
 // past is a deadline that has gone by: it ends a read under way.
 var past = time.Unix(1, 0)
 
@@ -61,6 +65,7 @@ func (s *session) sniff(spoke *atomic.Bool) (flow.Layer, error) {
 	poke := func() { _ = c.SetReadDeadline(past) } // a conn that was closed ends the wait too
 	s.poke.Store(&poke)
 	defer s.poke.Store(nil)
+	lastLooks := 2      // once we are to stop; the poke may end the first before it has looked
 	began := time.Now() // when we began to wait; then, when the client began to speak
 	for {
 		r := sniff.Stream(s.prefix)
@@ -90,13 +95,18 @@ func (s *session) sniff(spoke *atomic.Bool) (flow.Layer, error) {
 		if spoke.Load() {
 			return r.Layer, nil
 		}
-		if s.drains.Load() && len(s.prefix) == 0 {
+		silent := len(s.prefix) == 0
+		last := silent && s.drains.Load()
+		if last && lastLooks == 0 {
 			return r.Layer, errSilent
 		}
-		silent := len(s.prefix) == 0
+		if last {
+			lastLooks--
+			_ = s.c.SetReadDeadline(time.Now().Add(lastLook)) // likewise
+		}
 		if err := s.more(); err != nil {
-			if s.drains.Load() && silent && isTimeout(err) && !spoke.Load() {
-				return r.Layer, errSilent
+			if silent && s.drains.Load() && isTimeout(err) && !spoke.Load() {
+				continue
 			}
 			if silent && !ended(err) {
 				if refused := s.certificateRefused(err); refused != nil {

@@ -58,6 +58,16 @@ func (q *queue[T]) get(ctx context.Context) (v T, err error) {
 	}
 }
 
+// rest takes what nobody has taken, no more than most.
+func (q *queue[T]) rest(most int) []T {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := min(most, len(q.items))
+	rest := q.items[:n:n]
+	q.items = q.items[n:]
+	return rest
+}
+
 // close ends the queue and returns what nobody took; nil when it was closed
 // before.
 func (q *queue[T]) close() []T {

@@ -67,6 +67,9 @@ func (s *Source) InjectUDP(client, dst netip.AddrPort, with ...func(*capture.Con
 // Accept implements capture.Source.
 func (s *Source) Accept(ctx context.Context) (*capture.Conn, error) { return s.queue.get(ctx) }
 
+// Rest implements capture.Source.
+func (s *Source) Rest(most int) []*capture.Conn { return s.queue.rest(most) }
+
 // Addr implements capture.Source.
 func (s *Source) Addr() net.Addr { return net.TCPAddrFromAddrPort(s.addr) }
 

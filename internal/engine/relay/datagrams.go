@@ -228,12 +228,24 @@ func (d *Datagrams) look() {
 	since := time.Since(time.Unix(0, d.last.Load()))
 	switch b := d.bound(); {
 	case d.timer == nil: // it is over
+	case b > 0 && since >= b && d.waits():
+		d.timer.Reset(again)
 	case b > 0 && since >= b:
 		d.silent.Store(true)
 		d.close()
 	default:
 		d.waitLocked(since)
 	}
+}
+
+// again is when to look again for what waits.
+const again = time.Millisecond
+
+// waits reports whether the client has sent something that is not passed on yet, as
+// far as its conn can tell.
+func (d *Datagrams) waits() bool {
+	c, ok := d.Client.(interface{ Waits() bool })
+	return ok && c.Waits()
 }
 
 // Hurry bounds the silence from now on by no more than t, which is not 0. It may be

@@ -52,6 +52,32 @@ func TestDatagramsHurry(t *testing.T) {
 	})
 }
 
+// busy is a client's conn that knows of something that is not read yet, until it says
+// otherwise.
+type busy struct {
+	net.Conn
+	until time.Time
+}
+
+func (b busy) Waits() bool { return time.Now().Before(b.until) }
+
+func TestDatagramsThatWaitHoldTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server, d := ends()
+		defer client.Close()
+		defer server.Close()
+		begun := time.Now()
+		d.Client = busy{d.Client, begun.Add(50 * time.Millisecond)}
+		d.Hurry(1)
+		if r := d.Run(t.Context()); r.Err != nil {
+			t.Errorf("%+v", r)
+		}
+		if since := time.Since(begun); since < 50*time.Millisecond || since > 60*time.Millisecond {
+			t.Errorf("it took %v", since)
+		}
+	})
+}
+
 func TestDatagramsAreCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server, d := ends()
