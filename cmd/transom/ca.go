@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -143,6 +145,9 @@ func ownAuthority(dir string) (*ca.Authority, error) {
 // whoever started us: under sudo it is the caller's, so that a person has one,
 // however transom is started.
 func openAuthority(dir string, r *rights) (a *ca.Authority, err error) {
+	if slices.Contains(os.Environ(), inside) {
+		return nil, errors.New("inside transom run the authority's key is hidden: do this outside of it")
+	}
 	if dir == "" {
 		config, err := r.configDir()
 		if err != nil {

@@ -83,6 +83,8 @@ func TestCommandLine(t *testing.T) {
 		{"listen", "--spoof-source", "theirs"},
 		{"listen", "--spoof-source", "ip+port", "--spoof-source-address"},
 		{"run", "nonexistent-program"},
+		{"run", ""},
+		{"run", "cd", "/"},
 		{"run", "--quic", "intercept", "true"},
 		{"run", "--spoof-source", "ip", "true"},
 		{"run", "--user", "nobody", "true"},

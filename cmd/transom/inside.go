@@ -30,8 +30,10 @@ func (f *runFlags) trustInside(log *slog.Logger, r *rights) error {
 	if err != nil {
 		return err
 	}
+	f.made = a.Info().Made
 	f.program.Env = withEnv(f.program.Env, o.Env)
 	f.program.Hide = []string{dir}
+	f.program.put(filepath.Join(dir, "shell"))
 	for _, file := range o.Files {
 		f.program.Files = append(f.program.Files, rootless.File{Path: file.Path, Data: file.Data, Private: file.Private})
 	}

@@ -18,15 +18,18 @@ type notRunnable struct {
 	code int
 }
 
-// programOf finds the program to run: args, or the shell of whoever calls.
-func programOf(args []string, env func(string) string) (rootless.Program, error) {
-	p := rootless.Program{Args: args, Env: os.Environ()}
+// inside is in the environment of what runs inside, and of nothing else.
+const inside = "TRANSOM=run"
+
+// programOf finds the program to run: args, or the shell of whoever calls, who may be
+// a person.
+func programOf(args []string, env func(string) string, person bool) (shell, error) {
+	environ := withEnv(os.Environ(), []string{inside})
 	if len(args) == 0 {
-		return shellOf(env, p.Env)
+		return shellOf(env, environ, person)
 	}
 	path, err := lookUp(args[0])
-	p.Path = path
-	return p, err
+	return shell{Program: rootless.Program{Path: path, Args: args, Env: environ}}, err
 }
 
 // lookUp finds a program as a shell does.
@@ -45,7 +48,20 @@ func lookUp(name string) (string, error) {
 			}
 			return "", &notRunnable{fmt.Errorf("%s: %s", name, why), exitNotExecutable}
 		}
-		return "", &notRunnable{fmt.Errorf("%s: command not found", name), exitNotFound}
+		return "", &notRunnable{notFound(name), exitNotFound}
 	}
 	return filepath.Abs(path)
+}
+
+// builtIn are commands that shells have, and no file.
+const builtIn = " . alias bg cd eval exec exit export fg history jobs read set source trap type ulimit umask unset "
+
+func notFound(name string) error {
+	switch {
+	case name == "":
+		return errors.New("the name of the program is empty")
+	case strings.Contains(builtIn, " "+name+" "):
+		return fmt.Errorf("%s: command not found: it is a part of the shell, as in transom run sh -c '%s …'", name, name)
+	}
+	return fmt.Errorf("%s: command not found", name)
 }

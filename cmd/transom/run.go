@@ -4,14 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"transom"
+	"transom/ca"
 	"transom/capture"
 	"transom/platform"
 	"transom/platform/rootless"
@@ -22,7 +26,9 @@ type runFlags struct {
 	proxyFlags
 	quic string
 
-	program rootless.Program
+	program shell
+	made    bool         // the authority was made for it
+	say     *slog.Logger // says what a person should know
 	space   *rootless.Namespace
 
 	trusting  sync.WaitGroup // until program is complete
@@ -68,7 +74,10 @@ its cgroup.`,
 
 // run runs the program and returns its exit code.
 func (f *runFlags) run(cmd *cobra.Command, args []string) error {
-	program, err := programOf(args, os.Getenv)
+	if slices.Contains(os.Environ(), inside) {
+		return errors.New("this is inside transom run already: what programs send is captured; start them as they are")
+	}
+	program, err := programOf(args, os.Getenv, term.IsTerminal(int(os.Stdin.Fd())))
 	if err != nil {
 		return err
 	}
@@ -82,6 +91,7 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) error {
 	case f.user != "":
 		return usagef("--user: the program is its caller's, and so is transom")
 	}
+	f.say = f.logger(cmd.ErrOrStderr(), &job{})
 	err = f.proxyFlags.run(cmd, &job{
 		open: f.open, ready: f.trusted, begin: f.begin, attend: f.attend, out: cmd.ErrOrStderr(), calm: true,
 	})
@@ -161,9 +171,16 @@ func (f *runFlags) trusted() error {
 	return rootless.LetGo()
 }
 
-// begin starts the program, of which there is nothing to tell: it begins to speak.
-func (f *runFlags) begin(*transom.Proxy) error {
-	if err := f.space.Start(f.program); err != nil {
+// begin starts the program, and says before that what a person should know; then it
+// is the program that speaks.
+func (f *runFlags) begin(p *transom.Proxy) error {
+	if a, ok := p.Issuer.(*ca.Authority); ok && (f.made || a.Info().Made) {
+		f.say.Info("an authority was made: what transom run starts trusts it, and nothing else does", "path", a.Info().Path)
+	}
+	if f.program.person && f.out == "" && !f.quiet {
+		f.say.Info("flows are shown here, among what the shell shows: -o FILE has them elsewhere")
+	}
+	if err := f.space.Start(f.program.Program); err != nil {
 		return fmt.Errorf("start the program: %w", err)
 	}
 	close(f.began)
@@ -171,8 +188,8 @@ func (f *runFlags) begin(*transom.Proxy) error {
 }
 
 // attend waits for the program, whose end is that of all. If all ends before, so
-// does the program.
-func (f *runFlags) attend(drain func(), _ *transom.Proxy) (stop func()) {
+// does the program. What is under way when it has ended may finish, until a signal.
+func (f *runFlags) attend(drain func(), p *transom.Proxy) (stop func()) {
 	over := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -183,6 +200,11 @@ func (f *runFlags) attend(drain func(), _ *transom.Proxy) (stop func()) {
 		}
 		f.end, f.err = f.space.Wait()
 		drain()
+		select {
+		case <-f.space.Signals():
+			p.End()
+		case <-over:
+		}
 	})
 	return func() {
 		close(over)

@@ -1,9 +1,11 @@
 package nettest_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -27,10 +29,7 @@ func (r *runner) console() *console {
 	defer tty.Close()
 	args := append(append([]string{}, r.as...), "bash", "--norc", "--noprofile", "-i")
 	cmd := r.command(r.Client, args[0], args[1:]...)
-	program := find("transom")
-	if r.as != nil {
-		program = r.path("bin/transom")
-	}
+	program := r.transom()
 	cmd.Env = append(cmd.Env, "HOME="+r.home, "PS1=prompt> ", "TERM=dumb", "T="+strings.Join(append([]string{program, "run", "-q"}, r.more...), " "), "PATH="+filepath.Dir(program)+":/usr/bin:/bin")
 	cmd.Dir = "/" // a prompt may have it, and is to fit a line
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
@@ -136,5 +135,40 @@ func TestRunConsole(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestRunShells has shells show where they are, in front of what their files say.
+func TestRunShells(t *testing.T) {
+	tests := map[string]struct{ shell, file, text, expect, typed, then string }{
+		"bash":         {"bash", ".bashrc", "PS1='mine> '\n", "(transom) mine> ", "echo $TRANSOM x\n", "\nrun x\r\n"},
+		"bash-command": {"bash", ".bashrc", "PROMPT_COMMAND='PS1=\"mine> \"'\n", "(transom) mine> ", "", "\n(transom) mine> "},
+		"zsh":          {"zsh", ".zshrc", "PS1='mine> '\n", "(transom) mine> ", "echo ${ZDOTDIR-none} x\n", "\nnone x\r\n"},
+		"zsh-command":  {"zsh", ".zshrc", "precmd() { PS1='mine> ' }\n", "(transom) mine> ", "", "(transom) mine> "},
+		"zsh-env":      {"zsh", ".zshenv", "PS1='none> '; ZDOTDIR=$HOME/z\n", "(transom) z> ", "echo $ZDOTDIR x\n", "/z x\r\n"},
+		"fish":         {"fish", ".config/fish/config.fish", "function fish_prompt; echo -n 'mine> '; end\n", "(transom) mine> ", "", ""},
+		"sh":           {"sh", ".none", "", "(transom) $ ", "echo $TRANSOM x\n", "run x\r\n"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			need(t, tt.shell)
+			r := newRunner(t)
+			for file, text := range map[string]string{tt.file: tt.text, "z/.zshrc": "PS1='z> '\n"} {
+				file = filepath.Join(r.home, file)
+				if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if out, err := exec.Command("chown", "-R", r.uid, r.home).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			c := r.console()
+			c.types("SHELL=" + find(tt.shell) + " $T; echo code=$?\n")
+			c.expect(tt.expect)
+			c.types(tt.typed + "\n")
+			c.expect(tt.then)
+			c.types("exit 3\n")
+			c.expect("code=3")
+		})
 	}
 }

@@ -68,13 +68,17 @@ func atoi(t *testing.T, s string) int {
 	return n
 }
 
+// transom is where the program is, for who runs it.
+func (r *runner) transom() string {
+	if r.as != nil {
+		return r.path("bin/transom")
+	}
+	return find("transom")
+}
+
 // program returns transom run with args, which are its own and the program's.
 func (r *runner) program(args ...string) *lab.Cmd {
-	transom := "transom"
-	if r.as != nil {
-		transom = r.path("bin/transom")
-	}
-	all := append(append([]string{}, r.as...), append([]string{transom, "run", "--upstream-ca", r.authority.file}, append(r.more, args...)...)...)
+	all := append(append([]string{}, r.as...), append([]string{r.transom(), "run", "--upstream-ca", r.authority.file}, append(r.more, args...)...)...)
 	cmd := r.command(r.Client, all[0], all[1:]...)
 	cmd.Env = append(cmd.Env, "HOME="+r.home)
 	return cmd
@@ -114,6 +118,11 @@ func TestRunIsTransparent(t *testing.T) {
 		"not-found":      {args: []string{"nonexistent-program"}, stderr: "nonexistent-program: command not found", code: 127},
 		"not-executable": {args: []string{"/etc/passwd"}, stderr: "/etc/passwd: not executable", code: 126},
 		"directory":      {args: []string{"/etc"}, stderr: "/etc: is a directory", code: 126},
+		"no-name":        {args: []string{""}, stderr: "the name of the program is empty", code: 127},
+		"built-in":       {args: []string{"cd", "/"}, stderr: "a part of the shell", code: 127},
+		"within":         {args: []string{r.transom(), "run", "true"}, stderr: "inside transom run already", code: 1},
+		"key-within":     {args: []string{r.transom(), "ca", "show"}, stderr: "the authority's key is hidden", code: 1},
+		"shell":          {stdin: "echo $- $TRANSOM; exit 4", stdout: "s run\n", code: 4},
 		"quic":           {args: []string{"--quic", "intercept", "true"}, stderr: "want reject or pass", code: 2},
 		"descriptor":     {args: []string{"-o", "&1", "curl", "-sS", "-o", os.DevNull, "http://" + lab.ServerAddr4 + "/x"}, stdout: "GET"},
 		"stdout":         {args: []string{"-o", "-", "curl", "-sS", "-o", os.DevNull, "http://" + lab.ServerAddr4 + "/x"}, stdout: "GET"},

@@ -12,7 +12,7 @@ import (
 )
 
 // Start starts the program. From then on signals that this process gets are the
-// program's: see Wait. An error of the program's own start keeps the errno in its
+// program's: see Wait and Signals. An error of the program's own start keeps the errno in its
 // chain.
 func (n *Namespace) Start(p Program) error {
 	n.signals = make(chan os.Signal, 16)
@@ -41,6 +41,11 @@ func LetGo() error {
 	defer null.Close()
 	return errors.Join(unix.Dup3(int(null.Fd()), 0, 0), unix.Dup3(int(null.Fd()), 1, 0))
 }
+
+// Signals returns those that come when Wait has returned. They never get their usual
+// meaning back: one that was sent to the program too may come to this process when
+// that has ended of it.
+func (n *Namespace) Signals() <-chan os.Signal { return n.signals }
 
 // Wait waits until the program and all that it has started are gone, and says how
 // it ended. Meanwhile signals that are sent to this process alone are passed on,

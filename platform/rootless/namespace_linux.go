@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"os/signal"
 	"slices"
 	"strconv"
 	"sync"
@@ -294,9 +293,6 @@ func (n *Namespace) Close() error { return n.closeOne() }
 
 func (n *Namespace) end() error {
 	err := n.line.c.Close()
-	if n.signals != nil {
-		signal.Stop(n.signals)
-	}
 	for range n.said { // until hear ends
 		continue
 	}

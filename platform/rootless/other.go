@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 
 	"transom/platform"
 )
@@ -47,6 +48,9 @@ func (n *Namespace) Start(Program) error { return unsupported() }
 
 // Wait fails.
 func (n *Namespace) Wait() (End, error) { return End{}, unsupported() }
+
+// Signals returns nil.
+func (n *Namespace) Signals() <-chan os.Signal { return nil }
 
 // Answer fails.
 func (n *Namespace) Answer(context.Context, netip.AddrPort, netip.AddrPort) (*net.UDPConn, error) {
