@@ -72,6 +72,7 @@ func TestCommandLine(t *testing.T) {
 		{"listen", "--store-max", "1m", "--body-limit", "2m"},
 		{"listen", "--store-max", "512k", "-o", "/does/not/exist/f"},
 		{"listen", "-q", "--json"},
+		{"listen", "-o", "+"},
 		{"listen", "-q", "-o", "f"},
 		{"listen", "--log-format", "json"},
 		{"listen", "--grace", "-1s"},
@@ -190,6 +191,31 @@ func TestList(t *testing.T) {
 		var l listFlag
 		if err := l.Set(text); (err == nil) != (want != nil) || err == nil && !slices.Equal(l, want) {
 			t.Errorf("%q is %q, %v", text, l, err)
+		}
+	}
+}
+
+// TestHelpInTerminal: where lines have an end, each option has its text below it.
+func TestHelpInTerminal(t *testing.T) {
+	for _, columns := range []int{1, 40, 80, 300} {
+		root := rootCommand()
+		var out bytes.Buffer
+		root.SetOut(&out)
+		root.SetArgs([]string{"steer", "show", "--help"})
+		root.SetUsageFunc(usageWithin(columns))
+		if err := root.Execute(); err != nil {
+			t.Fatal(err)
+		}
+		_, flags, _ := strings.Cut(out.String(), "\nFlags:\n")
+		for line := range strings.Lines(flags) {
+			if n := len(line) - 1; n > max(min(columns, maxColumns), 55) {
+				t.Errorf("%d columns, and one of %d: %s", columns, n, line)
+			}
+		}
+		for _, want := range []string{"  -f, --format nft|iptables|pf|ipfw\n          for which tool: ", "      --local\n          capture ", "(default 0x70)\n"} {
+			if columns > 40 && !strings.Contains(flags, want) {
+				t.Errorf("%d columns: there is no %q in\n%s", columns, want, flags)
+			}
 		}
 	}
 }

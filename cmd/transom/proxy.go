@@ -216,6 +216,8 @@ func (f *proxyFlags) check() error {
 		return fmt.Errorf("--body-limit %s: want at most --store-max, %s", &f.bodyLimit, &f.storeMax)
 	case f.logFormat != "lines" && f.logFormat != "logfmt":
 		return fmt.Errorf("--log-format %q: want lines or logfmt", f.logFormat)
+	case f.out == "+":
+		return errors.New("-o +: the name of a file is missing")
 	case f.quiet && (f.json || f.out != ""):
 		return errors.New("-q shows no flows: leave it out, or --json and -o")
 	}
