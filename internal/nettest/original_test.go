@@ -55,13 +55,39 @@ func TestThreeRules(t *testing.T) {
 	}
 }
 
+// TestOwnPrograms does what docs/mitmproxy.md says for what the gateway itself
+// sends.
+func TestOwnPrograms(t *testing.T) {
+	r := newOriginal(t)
+	if !r.users() {
+		t.Log("there are no other users in this user namespace")
+		return
+	}
+	before := r.rules()
+	r.sh("local")
+	cmd := r.command(r.Gateway, "sh", "-euc", "exec "+r.text["local-listen"])
+	cmd.Env = append(cmd.Env, "SSL_CERT_FILE="+r.authority.file)
+	p := r.start(cmd)
+	for _, f := range families {
+		if got := r.must(r.Gateway, "curl", "-sS", "http://"+f.host+"/"); got == "" {
+			t.Errorf("%s: nothing came back", f.name)
+		}
+	}
+	p.stop()
+	if n := p.out.lines(); n != 2 {
+		t.Errorf("%d flows were seen, want 2:\n%s", n, p.out)
+	}
+	r.sh("local-undo")
+	r.tidy(before)
+}
+
 type original struct{ *recipe }
 
 func newOriginal(t *testing.T) *original {
 	t.Helper()
 	need(t, "iptables", "ip6tables", "nft", "ip", "curl", "unshare", "mount", "cp")
 	r := &original{&recipe{world: newWorld(t), text: recipes(t, "mitmproxy.md", "original", "original6", "original-undo", "listen",
-		"three", "three-undo", "three-nft", "three-nft-undo", "listen-port")}}
+		"three", "three-undo", "three-nft", "three-nft-undo", "listen-port", "local", "local-listen", "local-undo")}}
 	r.serve(func(rw http.ResponseWriter, req *http.Request) { io.WriteString(rw, req.RemoteAddr) })
 	r.handle(8000, func(c *net.TCPConn) { io.WriteString(c, c.RemoteAddr().String()) })
 	r.must(r.Gateway, "cp", "-r", "/etc/iproute2", r.path("iproute2"))
