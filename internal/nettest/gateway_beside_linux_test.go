@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"runtime"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
+
+	"transom/platform/lab"
 )
 
 // TestGatewaySquatted: a user without rights who holds the abstract socket keeps no
@@ -17,22 +19,15 @@ import (
 func TestGatewaySquatted(t *testing.T) {
 	w := newGatewayWorld(t)
 	w.site()
-	var squatter net.Listener
-	err := w.Gateway.Do(func() (err error) {
-		squatter, err = net.Listen("unix", "@transom-gateway")
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	squatter, other := listenAs(t, w.Gateway, 1000)
 	defer squatter.Close()
-	if !listenAs(t, squatter, 1000) {
+	if !other {
 		t.Log("there is one user here, who is believed")
 		return
 	}
 	before := w.state(w.Gateway)
 	g := w.gateway()
-	if !strings.Contains(g.log.String(), "uid=1000") {
+	if !strings.Contains(g.log.String(), fmt.Sprintf("process %d of user 1000", os.Getpid())) {
 		t.Errorf("who is in the way is not named:\n%s", g.log)
 	}
 	w.wantAll(w.Client, 443, captured, seenAnybody)
@@ -46,26 +41,26 @@ func TestGatewaySquatted(t *testing.T) {
 	w.wantState("after transom cleanup", w.Gateway, before)
 }
 
-// listenAs has another user listen, and reports whether there is one: whose a
-// socket is, is who listened last.
-func listenAs(t *testing.T, l net.Listener, uid uintptr) (other bool) {
+// listenAs has another user listen at the abstract socket, and reports whether there
+// is one.
+func listenAs(t *testing.T, h *lab.Host, uid uintptr) (l net.Listener, other bool) {
 	t.Helper()
-	raw, err := l.(*net.UnixListener).SyscallConn()
-	if err != nil {
+	become := func(uid uintptr) error {
+		const same = ^uintptr(0)
+		if _, _, e := syscall.RawSyscall(syscall.SYS_SETRESUID, same, uid, same); e != 0 {
+			return e
+		}
+		return nil
+	}
+	if err := h.Do(func() (err error) {
+		other = become(uid) == nil
+		defer func() { err = errors.Join(err, become(0)) }()
+		l, err = net.Listen("unix", "@transom-gateway")
+		return err
+	}); err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // it ends with the thread's rights
-		_, _, e := syscall.RawSyscall(syscall.SYS_SETRESUID, uid, uid, uid)
-		other = e == 0
-		var err error
-		done <- errors.Join(raw.Control(func(fd uintptr) { err = syscall.Listen(int(fd), 1) }), err)
-	}()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	return other
+	return l, other
 }
 
 // TestGatewayListed lists what is in force, and for whom, beside a gateway.
