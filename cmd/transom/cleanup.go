@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -88,8 +89,10 @@ func inForce(cmd *cobra.Command, r *rights, running *helper.RunningError) error 
 	return err
 }
 
-// each asks each of the backends that work here, and prints what they tell.
+// each asks each of the backends that work here, and prints what they tell: routing
+// and settings are the same for both, and are told once.
 func each(cmd *cobra.Command, r *rights, do func(steer.Steerer) ([]string, error)) (found int, err error) {
+	told := map[string]bool{}
 	for _, name := range steer.Backends() {
 		k, err := steer.OpenBackend(name, r.log)
 		if err != nil {
@@ -97,6 +100,10 @@ func each(cmd *cobra.Command, r *rights, do func(steer.Steerer) ([]string, error
 			continue
 		}
 		lines, err := do(k)
+		lines = slices.DeleteFunc(lines, func(l string) bool { return told[l] })
+		for _, l := range lines {
+			told[l] = true
+		}
 		found += len(lines)
 		if err := errors.Join(err, tellLines(cmd.OutOrStdout(), lines), k.Abandon()); err != nil {
 			return found, err

@@ -78,6 +78,9 @@ func TestGatewayListed(t *testing.T) {
 				!strings.Contains(log, fmt.Sprintf("process %d)", g.pid())) {
 				t.Errorf("cleanup -n: %v\n%s\n%s", err, out, log)
 			}
+			if n := strings.Count(out, "ip rule 7890"); n != 1 {
+				t.Errorf("a rule is listed %d times:\n%s", n, out)
+			}
 			g.stop()
 			w.alone()
 			if out, log, err = w.try(w.Gateway, "transom", "cleanup", "-n"); err != nil || out != "" || !strings.Contains(log, "nothing") {

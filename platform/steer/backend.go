@@ -24,6 +24,10 @@ type Steerer interface {
 	// Cleanup removes what an earlier run has left behind, and returns what that
 	// was. It fails with ErrLiving, and removes nothing, as Leftovers does.
 	Cleanup(ctx context.Context) ([]string, error)
+	// Yield is Cleanup for who is about to steer by another backend: it removes
+	// nothing if there are no rules of this one, since routing and settings are
+	// then for that other one to take over.
+	Yield(ctx context.Context) ([]string, error)
 	// Leave takes back what this or an earlier process has put in force, but for
 	// what Steering.Closed refuses by: it is for when nobody has said that it is
 	// over.
@@ -71,7 +75,7 @@ func Mend(ctx context.Context, but string, log *slog.Logger) error {
 		if name == but {
 			continue
 		}
-		lines, err := cleanup(ctx, name, log)
+		lines, err := yield(ctx, name, log)
 		for _, line := range lines {
 			log.Warn("an earlier run has left something behind, which is removed", "what", line)
 		}
@@ -85,13 +89,13 @@ func Mend(ctx context.Context, but string, log *slog.Logger) error {
 	return nil
 }
 
-// cleanup is Cleanup by a backend, if that works here.
-func cleanup(ctx context.Context, name string, log *slog.Logger) ([]string, error) {
+// yield is Yield by a backend, if that works here.
+func yield(ctx context.Context, name string, log *slog.Logger) ([]string, error) {
 	s, err := OpenBackend(name, log)
 	if err != nil {
 		log.Debug("can't look for what was left", "backend", name, "err", err)
 		return nil, nil
 	}
-	lines, err := s.Cleanup(ctx)
+	lines, err := s.Yield(ctx)
 	return lines, errors.Join(err, s.Abandon())
 }

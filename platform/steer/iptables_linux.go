@@ -142,11 +142,11 @@ func (x *IPTables) Leave(ctx context.Context) error {
 		return fmt.Errorf("steer: %w", fs.ErrClosed)
 	}
 	if x.now.IsZero() {
-		_, was, err := x.leftoversLocked(ctx)
+		l, err := x.leftoversLocked(ctx)
 		if err != nil {
 			return err
 		}
-		x.was = was
+		x.was = l.changes
 	}
 	return x.leaveLocked(ctx, closedChain)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"transom/internal/testnet"
 	"transom/platform"
 	"transom/platform/lab"
 	"transom/platform/steer"
@@ -461,5 +462,35 @@ func TestBackends(t *testing.T) {
 	w.unchanged(before, "after Close")
 	if _, err := steer.OpenBackend("ebpf", nil); err == nil {
 		t.Error("a backend that is not there is opened")
+	}
+}
+
+// TestMendLeavesRouting: what is left by the backend that is about to steer is for
+// that to take over, and connections live by it.
+func TestMendLeavesRouting(t *testing.T) {
+	for _, p := range []string{"nft", "iptables", "iptables-save", "ip"} {
+		tool(t, p)
+	}
+	for _, name := range steer.Backends() {
+		t.Run(name, func(t *testing.T) {
+			w := newRouter(t)
+			var log testnet.Log
+			if err := w.Gateway.Do(func() error {
+				b, err := steer.OpenBackend(name, nil)
+				if err != nil {
+					return err
+				}
+				return errors.Join(b.Apply(w.Context(), workable(t)["both"]), b.Abandon())
+			}); err != nil {
+				t.Fatal(err)
+			}
+			left := w.state()
+			if err := w.Gateway.Do(func() error {
+				return steer.Mend(w.Context(), name, slog.New(slog.NewTextHandler(&log, nil)))
+			}); err != nil || log.String() != "" {
+				t.Errorf("%v: %s", err, &log)
+			}
+			w.unchanged(left, "after Mend")
+		})
 	}
 }

@@ -30,6 +30,9 @@ func (x *IPTables) Cleanup(context.Context) ([]string, error) { return nil, unsu
 // Leave fails.
 func (x *IPTables) Leave(context.Context) error { return unsupported() }
 
+// Yield fails.
+func (x *IPTables) Yield(context.Context) ([]string, error) { return nil, unsupported() }
+
 // Close does nothing.
 func (x *IPTables) Close() error { return nil }
 

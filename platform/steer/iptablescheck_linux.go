@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"transom/platform"
@@ -134,49 +135,74 @@ func onTrial(tables []xtTable) []xtTable {
 func (x *IPTables) Leftovers(ctx context.Context) ([]string, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	lines, _, err := x.leftoversLocked(ctx)
-	return lines, err
+	l, err := x.leftoversLocked(ctx)
+	return l.lines(), err
 }
 
 // Cleanup removes what an earlier run has left behind, and returns what that
 // was, as Leftovers.
 func (x *IPTables) Cleanup(ctx context.Context) ([]string, error) {
+	return x.cleanup(ctx, func(l xtLeftovers) bool { return len(l.lines()) > 0 })
+}
+
+// Yield implements Steerer.
+func (x *IPTables) Yield(ctx context.Context) ([]string, error) {
+	return x.cleanup(ctx, func(l xtLeftovers) bool { return len(l.chains) > 0 })
+}
+
+// cleanup is Cleanup if what is left matters.
+func (x *IPTables) cleanup(ctx context.Context, matters func(xtLeftovers) bool) ([]string, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	lines, was, err := x.leftoversLocked(ctx)
-	if err != nil || len(lines) == 0 {
+	l, err := x.leftoversLocked(ctx)
+	if err != nil || !matters(l) {
 		return nil, err
 	}
-	x.was = was
-	return lines, x.leaveLocked(ctx)
+	x.was = l.changes
+	return l.lines(), x.leaveLocked(ctx)
 }
 
 // adoptLocked is for who is about to put things in force: what an earlier run has
 // left behind becomes this one's, so that connections that live by it go on. Put
 // replaces it all.
 func (x *IPTables) adoptLocked(ctx context.Context) error {
-	lines, was, err := x.leftoversLocked(ctx)
+	l, err := x.leftoversLocked(ctx)
 	if err != nil {
 		return err
 	}
-	tookOver(x.log, lines)
-	x.was = was
+	tookOver(x.log, l.lines())
+	x.was = l.changes
 	return nil
 }
 
-// leftoversLocked returns lines, and the settings that are still as an earlier
-// run has set them.
-func (x *IPTables) leftoversLocked(ctx context.Context) (lines []string, was []change, err error) {
-	if !x.now.IsZero() {
-		return nil, nil, fmt.Errorf("look for leftovers: %w: this one", ErrLiving)
+// xtLeftovers is what a process that could not clean up has left.
+type xtLeftovers struct {
+	chains  []string // as text, those of a table in one line
+	routing []string // rules and routes, as text
+	changes []change // settings that are still as it set them
+}
+
+// lines names each thing as a person would.
+func (l xtLeftovers) lines() []string {
+	list := slices.Concat(l.chains, l.routing)
+	for _, c := range l.changes {
+		list = append(list, c.String())
 	}
+	return list
+}
+
+func (x *IPTables) leftoversLocked(ctx context.Context) (l xtLeftovers, err error) {
+	if !x.now.IsZero() {
+		return l, fmt.Errorf("look for leftovers: %w: this one", ErrLiving)
+	}
+	var was []change
 	for _, p := range x.programs {
 		there, err := p.list(ctx)
 		if err != nil {
-			return nil, nil, err
+			return xtLeftovers{}, err
 		}
 		for _, t := range there {
-			lines = append(lines, fmt.Sprintf("%s -t %s: chains %s", p.name, t.name, strings.Join(t.chains, ", ")))
+			l.chains = append(l.chains, fmt.Sprintf("%s -t %s: chains %s", p.name, t.name, strings.Join(t.chains, ", ")))
 			for _, note := range t.notes {
 				if c, ok := parseChange(note); ok {
 					was = append(was, c)
@@ -184,14 +210,9 @@ func (x *IPTables) leftoversLocked(ctx context.Context) (lines []string, was []c
 			}
 		}
 	}
-	routing, err := x.routes.lines()
-	if err != nil {
-		return nil, nil, err
+	if l.routing, err = x.routes.lines(); err != nil {
+		return xtLeftovers{}, err
 	}
-	lines = append(lines, routing...)
-	was = x.recallLocked(was, x.log)
-	for _, c := range was {
-		lines = append(lines, c.String())
-	}
-	return lines, was, nil
+	l.changes = x.recallLocked(was, x.log)
+	return l, nil
 }

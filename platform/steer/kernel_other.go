@@ -32,6 +32,9 @@ func (k *Kernel) Leftovers(context.Context) ([]string, error) { return nil, unsu
 // Cleanup fails.
 func (k *Kernel) Cleanup(context.Context) ([]string, error) { return nil, unsupported() }
 
+// Yield fails.
+func (k *Kernel) Yield(context.Context) ([]string, error) { return nil, unsupported() }
+
 // Close does nothing.
 func (k *Kernel) Close() error { return nil }
 

@@ -52,18 +52,24 @@ func (k *Kernel) Leftovers(ctx context.Context) ([]string, error) {
 // was, as Leftovers. It fails with ErrLiving, and removes nothing, if some of it
 // belongs to a process that lives.
 func (k *Kernel) Cleanup(ctx context.Context) ([]string, error) {
+	return k.cleanup(ctx, func(l *leftovers) bool { return len(l.lines()) > 0 })
+}
+
+// Yield implements Steerer.
+func (k *Kernel) Yield(ctx context.Context) ([]string, error) {
+	return k.cleanup(ctx, func(l *leftovers) bool { return len(l.tables)+len(l.chains) > 0 })
+}
+
+// cleanup is Cleanup if what is left matters.
+func (k *Kernel) cleanup(ctx context.Context, matters func(*leftovers) bool) ([]string, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	l, err := k.leftoversLocked(ctx)
-	if err != nil {
+	if err != nil || !matters(l) {
 		return nil, err
 	}
-	lines := l.lines()
-	if len(lines) == 0 {
-		return nil, nil
-	}
 	k.was = l.changes
-	return lines, k.leaveLocked(false)
+	return l.lines(), k.leaveLocked(false)
 }
 
 // adoptLocked is for who is about to put things in force: what an earlier run has
