@@ -284,6 +284,36 @@ func TestProxyDies(t *testing.T) {
 	}
 }
 
+// TestDeathIsTold: who is left says what becomes of new connections, and what ends it.
+func TestDeathIsTold(t *testing.T) {
+	for name, tt := range map[string]struct {
+		closed, want string
+		helper       bool // dies as well
+	}{
+		"open":          {"", "nothing is captured any more", false},
+		"open-by-watch": {"", "nothing is captured any more", true},
+		"closed":        {"1", "transom cleanup", false},
+		"closed-watch":  {"1", "transom cleanup", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(closedVariable, tt.closed)
+			n, d := labtest.Gateway(t), newDiary(t)
+			g := startGateway(t, n, d)
+			if tt.helper {
+				halt(t, g.helper)
+			}
+			kill(t, g.Process.Pid)
+			if tt.helper {
+				kill(t, g.helper)
+			}
+			_ = g.Wait()
+			if said := g.errs.String(); strings.Count(said, "transom has ended") != 1 || !strings.Contains(said, tt.want) {
+				t.Errorf("it is said: %s", said)
+			}
+		})
+	}
+}
+
 func halt(t *testing.T, pid int) {
 	t.Helper()
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {

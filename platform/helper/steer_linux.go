@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -124,15 +126,33 @@ func (s *server) end(ctx context.Context) error {
 	defer s.voice.pair.f.Close()
 	errs := []error{s.host.Close()}
 	if s.steerer != nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyWithin)
-		defer cancel()
 		if s.dirty {
-			errs = append(errs, s.steerer.Leave(ctx))
+			errs = append(errs, leave(ctx, s.log, s.steerer, &s.charter))
 		}
 		errs = append(errs, s.steerer.Abandon())
 	}
-	if err := errors.Join(errs...); err != nil {
+	return errors.Join(errs...)
+}
+
+// leave has s take back what is in force for a proxy that has not said that it is
+// over, and tells what becomes of new connections: nobody else is left to tell it.
+func leave(ctx context.Context, log *slog.Logger, s Steerer, c *Charter) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyWithin)
+	defer cancel()
+	if err := s.Leave(ctx); err != nil {
 		return fmt.Errorf("take back what was put into the kernel: %w", err)
 	}
+	var left []string
+	if c.Steering.Closed {
+		var err error
+		if left, err = s.Leftovers(ctx); err != nil {
+			return fmt.Errorf("look whether connections are refused from now on: %w", err)
+		}
+	}
+	if len(left) == 0 {
+		log.Info("transom has ended: what it had put into the kernel is taken back, and nothing is captured any more")
+		return nil
+	}
+	log.Warn("transom has ended, and as it was to let nothing past, what it would capture is refused until it is started again or 'transom cleanup' is run", "by", strings.Join(left, ", "))
 	return nil
 }

@@ -218,7 +218,7 @@ func (w *watch) retreat(ctx context.Context, why error) error {
 	if s == nil {
 		return errors.Join(why, w.takeBack(ctx))
 	}
-	return errors.Join(why, w.leave(ctx, s), s.Abandon())
+	return errors.Join(why, leave(ctx, w.log, s, &w.role.Charter), s.Abandon())
 }
 
 // bypass has s let new connections go past the proxy, or refuse them. What that
@@ -241,15 +241,5 @@ func (w *watch) takeBack(ctx context.Context) error {
 	if s == nil {
 		return nil
 	}
-	return errors.Join(w.leave(ctx, s), s.Abandon())
-}
-
-// leave has s take everything back.
-func (w *watch) leave(ctx context.Context, s Steerer) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyWithin)
-	defer cancel()
-	if err := s.Leave(ctx); err != nil {
-		return fmt.Errorf("take back what was put into the kernel: %w", err)
-	}
-	return nil
+	return errors.Join(leave(ctx, w.log, s, &w.role.Charter), s.Abandon())
 }
