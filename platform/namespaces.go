@@ -8,9 +8,10 @@ import (
 	"syscall"
 )
 
-// ExplainNamespaces adds to a refusal to make user, mount and network namespaces
+// ExplainNamespaces says of a refusal to make user, mount and network namespaces
 // what refused it and what to do; instead is what else than to allow them, as in
-// "run as root". An error that is no such refusal is returned as it is.
+// "run as root". The refusal's own words come last or not at all: ENOSPC has people
+// look for room on disks. An error that is no such refusal is returned as it is.
 func ExplainNamespaces(err error, instead string) error {
 	return explainNamespaces(err, instead, readSetting)
 }
@@ -28,17 +29,26 @@ func explainNamespaces(err error, instead string, read func(path string) string)
 		{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", "kernel.apparmor_restrict_unprivileged_userns", "0"},
 	} {
 		if read(s.path) == s.bad {
-			return fmt.Errorf("%w: the setting %s=%s forbids it; %s, or set it for now with: sysctl -w %s=%s", err, s.name, s.bad, instead, s.name, s.good)
+			return &explained{fmt.Sprintf("the setting %s=%s forbids it: %s, or allow it for now with: sudo sysctl -w %s=%s", s.name, s.bad, instead, s.name, s.good), err}
 		}
 	}
 	switch {
 	case errors.Is(err, syscall.ENOSPC):
-		return fmt.Errorf("%w: too many namespaces exist; end some programs that use them, or raise user.max_user_namespaces and user.max_net_namespaces with sysctl", err)
+		return fmt.Errorf("too many namespaces exist: end some programs that use them, or raise user.max_user_namespaces and user.max_net_namespaces with sysctl (%w)", err)
 	case errors.Is(err, syscall.EINVAL):
-		return fmt.Errorf("%w: the kernel has no user or network namespaces; run as root on a kernel with CONFIG_USER_NS and CONFIG_NET_NS", err)
+		return fmt.Errorf("the kernel has no user or network namespaces: run as root on a kernel with CONFIG_USER_NS and CONFIG_NET_NS (%w)", err)
 	}
-	return fmt.Errorf("%w: a security policy forbids it, as that of containers does; run as root outside of a container, or start the container with --privileged", err)
+	return fmt.Errorf("a security policy forbids it, as that of containers does: run as root outside of a container, or start the container with --privileged (%w)", err)
 }
+
+// explained is an error in other words.
+type explained struct {
+	text string
+	err  error
+}
+
+func (e *explained) Error() string { return e.text }
+func (e *explained) Unwrap() error { return e.err }
 
 func readSetting(path string) string {
 	b, err := os.ReadFile(path)

@@ -24,6 +24,9 @@ func TestExplainNamespaces(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			err := explainNamespaces(tt.err, "run as root", func(path string) string { return tt.settings[path] })
+			if at := strings.Index(err.Error(), "no space left"); at == 0 || at > 0 && len(tt.settings) > 0 {
+				t.Errorf("%v: what to do does not come first", err)
+			}
 			if !errors.Is(err, tt.err) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("%v; want %v in its chain and %q in its text", err, tt.err, tt.want)
 			}
