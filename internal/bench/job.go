@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"transom/platform/lab"
@@ -36,6 +37,7 @@ const (
 	open      = "open"       // the same at fixed times
 	download  = "download"   // one long answer
 	idle      = "idle"       // a request on each connection, and no start
+	startUp   = "start-up"   // of a program that does nothing
 )
 
 // Protocols of jobs beside HTTP/1.1.
@@ -65,12 +67,14 @@ type clientProcess struct {
 	said bytes.Buffer // valid when it has ended
 }
 
-func (w *world) startClient(ctx context.Context, j job) (*clientProcess, error) {
+// startClient starts a client, by another program if there is one.
+func (w *world) startClient(ctx context.Context, j job, by ...string) (*clientProcess, error) {
 	text, err := json.Marshal(j)
 	if err != nil {
 		return nil, err
 	}
-	c := &clientProcess{cmd: w.Client.Command(ctx, w.self, clientRole, string(text))}
+	args := append(slices.Clone(by), w.self, clientRole, string(text))
+	c := &clientProcess{cmd: w.Client.Command(ctx, args[0], args[1:]...)}
 	c.cmd.Env = lazyCollector()
 	c.cmd.Stderr = &c.said
 	if c.in, err = c.cmd.StdinPipe(); err != nil {

@@ -15,6 +15,7 @@ type measure struct {
 	pass   bool    // the peers pass bytes through as they are
 	once   bool    // one round is enough
 	method *method // of a gateway that steers, if that is what is measured
+	inside bool    // the client is started by transom run
 	rows   []row
 }
 
@@ -83,7 +84,7 @@ func measures() []measure {
 		{name: "pass", title: "download passed through", job: job{Kind: download, Conns: 1}, pass: true, rows: bulk},
 		{name: "idle", title: "idle HTTPS connection", job: job{Kind: idle, TLS: true}, once: true, rows: memory},
 		{name: "idle-pass", title: "idle connection passed through", job: job{Kind: idle}, pass: true, once: true, rows: memory},
-	}, methods(perOp, bulk)...)
+	}, append(methods(perOp, bulk), insides(perOp, bulk)...)...)
 }
 
 func measureNames() []string {
@@ -99,8 +100,11 @@ const settle = 3 * time.Second
 
 // sample does the measure once with a proxy.
 func (b *bench) sample(ctx context.Context, m measure, x *proxy) (s sample, err error) {
-	if x.command != nil && x.cmd == nil {
+	if x.command != nil && x.cmd == nil && x.by == nil {
 		return s, nil // it can't
+	}
+	if m.inside {
+		return b.insideSample(ctx, m, x)
 	}
 	if err := b.redirect(x.ports); err != nil {
 		return s, err

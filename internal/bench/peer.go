@@ -73,14 +73,14 @@ func find(names []string, program string, stderr io.Writer) ([]peer, error) {
 				fmt.Fprintln(stderr, "bench: HAProxy is not installed, and so is not compared with")
 				continue
 			}
-			lacks := func(m measure) bool { return m.method != nil }
+			lacks := func(m measure) bool { return m.method != nil || m.inside }
 			peers = append(peers, peer{name: haproxy, program: path, version: []string{"-v"}, command: haproxyCommand, lacks: lacks})
 		case nethttp:
 			path, err := os.Executable()
 			if err != nil {
 				return nil, err
 			}
-			lacks := func(m measure) bool { return m.pass || m.method != nil }
+			lacks := func(m measure) bool { return m.pass || m.method != nil || m.inside }
 			peers = append(peers, peer{name: nethttp, program: path, command: reverseCommand, lacks: lacks})
 		}
 	}
@@ -163,6 +163,7 @@ func haproxyCommand(w *world, m measure) ([]string, map[uint16]uint16, error) {
 type proxy struct {
 	peer
 	cmd   *lab.Cmd // nil if there is no process
+	by    []string // what starts the client in place of that
 	ports map[uint16]uint16
 	said  bytes.Buffer // valid when it has ended
 }
@@ -174,6 +175,10 @@ const startWithin = 20 * time.Second
 func (w *world) start(ctx context.Context, p peer, m measure) (*proxy, error) {
 	x := &proxy{peer: p}
 	if p.without(m) {
+		return x, nil
+	}
+	if m.inside {
+		x.by = runCommand(w, m, p.program)
 		return x, nil
 	}
 	args, ports, err := p.command(w, m)
