@@ -146,10 +146,3 @@ type TLS struct {
 	WantsCert   bool     // the server asked for a client certificate
 	Resumed     bool
 }
-
-// A Process is a local program.
-type Process struct {
-	PID  int
-	User string
-	Path string
-}

@@ -88,7 +88,8 @@ func connCost(c *flow.Conn) int64 {
 		n += int64(unsafe.Sizeof(c.Layers[i])) + text(c.Layers[i].Host) + tlsCost(c.Layers[i].TLS)
 	}
 	if c.Process != nil {
-		n += int64(unsafe.Sizeof(*c.Process)) + text(c.Process.User) + text(c.Process.Path)
+		p := c.Process
+		n += int64(unsafe.Sizeof(*p)) + text(p.Name) + text(p.Path) + text(p.User) + text(p.Cgroup) + text(p.Container) + text(p.Unit)
 	}
 	if c.Server != nil {
 		n += int64(unsafe.Sizeof(*c.Server)) + text(c.Server.Err) + tlsCost(c.Server.TLS)

@@ -79,12 +79,8 @@ func (w *writer) conn(c *flow.Conn) {
 	}
 	w.key("client").open('{')
 	w.key("addr").addr(c.Client)
-	if p := c.Process; p != nil {
-		w.key("process").open('{')
-		w.key("pid").int(int64(p.PID))
-		w.key("user").text(p.User)
-		w.key("path").text(p.Path)
-		w.close('}')
+	if c.Process != nil {
+		w.key("process").process(c.Process)
 	}
 	w.close('}')
 	w.server(c)
@@ -104,6 +100,22 @@ func (w *writer) conn(c *flow.Conn) {
 	if differs := c.Differs(room[:0]); len(differs) > 0 {
 		w.key("differs").texts(differs)
 	}
+	w.close('}')
+}
+
+// process writes whose a client is. There is always a uid.
+func (w *writer) process(p *flow.Process) {
+	w.open('{')
+	if p.PID != 0 {
+		w.key("pid").int(int64(p.PID))
+	}
+	w.optional("name", p.Name)
+	w.optional("path", p.Path)
+	w.key("uid").int(int64(p.UID))
+	w.optional("user", p.User)
+	w.optional("cgroup", p.Cgroup)
+	w.optional("container", p.Container)
+	w.optional("unit", p.Unit)
 	w.close('}')
 }
 

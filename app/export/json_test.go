@@ -115,8 +115,16 @@ func flows() map[string]*flow.Flow {
 		Notes: []string{"asked again"},
 	}
 
+	local := conn().WithProcess(&flow.Process{
+		PID: 4711, Name: "a\n\x1b[31mb\xff", Path: "/opt/odd\x1b", UID: 1000, User: "alice",
+		Cgroup: "/system.slice/docker-0.scope", Container: "docker 0123456789ab", Unit: "docker-0.scope",
+	})
+	gone := conn().WithProcess(&flow.Process{UID: 0})
+
 	return map[string]*flow.Flow{
-		"dns": done(udp, dns),
+		"local": done(local, get()),
+		"gone":  done(gone, &flow.Connection{Action: "inspect"}),
+		"dns":   done(udp, dns),
 		"udp": done(udp, &flow.Messages{
 			Kind: "udp", Count: [2]int64{2, 3}, Bytes: [2]int64{20, 30}, Log: flow.BodyRef{Size: 70, Kept: 70, Segment: 1},
 		}),

@@ -1,6 +1,7 @@
 package show
 
 import (
+	"cmp"
 	"crypto/tls"
 	"strconv"
 	"strings"
@@ -12,6 +13,7 @@ import (
 // ">", what came back after "<".
 func (p *printer) details(f *flow.Flow) {
 	if f.Conn != nil {
+		p.process(f.Conn.Process)
 		p.legs(f.Conn)
 	}
 	switch d := f.Detail.(type) {
@@ -50,6 +52,31 @@ func (p *printer) legs(c *flow.Conn) {
 	if server != "" && server != client {
 		p.info("server: HTTP/2 began as " + server)
 	}
+}
+
+// process prints which program of this host the client is.
+func (p *printer) process(of *flow.Process) {
+	if of == nil {
+		return
+	}
+	s := "client: a program"
+	if of.PID != 0 {
+		s = "client: " + of.Name + " ("
+		if of.Path != "" {
+			s += of.Path + ", "
+		}
+		s += "pid " + strconv.Itoa(of.PID) + ")"
+	}
+	s += " of " + cmp.Or(of.User, "uid "+strconv.Itoa(of.UID))
+	switch {
+	case of.Container != "":
+		s += ", in container " + of.Container
+	case of.Unit != "":
+		s += ", in " + of.Unit
+	case of.Cgroup != "" && of.Cgroup != "/":
+		s += ", in cgroup " + of.Cgroup
+	}
+	p.info(s)
 }
 
 func (p *printer) leg(side string, t *flow.TLS) {

@@ -172,6 +172,15 @@ func newScene(t *testing.T) *scene {
 	s.add(resolver, answer(0), "")
 	s.add(resolver, answer(0, alias), "")
 	s.add(resolver, &flow.DNS{Query: q, Notes: []string{"asked again"}}, "no answer came")
+
+	for _, of := range []*flow.Process{
+		{PID: 4711, Name: "curl", Path: "/usr/bin/curl", UID: 1000, User: "alice", Cgroup: "/user.slice/session-2.scope", Unit: "session-2.scope"},
+		{PID: 4712, Name: "a\n\x1b[31mb", UID: 1001, Cgroup: "/odd\n\x1b[2J"},
+		{UID: 33, User: "www-data", Cgroup: "/docker/0123456789abcdef", Container: "docker 0123456789ab", Unit: "docker.service"},
+		{UID: 0, Cgroup: "/"},
+	} {
+		s.add(bare("192.0.2.1:80").WithProcess(of), &flow.Connection{Action: "inspect"}, "")
+	}
 	return s
 }
 
@@ -284,7 +293,7 @@ func TestWideAndEndless(t *testing.T) {
 
 func TestJSONLines(t *testing.T) {
 	s := newScene(t)
-	for level, want := range []int{0, 18, 21, 37, 37} {
+	for level, want := range []int{0, 18, 25, 41, 41} {
 		got := run(t, show.Options{Detail: level, JSON: true}, s.flows...)
 		lines := strings.Split(strings.TrimSuffix(got, "\n"), "\n")
 		if got == "" {
