@@ -43,6 +43,7 @@ var house = plan{
 		"platform/nft":             "platform",
 		"platform/splice":          "platform",
 		"platform/rootless":        "platform platform/nft",
+		"platform/owner":           "platform",
 		"platform/steer":           "platform platform/nft",
 		"platform/sandbox":         "platform",
 		"platform/helper":          "platform platform/nft platform/steer platform/sandbox",

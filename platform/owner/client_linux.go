@@ -1,0 +1,318 @@
+package owner
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"transom/flow"
+)
+
+// Options say how who looks is started.
+type Options struct {
+	Log *slog.Logger // nil is silence
+	// UID and GID are the user that it runs as, if this process may choose; 0 is the
+	// one it runs as itself.
+	UID, GID int
+	// Capabilities are what it has of this process's, by the kernel's numbers. Without
+	// any it sees processes of its own user alone.
+	Capabilities []uintptr
+	// Here says which clients are on this host; nil is all.
+	Here func(netip.Addr) bool
+	// Sockets, if set, is what OpenSockets has opened in the network that clients are
+	// in. The caller closes it.
+	Sockets *os.File
+	// Program and Args start it; nothing is /proc/self/exe and "helper find". It calls
+	// Serve.
+	Program string
+	Args    []string
+}
+
+// A Client asks whose sockets are whose. Methods may be called from any goroutine.
+type Client struct {
+	pair  *net.UnixConn
+	cmd   *exec.Cmd
+	log   *slog.Logger
+	here  func(netip.Addr) bool
+	asks  sync.WaitGroup
+	done  chan struct{} // closed by Close
+	wake  chan struct{} // of capacity one
+	close func() error
+
+	mu      sync.Mutex
+	queue   []asked
+	lost    bool
+	missed  int       // questions without time for an answer, that nobody was told of
+	told    time.Time // when somebody was told last
+	batch   []asked   // of the goroutine that asks
+	message []byte    // likewise
+}
+
+// asked is a question, and who wants to know.
+type asked struct {
+	question
+	to func(*flow.Process)
+}
+
+// Start starts a process that looks, in this network, with rights that this process
+// has now.
+func Start(charter Charter, o Options) (*Client, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Program == "" {
+		o.Program, o.Args = "/proc/self/exe", []string{"helper", "find"}
+	}
+	near, far, err := newPair()
+	if err != nil {
+		return nil, err
+	}
+	defer far.Close()
+	c := newClient(near, &o)
+	err = c.spawn(&o, far)
+	if err == nil {
+		err = c.send(role{charter, o.Sockets != nil})
+	}
+	if err != nil {
+		near.Close()
+		return nil, fmt.Errorf("start who looks for processes: %w", err)
+	}
+	c.begin()
+	return c, nil
+}
+
+// newPair returns an end for this process and one for another.
+func newPair() (*net.UnixConn, *os.File, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make a socket pair: %w", err)
+	}
+	far := os.NewFile(uintptr(fds[1]), "proxy")
+	near, err := pairOf(os.NewFile(uintptr(fds[0]), "finder"))
+	if err != nil {
+		far.Close()
+		return nil, nil, err
+	}
+	return near, far, nil
+}
+
+func newClient(near *net.UnixConn, o *Options) *Client {
+	return &Client{pair: near, log: o.Log, here: o.Here, done: make(chan struct{}), wake: make(chan struct{}, 1)}
+}
+
+func (c *Client) begin() {
+	c.close = sync.OnceValue(c.end)
+	c.asks.Go(c.ask)
+}
+
+// spawn starts the process. A user that can't be had is done without.
+func (c *Client) spawn(o *Options, far *os.File) error {
+	try := func(as *syscall.Credential) error {
+		c.cmd = exec.Command(o.Program, o.Args...)
+		c.cmd.Args[0], c.cmd.Dir, c.cmd.Env, c.cmd.Stderr = "transom", "/", []string{}, os.Stderr
+		c.cmd.ExtraFiles = []*os.File{far}
+		if o.Sockets != nil {
+			c.cmd.ExtraFiles = append(c.cmd.ExtraFiles, o.Sockets)
+		}
+		c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: as, AmbientCaps: o.Capabilities}
+		return c.cmd.Start()
+	}
+	if o.UID == 0 || o.UID == os.Getuid() {
+		return try(nil)
+	}
+	err := try(&syscall.Credential{Uid: uint32(o.UID), Gid: uint32(o.GID)})
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EACCES) {
+		return try(nil)
+	}
+	return err
+}
+
+// roleMost is more than a role has bytes.
+const roleMost = 32 << 10
+
+func (c *Client) send(r role) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	if len(b) > roleMost {
+		return fmt.Errorf("a charter of %d bytes is too long", len(b))
+	}
+	_, err = c.pair.Write(b)
+	return err
+}
+
+// Here reports whether a client of this address would be asked for.
+func (c *Client) Here(client netip.Addr) bool { return c.here == nil || c.here(client) }
+
+// Ask finds out whose socket it is that has the address client, and speaks with dst. It
+// doesn't wait: to is called once, by another goroutine or before Ask returns, with nil
+// if it can't be known. It must not wait either. While too many others ask nobody looks.
+func (c *Client) Ask(network string, client, dst netip.AddrPort, to func(*flow.Process)) {
+	q := question{
+		network == "udp",
+		netip.AddrPortFrom(client.Addr().Unmap(), client.Port()),
+		netip.AddrPortFrom(dst.Addr().Unmap().WithZone(""), dst.Port()),
+	}
+	if !q.client.IsValid() || !q.dst.IsValid() || q.client.Addr().Is4() != q.dst.Addr().Is4() {
+		to(nil)
+		return
+	}
+	c.mu.Lock()
+	full := len(c.queue) >= queueMost
+	if full || c.lost {
+		c.mu.Unlock()
+		to(nil)
+		if full {
+			c.tellMissed()
+		}
+		return
+	}
+	c.queue = append(c.queue, asked{q, to})
+	c.mu.Unlock()
+	select {
+	case c.wake <- struct{}{}:
+	default: // it is being woken
+	}
+}
+
+// tellMissed says, once in a minute, that questions go without an answer.
+func (c *Client) tellMissed() {
+	c.mu.Lock()
+	c.missed++
+	n, now := c.missed, time.Now()
+	say := now.Sub(c.told) >= time.Minute
+	if say {
+		c.missed, c.told = 0, now
+	}
+	c.mu.Unlock()
+	if say {
+		c.log.Warn("there is no time to find the programs behind all connections: some are recorded without", "since_last", n)
+	}
+}
+
+// ask asks until the end, a batch at a time.
+func (c *Client) ask() {
+	for {
+		batch := c.take()
+		if len(batch) == 0 {
+			select {
+			case <-c.wake:
+				continue
+			case <-c.done:
+				c.lose(nil)
+				return
+			}
+		}
+		if err := c.answered(batch); err != nil {
+			c.lose(err)
+			return
+		}
+	}
+}
+
+// take takes what waits, as far as it fits in one message.
+func (c *Client) take() []asked {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := min(len(c.queue), batchMost)
+	c.batch = append(c.batch[:0], c.queue[:n]...)
+	left := copy(c.queue, c.queue[n:])
+	clear(c.queue[left:])
+	c.queue = c.queue[:left]
+	return c.batch
+}
+
+// answered gets the answers to a batch and hands them on, each once, also if it fails.
+func (c *Client) answered(batch []asked) (err error) {
+	defer func() {
+		for _, q := range batch {
+			if q.to != nil {
+				q.to(nil)
+			}
+		}
+	}()
+	c.message = c.message[:0]
+	for i := range batch {
+		c.message = batch[i].append(c.message)
+	}
+	if _, err := c.pair.Write(c.message); err != nil {
+		return err
+	}
+	var room [answerMost + 1]byte
+	for range batch {
+		n, err := c.pair.Read(room[:])
+		if err == nil && n == 0 {
+			err = io.EOF
+		}
+		if err != nil {
+			return err
+		}
+		a, err := parseAnswer(room[:n])
+		if err != nil {
+			return err
+		}
+		if int(a.index) >= len(batch) || batch[a.index].to == nil {
+			return errWire
+		}
+		if a.known&behind != 0 {
+			c.tellMissed()
+		}
+		to := batch[a.index].to
+		batch[a.index].to = nil
+		to(a.found())
+	}
+	return nil
+}
+
+// found is the process of an answer, with what follows from it; nil if there is none.
+func (a *answer) found() *flow.Process {
+	if a.known&known == 0 {
+		return nil
+	}
+	p := a.process
+	p.Container, p.Unit = Container(p.Cgroup), Unit(p.Cgroup)
+	return &p
+}
+
+// lose answers all that are left, and all to come. why is nil at the end.
+func (c *Client) lose(why error) {
+	c.mu.Lock()
+	c.lost = true
+	rest := c.queue
+	c.queue = nil
+	c.mu.Unlock()
+	for _, q := range rest {
+		q.to(nil)
+	}
+	select {
+	case <-c.done: // which is why
+		return
+	default:
+	}
+	c.log.Warn("who looks for the programs behind connections is gone: they are recorded without", "err", why)
+}
+
+// Close ends the process and waits for it.
+func (c *Client) Close() error { return c.close() }
+
+func (c *Client) end() error {
+	close(c.done)
+	err := c.pair.Close()
+	c.asks.Wait()
+	if c.cmd != nil {
+		_ = c.cmd.Wait() // how it ended matters to nobody
+	}
+	return err
+}
