@@ -46,6 +46,7 @@ type Proxy struct {
 	// leaves the host alone.
 	Steering platform.Steering
 	Store    store.Store  // default: in memory, within its default bound; the caller closes its own
+	Owners   Owners       // finds the programs that clients on this host are; default: nobody looks
 	Log      *slog.Logger // default: discard
 	Timeouts Timeouts     // zero fields have defaults
 	Limits   Limits       // zero fields have defaults
@@ -89,6 +90,10 @@ const (
 	BadGateway  = engine.BadGateway  // a 502 to each request, that says why
 	PassThrough = engine.PassThrough // the connection is relayed undecrypted
 )
+
+// Owners find out which program of this host a client is. They are asked at accept, and
+// nobody waits for them but the record of a connection at its end, for a second.
+type Owners = engine.Owners
 
 // Timeouts bound the waits. Zero takes the default, a negative value waits for
 // ever.
@@ -259,6 +264,7 @@ func (p *Proxy) setup() {
 			Memory:   h2.NewMemory(orDefault(p.Limits.Streams, 32<<20)),
 			Sessions: tlsterm.NewSessions(tlsterm.SessionsOptions{}),
 			Message:  p.Limits.Message,
+			Owners:   p.Owners,
 		}
 	})
 }

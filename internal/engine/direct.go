@@ -284,7 +284,7 @@ func (x *explicit) connect(ctx context.Context, req *exchange.Request) (*exchang
 		Takeover: func(ctx context.Context, client net.Conn) error {
 			inner := &session{e: x.s.e, p: x.s.p, raw: x.s.raw, ctx: x.s.ctx, cancel: x.s.cancel, c: client, info: &info, up: x.s.up, locals: x.s.locals}
 			x.s.up, x.s.locals = nil, nil
-			inner.carry(ctx)
+			inner.carry(ctx, x.s.rec)
 			return cause(ctx)
 		},
 	}

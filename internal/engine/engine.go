@@ -81,6 +81,7 @@ type Engine struct {
 	Memory   *h2.Memory        // for all that is on its way by HTTP/2
 	Pipes    *splice.Pool      // for what is passed in the kernel; nil for none
 	Sessions *tlsterm.Sessions // for resuming TLS; nil for full handshakes only
+	Owners   Owners            // finds the programs that clients are; nil for nobody
 	Message  int64             // how long a message may be for middleware to see it; 0 is the protocol's default
 
 	mu            sync.Mutex
@@ -98,6 +99,9 @@ func (e *Engine) Serve(ctx context.Context, cc *capture.Conn) {
 	s := &session{e: e, p: e.Program.Load(), raw: cc.Conn, c: cc.Conn, info: cc.Info}
 	s.ctx, s.cancel = ctx, cancel
 	s.rec = e.Recorder.Conn(cc.Info)
+	if e.own(s.rec, cc) {
+		defer s.rec.Settle()
+	}
 	e.enter(s)
 	defer e.leave(s)
 	s.debugBegin()

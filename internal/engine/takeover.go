@@ -83,13 +83,13 @@ func (s *session) tunnel(ctx context.Context, req *flow.RequestHead, client, ser
 	}
 	inner := &session{e: s.e, p: s.p, raw: raw, ctx: s.ctx, cancel: s.cancel, c: client, info: &info}
 	inner.up = upstream.Over(inner.upstreamConfig(), server, s.up.Leg())
-	inner.carry(ctx)
+	inner.carry(ctx, s.rec)
 	return cause(ctx)
 }
 
-// carry sees a tunnel to its end, with a record of its own.
-func (s *session) carry(ctx context.Context) {
-	s.rec = s.e.Recorder.Conn(s.info)
+// carry sees a tunnel to its end, with a record of its own within the outer one.
+func (s *session) carry(ctx context.Context, outer *record.Conn) {
+	s.rec = outer.Within(s.info)
 	s.e.enter(s)
 	defer s.e.leave(s)
 	s.debugBegin()

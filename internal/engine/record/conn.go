@@ -17,6 +17,8 @@ type Conn struct {
 	info  *flow.Conn // as far as it is known
 	open  list       // what has not ended
 	flows int64      // that were recorded
+
+	program *program // nil: nobody looks for it
 }
 
 // Conn begins to record a connection. Whoever calls it calls End.
@@ -129,7 +131,7 @@ func (c *Conn) End(info *flow.Conn, end flow.Connection, err error) {
 			end.Reason = f.Err
 		}
 	}
-	c.r.publish(f)
+	c.publish(f)
 }
 
 // maxRefused bounds what is kept of a request that was none.
@@ -168,5 +170,5 @@ func (c *Conn) refused(h *flow.HTTP, err error) {
 	if err != nil {
 		f.Err = err.Error()
 	}
-	c.r.publish(f)
+	c.publish(f)
 }

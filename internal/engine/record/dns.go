@@ -27,7 +27,7 @@ func (c *Conn) Query(info *flow.Conn, m *flow.DNSMessage) *Query {
 	q.start.Detail = &d
 	c.enter(q)
 	f := q.start
-	c.r.publish(&f)
+	c.publish(&f)
 	return q
 }
 
@@ -71,5 +71,5 @@ func (q *Query) end(info *flow.Conn, m *flow.DNSMessage, why string) {
 		f.State = flow.Failed
 	}
 	q.c.leave(q)
-	q.c.r.publish(&f)
+	q.c.publish(&f)
 }

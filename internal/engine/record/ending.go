@@ -124,7 +124,7 @@ func (x *live) finish() {
 	x.judgeLocked(&k.flow)
 	x.mu.Unlock()
 	x.c.leave(x)
-	x.c.r.publish(&k.flow)
+	x.c.publish(&k.flow)
 	x.reqIn.close()
 	x.reqOut.close()
 	x.respIn.close()

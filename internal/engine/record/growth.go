@@ -23,7 +23,7 @@ func (x *live) Snapshot() *flow.Flow {
 	}
 	x.rev++
 	s.flow = x.start.flow
-	s.flow.Rev, s.flow.Conn, s.flow.Detail = x.rev, x.conn, &s.http
+	s.flow.Rev, s.flow.Conn, s.flow.Detail = x.rev, x.c.with(x.conn), &s.http
 	s.http.Response = x.kept.http.Response
 	x.describeLocked(&s.http)
 	x.withholdLocked(&s.http)
@@ -50,7 +50,7 @@ func (m *Messages) Snapshot() *flow.Flow {
 	}
 	m.rev++
 	f, d := m.start, m.snapshotLocked()
-	f.Rev, f.Detail = m.rev, &d
+	f.Rev, f.Conn, f.Detail = m.rev, m.c.with(f.Conn), &d
 	return &f
 }
 

@@ -146,7 +146,7 @@ func (c *Conn) begin(ctx context.Context, req *exchange.Request) *live {
 	x.start.http = flow.HTTP{Request: &x.kept.req, RequestBody: x.reqIn.ref()}
 	x.start.flow = flow.Flow{ID: flow.NewID(now), Conn: x.conn, Start: now, Detail: &x.start.http}
 	c.enter(x)
-	c.r.publish(&x.start.flow)
+	c.publish(&x.start.flow)
 	return x
 }
 

@@ -58,7 +58,7 @@ func (c *Conn) converse(m *Messages, start flow.Flow) *Messages {
 	m.start.Detail = &d
 	c.enter(m)
 	f := m.start
-	c.r.publish(&f)
+	c.publish(&f)
 	return m
 }
 
@@ -223,7 +223,7 @@ func (m *Messages) end(why string) {
 		f.State = flow.Failed
 	}
 	m.c.leave(m)
-	m.c.r.publish(&f)
+	m.c.publish(&f)
 	if m.log != nil {
 		m.log.Close()
 	}

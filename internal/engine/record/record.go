@@ -6,6 +6,7 @@
 // A connection is recorded like this:
 //
 //	c := recorder.Conn(info)
+//	c.Await(within)                         // if somebody will call c.Owned
 //	c.Update(info)                          // as more is found out
 //	handler := c.HTTP(middleware)(upstream) // for each request: a flow
 //	m := c.Messages(info, middleware)       // or for raw TCP: one flow
@@ -15,6 +16,7 @@
 //	m := c.Begun(h, "websocket", info, nil)
 //	c.Refused(raw, 400, err)                // a request that was none
 //	c.End(info, flow.Connection{…}, err)    // always, last
+//	c.Settle()                              // if there was Await
 //
 // A flow is published when it starts and when it ends, as snapshots with rising
 // Rev; who follows the bus also gets snapshots while it grows. An exchange ends when both bodies have: the codec reads them to io.EOF
@@ -54,6 +56,12 @@ func (r *Recorder) Lost() int64 { return r.lost.Load() }
 
 // publish keeps f and tells of it.
 func (r *Recorder) publish(f *flow.Flow) {
+	r.keep(f)
+	r.Bus.Publish(f)
+}
+
+// keep puts f into the store.
+func (r *Recorder) keep(f *flow.Flow) {
 	if r.Store != nil {
 		// The flow is to be kept even though its connection has ended.
 		if err := r.Store.Put(context.Background(), f); err != nil {
@@ -62,7 +70,6 @@ func (r *Recorder) publish(f *flow.Flow) {
 			r.putWorks()
 		}
 	}
-	r.Bus.Publish(f)
 }
 
 // putFailed counts a flow that was not kept, and says so once an episode.
