@@ -30,8 +30,8 @@ type Options struct {
 	Capabilities []uintptr
 	// Here says which clients are on this host; nil is all.
 	Here func(netip.Addr) bool
-	// Sockets, if set, is what OpenSockets has opened in the network that clients are
-	// in. The caller closes it.
+	// Sockets, if set, is the socket to ask for sockets by (sock_diag(7)), of the network
+	// that clients are in. The caller closes it.
 	Sockets *os.File
 	// Program and Args start it; nothing is /proc/self/exe and "helper find". It calls
 	// Serve.

@@ -25,7 +25,7 @@ func every() Charter {
 
 func openFinder(t testing.TB, c Charter) *finder {
 	t.Helper()
-	fd, err := OpenSockets()
+	fd, err := openSockets()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +242,7 @@ func canBe(uid int) bool {
 
 // FuzzReply reads what no kernel says.
 func FuzzReply(f *testing.F) {
-	fd, err := OpenSockets()
+	fd, err := openSockets()
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func Serve() error {
 	fd := socketsFD
 	unix.CloseOnExec(socketsFD)
 	if !r.Sockets {
-		if fd, err = OpenSockets(); err != nil {
+		if fd, err = openSockets(); err != nil {
 			return err
 		}
 	}

@@ -45,9 +45,8 @@ type sockets struct {
 	buf [4096]byte
 }
 
-// OpenSockets returns a socket to ask for others by: those of the network of the
-// calling thread.
-func OpenSockets() (int, error) {
+// openSockets opens a socket to ask for others by: those of this network.
+func openSockets() (int, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
 	if err != nil {
 		return -1, fmt.Errorf("open a socket to ask for sockets by: %w", err)

@@ -160,15 +160,16 @@ func (k *keeper) network(r request) error {
 	if err := k.brief.Network.lay(); err != nil {
 		return err
 	}
-	var fds [2]int
-	var err error
-	for i, kind := range [...]int{unix.SOCK_STREAM, unix.SOCK_DGRAM} {
-		if fds[i], err = listen(kind); err != nil {
+	var fds []int
+	for _, open := range [...]func() (int, error){listenTCP, listenUDP, asker} {
+		fd, err := open()
+		if err != nil {
 			return err
 		}
-		defer unix.Close(fds[i])
+		defer unix.Close(fd)
+		fds = append(fds, fd)
 	}
-	return k.line.send(&message{Kind: sayReady}, fds[:]...)
+	return k.line.send(&message{Kind: sayReady}, fds...)
 }
 
 // answer makes a socket for the proxy.

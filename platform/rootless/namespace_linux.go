@@ -28,6 +28,7 @@ type Namespace struct {
 	log      *slog.Logger
 	tcp      *net.TCPListener
 	udp      *platform.PacketListener
+	asker    *os.File      // nil if it is in the host's network
 	said     chan *message // what is said of the program; closed when nobody will say more
 	hears    sync.WaitGroup
 	signals  chan os.Signal
@@ -115,14 +116,14 @@ func (n *Namespace) prepare(ctx context.Context, o *Options, b *brief) error {
 	if err != nil {
 		return n.orContext(ctx, err)
 	}
-	defer closeFiles(files)
+	defer func() { closeFiles(files) }()
 	if err := m.err(); err != nil {
 		return err
 	}
 	if m.Kind == sayReady && len(files) == 0 && o.ByRoot != nil {
 		return nil
 	}
-	if m.Kind != sayReady || len(files) != 2 {
+	if m.Kind != sayReady || len(files) != 3 {
 		return fmt.Errorf("the keeper says %q, with %d sockets", m.Kind, len(files))
 	}
 	l, err := net.FileListener(files[0])
@@ -137,8 +138,10 @@ func (n *Namespace) prepare(ctx context.Context, o *Options, b *brief) error {
 	n.udp, err = platform.NewPacketListener(c.(*net.UDPConn))
 	if err != nil {
 		c.Close()
+		return err
 	}
-	return err
+	n.asker, files = files[2], files[:2]
+	return nil
 }
 
 func (n *Namespace) orContext(ctx context.Context, err error) error {
@@ -256,6 +259,10 @@ func (n *Namespace) forget(id uint64) bool {
 	delete(n.waiting, id)
 	return waits
 }
+
+// Asker returns the socket by which the kernel can be asked for sockets inside
+// (sock_diag(7)), nil by the way of root; who takes it closes it.
+func (n *Namespace) Asker() *os.File { return n.asker }
 
 // UDP returns the socket that datagrams come to; who takes it closes it.
 func (n *Namespace) UDP() *platform.PacketListener { return n.udp }

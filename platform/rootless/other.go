@@ -57,6 +57,9 @@ func (n *Namespace) Answer(context.Context, netip.AddrPort, netip.AddrPort) (*ne
 	return nil, unsupported()
 }
 
+// Asker returns nil.
+func (n *Namespace) Asker() *os.File { return nil }
+
 // UDP returns nil.
 func (n *Namespace) UDP() *platform.PacketListener { return nil }
 
