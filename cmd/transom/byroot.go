@@ -75,13 +75,10 @@ func (f *runFlags) captureCgroup(ctx context.Context, p *transom.Proxy, r *right
 			capture.Datagrams{Listen: a, Mark: p.Steering.Marks.Client})
 	}
 	p.Mark = p.Steering.Marks.Upstream
+	r.findOwners(p)
 	c := charterOf(p, everywhere())
 	c.Backend = "nft"
-	host, err := r.helper(ctx, p, c, alone)
-	if err != nil {
-		return nil, err
-	}
-	return host.(*helper.Client), nil
+	return r.helper(ctx, p, c, alone)
 }
 
 // canCapture makes sure that the kernel can, before anything is changed, and removes

@@ -115,11 +115,14 @@ func (f *gatewayFlags) open(ctx context.Context, p *transom.Proxy, r *rights) (p
 	f.findTranslations(p)
 	c := charterOf(p, clients)
 	c.Backend = f.chosen
+	if f.local {
+		r.findOwners(p)
+	}
 	host, err := r.helper(ctx, p, c, alone)
 	if err != nil || len(p.Steering.Interfaces) == 0 {
 		return host, err
 	}
-	return watched(host.(*helper.Client), p)
+	return watched(host, p)
 }
 
 // prepare chooses the method and removes what a run with another backend has

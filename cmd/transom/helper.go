@@ -47,6 +47,11 @@ func helperCommand() *cobra.Command {
 		Args:  cobra.RangeArgs(1, 2),
 		RunE:  running(guardCommand),
 	}, &cobra.Command{
+		Use:   "find",
+		Short: "Find the programs that have sockets",
+		Args:  noArguments,
+		RunE:  running(func(*cobra.Command, []string) error { return serveOwners() }),
+	}, &cobra.Command{
 		Use:   "keep",
 		Short: "Be root in the namespaces of one program",
 		Args:  cobra.ExactArgs(2),

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 
 	"transom"
-	"transom/platform"
 	"transom/platform/helper"
 	"transom/platform/sandbox"
 )
@@ -99,7 +98,7 @@ func (r *rights) configDir() (string, error) {
 
 // helper starts the process that keeps the rights, and returns the host that
 // goes through it. It is given the lock, if there is something to steer.
-func (r *rights) helper(ctx context.Context, p *transom.Proxy, c helper.Charter, lock *helper.Hold) (platform.Host, error) {
+func (r *rights) helper(ctx context.Context, p *transom.Proxy, c helper.Charter, lock *helper.Hold) (*helper.Client, error) {
 	caps := []uintptr{uintptr(sandbox.NetRaw)}
 	if !c.Steering.IsZero() {
 		caps = append(caps, uintptr(sandbox.NetAdmin))

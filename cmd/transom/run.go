@@ -149,6 +149,7 @@ func (f *runFlags) open(ctx context.Context, p *transom.Proxy, r *rights) (platf
 	if err != nil {
 		return nil, errors.Join(err, f.space.Close())
 	}
+	findOwnersIn(p, f.space)
 	return &spaceHost{f.space.Host(base), f.space}, nil
 }
 

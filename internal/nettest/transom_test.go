@@ -184,10 +184,13 @@ type record struct {
 	Type, Event, ID, Conn, Start string
 	Duration                     int64
 	Capture                      string
-	Client                       struct{ Addr string }
-	Server                       struct{ Dst, Host, From, SNI, Error string }
-	TLS                          *struct{ Client, Server *leg }
-	Request                      struct {
+	Client                       struct {
+		Addr    string
+		Process *process
+	}
+	Server  struct{ Dst, Host, From, SNI, Error string }
+	TLS     *struct{ Client, Server *leg }
+	Request struct {
 		Method, URL, HTTP string
 		Headers           [][2]string
 		Body              struct{ Size, Kept int64 }
@@ -219,6 +222,11 @@ type leg struct {
 	Version, ALPN, SNI string
 	VerifyError        string `json:"verify_error"`
 	Resumed            bool
+}
+
+type process struct {
+	PID, UID                                  int
+	Name, Path, User, Cgroup, Container, Unit string
 }
 
 type counted struct{ Count, Bytes int64 }

@@ -11,7 +11,7 @@ import (
 
 // fileCaps reach past the permissions of files.
 func fileCaps() Set {
-	return SetOf(chown, DACOverride, dacReadSearch, fowner, fsetid, linuxImmutable, mknod, macOverride)
+	return SetOf(chown, DACOverride, DACReadSearch, fowner, fsetid, linuxImmutable, mknod, macOverride)
 }
 
 // AsUser runs f and returns its error; what f does with files happens with the

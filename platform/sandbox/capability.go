@@ -9,19 +9,20 @@ import (
 // A Cap is one of Linux's capabilities, by the kernel's number.
 type Cap uint8
 
-// Capabilities that a gateway needs, or who keeps a program.
+// Capabilities that a gateway needs, or who keeps a program, or looks for one.
 const (
 	DACOverride    Cap = 1  // files and directories that nobody may change
+	DACReadSearch  Cap = 2  // files and directories that only others may read
 	Kill           Cap = 5  // end the processes of others
 	NetBindService Cap = 10 // ports below 1024
 	NetAdmin       Cap = 12 // rules, routes, settings
 	NetRaw         Cap = 13 // transparent sockets, marks
+	SysPtrace      Cap = 19 // what processes of others have open
 )
 
 // Capabilities that giving up takes, or that reach past the permissions of files.
 const (
 	chown          Cap = 0
-	dacReadSearch  Cap = 2
 	fowner         Cap = 3
 	fsetid         Cap = 4
 	setgid         Cap = 6
