@@ -68,7 +68,7 @@ func (f *listenFlags) open(ctx context.Context, p *transom.Proxy, r *rights) (pl
 
 func (f *listenFlags) captures() ([]capture.Capture, error) {
 	if _, err := netip.ParseAddr(strings.Trim(f.host, "[]")); f.host != "" && err != nil {
-		return nil, fmt.Errorf("--listen-host %q: want an address of this host, such as 127.0.0.1 or ::", f.host)
+		return nil, fmt.Errorf("--listen-host %q: want an address of this host, such as :: or 127.0.0.1", f.host)
 	}
 	modes := f.modes
 	if f.transparent && !slices.Contains(modes, "transparent") {
