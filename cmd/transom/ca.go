@@ -81,7 +81,7 @@ Without -o it goes to stdout; with -o DIR/ it gets the name that devices expect.
 		Args: noArguments,
 	}
 	addCADir(cmd.Flags(), &dir)
-	cmd.Flags().StringVarP(&format, "format", "f", string(ca.PEM), "which `FORM`")
+	cmd.Flags().StringVarP(&format, "format", "f", string(ca.PEM), "which `FORM`, of those above")
 	cmd.Flags().StringVarP(&out, "output", "o", "", "`FILE` or directory/ to write to")
 	cmd.RunE = running(func(cmd *cobra.Command, _ []string) error {
 		f, err := ca.ParseFormat(format)

@@ -34,7 +34,7 @@ func (t *trusting) flags(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	addCADir(fl, &t.dir)
 	fl.Var(&t.kinds, "store", "only stores of this `KIND`: "+strings.Join(trust.Kinds[:], ", ")+"; may be repeated (default: all there are)")
-	fl.BoolVar(&t.json, "json", false, "an object a line")
+	fl.BoolVar(&t.json, "json", false, "print JSON, one object a line")
 }
 
 // open checks the flags, and opens the authority.
