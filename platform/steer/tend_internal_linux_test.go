@@ -4,10 +4,14 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"transom/internal/testnet"
+	"transom/internal/testnet/labtest"
+	"transom/platform"
 )
 
 func TestPace(t *testing.T) {
@@ -63,5 +67,64 @@ func TestPaceTells(t *testing.T) {
 				t.Errorf("it says %q", lines)
 			}
 		})
+	}
+}
+
+// TestTenderRests: who looks long looks as much less often, however much happens.
+func TestTenderRests(t *testing.T) {
+	for name, tt := range map[string]struct {
+		took  time.Duration
+		looks int // in ten seconds
+	}{
+		"short": {500 * time.Microsecond, 953},
+		"long":  {50 * time.Millisecond, 10},
+		"ever":  {time.Second, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newTender()
+				var looks atomic.Int32
+				n.start(func() time.Duration {
+					looks.Add(1)
+					time.Sleep(tt.took)
+					return rest(tt.took)
+				})
+				for range 100_000 {
+					select {
+					case n.stir <- struct{}{}:
+					default:
+					}
+					time.Sleep(100 * time.Microsecond)
+				}
+				if err := n.stop(); err != nil {
+					t.Error(err)
+				}
+				if got := int(looks.Load()); got < tt.looks-1 || got > tt.looks+1 {
+					t.Errorf("%d looks, want %d", got, tt.looks)
+				}
+			})
+		})
+	}
+}
+
+// TestKernelRests: the kernel's tender does so.
+func TestKernelRests(t *testing.T) {
+	n := labtest.Gateway(t)
+	if err := n.Gateway.Do(func() error {
+		k, err := Open(nil)
+		if err != nil {
+			return err
+		}
+		defer k.Close()
+		s := platform.Steering{Method: platform.TPROXY, Port: 8080, Interfaces: []string{"lan0"}}
+		if err := k.Apply(t.Context(), s); err != nil {
+			return err
+		}
+		if k.tend() == 0 {
+			t.Error("it looks again at once")
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
