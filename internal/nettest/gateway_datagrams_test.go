@@ -145,8 +145,14 @@ func (w *world) resolver() {
 // ends.
 func (w *world) answers(at netip.AddrPort, answer func([]byte) []byte) {
 	w.t.Helper()
+	w.answersOn(w.Server, at, answer)
+}
+
+// answersOn has a host answer so.
+func (w *world) answersOn(h *lab.Host, at netip.AddrPort, answer func([]byte) []byte) {
+	w.t.Helper()
 	var pc *net.UDPConn
-	if err := w.Server.Do(func() (err error) {
+	if err := h.Do(func() (err error) {
 		pc, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
 		return err
 	}); err != nil {

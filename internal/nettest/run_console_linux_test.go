@@ -124,7 +124,7 @@ func TestRunConsole(t *testing.T) {
 			{"stty rows 33 cols 77; $T stty size\n", "33 77"},
 		},
 	}
-	for by, runner := range map[string]func(*testing.T) *runner{"": newRunner, "-by-root": newRootRunner} {
+	for by, runner := range bothWays() {
 		for name, steps := range tests {
 			t.Run(name+by, func(t *testing.T) {
 				r := runner(t)
@@ -136,6 +136,62 @@ func TestRunConsole(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestRunFullScreen has programs that have the whole screen, and the terminal in their
+// own hands: they are stopped and go on, and leave it as it was.
+func TestRunFullScreen(t *testing.T) {
+	const suspend, escape = "\x1a", "\x1b"
+	type step struct{ types, expect string }
+	tests := map[string][]step{
+		"less": {
+			{"seq -f line-%g 500 >$HOME/text; TERM=vt100 $T less $HOME/text; echo code=$?\n", "line-20\r\n"},
+			{"G", "line-500"},
+			{suspend, "Stopped"},
+			{"fg; echo code=$?\n", "line-500"},
+			{"q", "code=0"},
+		},
+		"vim": {
+			{"TERM=vt100 $T vim -u NONE -i NONE -n $HOME/text; echo code=$?\n", "New"},
+			{"ihello" + escape, "hello"},
+			{suspend, "Stopped"},
+			{"fg; echo code=$?\n", "hello"},
+			{":wq\r", "code=0"},
+			{"rev $HOME/text\n", "olleh"},
+		},
+	}
+	for by, runner := range bothWays() {
+		for name, steps := range tests {
+			t.Run(name+by, func(t *testing.T) {
+				need(t, name)
+				r := runner(t)
+				if by != "" { // the program is not who types
+					if err := os.Chmod(r.home, 0o777); err != nil {
+						t.Fatal(err)
+					}
+				}
+				c := r.console()
+				c.types("stty rows 24 cols 80; stty -a | md5sum\n")
+				c.expect("  -\r\n")
+				before := c.line()
+				for _, s := range steps {
+					c.types(s.types)
+					c.expect(s.expect)
+				}
+				c.types("stty -a | md5sum\n")
+				c.expect("  -\r\n")
+				if after := c.line(); after != before {
+					t.Errorf("the terminal was %s and is %s", before, after)
+				}
+			})
+		}
+	}
+}
+
+// line is the one that ends with what was expected last.
+func (c *console) line() string {
+	lines := strings.Split(strings.TrimSpace(c.screen.String()[:c.seen]), "\n")
+	return lines[len(lines)-1]
 }
 
 // TestRunShells has shells show where they are, in front of what their files say.

@@ -101,13 +101,14 @@ func (r *runner) run(args ...string) (stdout, stderr string, code int) {
 // without transom.
 func TestRunIsTransparent(t *testing.T) {
 	r := newRunner(t)
-	tests := map[string]struct {
+	type transparent struct {
 		args   []string
 		stdin  string
 		stdout string
 		stderr string // a part of it
 		code   int
-	}{
+	}
+	tests := map[string]transparent{
 		"id":             {args: []string{"id", "-u"}, stdout: r.uid + "\n"},
 		"exit-code":      {args: []string{"sh", "-c", "exit 7"}, code: 7},
 		"signal":         {args: []string{"sh", "-c", "kill -KILL $$"}, code: 137},
@@ -128,6 +129,9 @@ func TestRunIsTransparent(t *testing.T) {
 		"stdout":         {args: []string{"-o", "-", "curl", "-sS", "-o", os.DevNull, "http://" + lab.ServerAddr4 + "/x"}, stdout: "GET"},
 		"refused":        {args: []string{"curl", "-sS", "http://" + lab.ServerAddr4 + ":81/x"}, stderr: "refused", code: 56},
 		"localhost":      {args: []string{"curl", "-sS", "http://127.0.0.1:1/x"}, stderr: "connect", code: 7},
+	}
+	if r.uid != "0" { // who is root is root of its own namespace, which is of no use
+		tests["capabilities"] = transparent{args: []string{"sh", "-c", "grep -E '^(CapEff|CapPrm|CapInh|CapAmb|NoNewPrivs)' /proc/self/status | grep -c 0$"}, stdout: "5\n"}
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -153,6 +157,7 @@ func TestRunIsTransparent(t *testing.T) {
 // TestRunLetsGo has a program close its output before it ends.
 func TestRunLetsGo(t *testing.T) {
 	r := newRunner(t)
+	r.run("true") // which says that it made an authority
 	shell := r.command(r.Client, "sh", "-c", `"$@" | { cat; echo closed >&2; kill -TERM $(cat pid); }`, "sh")
 	program := r.program("sh", "-c", "echo $$ > "+filepath.Join(r.home, "pid")+"; exec >&-; exec sleep 1000")
 	shell.Args = append(shell.Args, program.Args...)
@@ -195,5 +200,30 @@ func TestRunForbidden(t *testing.T) {
 	testnet.Need(t, !strings.Contains(string(out), "unshare:"), "user namespaces in user namespaces")
 	if text := string(out); err == nil || !strings.Contains(text, "user.max_user_namespaces=0") || !strings.Contains(text, "sysctl -w user.max_user_namespaces=") {
 		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// TestRunPipes has programs amid pipes, whose ends are seen as without transom.
+func TestRunPipes(t *testing.T) {
+	for script, want := range map[string]string{
+		`"$@" yes | head -n 2; echo ${PIPESTATUS[0]}`:                             "y\ny\n141\n",
+		`head -c 5000000 /dev/zero | "$@" cat | wc -c`:                            "5000000\n",
+		`head -c 5000000 /dev/zero | "$@" sh -c 'tr "\\0" x | wc -c; echo done'`:  "5000000\ndone\n",
+		`echo abc | "$@" sh -c 'read x; echo $x; cat >&2' 2>&1 | "$@" tr a-z A-Z`: "ABC\n",
+		`exec 7< <(echo seven); "$@" sh -c 'cat <&7'`:                             "seven\n",
+		`"$@" sh -c 'echo out; echo err >&2' 2>/dev/null`:                         "out\n",
+		`"$@" sh -c 'test -t 0 || echo none' </dev/null`:                          "none\n",
+	} {
+		t.Run(script, func(t *testing.T) {
+			need(t, "bash")
+			r := newRunner(t)
+			r.run("true") // which says that it made an authority
+			program := r.program("-q", "--")
+			shell := r.command(r.Client, "bash", append([]string{"-c", script, "bash"}, program.Args...)...)
+			shell.Env = program.Env
+			if out, err := shell.CombinedOutput(); err != nil || string(out) != want {
+				t.Errorf("%v: %q, want %q", err, out, want)
+			}
+		})
 	}
 }
