@@ -60,7 +60,7 @@ func helperCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return rootless.Keep(fds[0], fds[1], keepProgram)
+			return rootless.Keep(fds[0], fds[1], keepProgram, lookInside)
 		}),
 	})
 	return cmd

@@ -8,7 +8,6 @@ import (
 	"transom"
 	"transom/platform"
 	"transom/platform/owner"
-	"transom/platform/rootless"
 	"transom/platform/sandbox"
 )
 
@@ -18,6 +17,9 @@ var looking = []sandbox.Cap{sandbox.DACReadSearch, sandbox.SysPtrace}
 // findOwners starts who looks for the programs behind clients on this host, with what
 // rights there are. Without it goes on, and says so.
 func findOwners(p *transom.Proxy, c owner.Charter, o owner.Options) {
+	if err := closeOwners(p); err != nil { // of another way that was tried first
+		p.Log.Debug("those who look for programs had no good end", "err", err)
+	}
 	o.Log = p.Log
 	client, err := owner.Start(c, o)
 	if err != nil {
@@ -47,17 +49,25 @@ func (r *rights) findOwners(p *transom.Proxy) {
 	findOwners(p, owner.Charter{TCP: tcp, UDP: p.Steering.UDPPorts}, o)
 }
 
-// findOwnersIn has the programs found in namespaces of this process's user, who is
-// another one's there.
-func findOwnersIn(p *transom.Proxy, space *rootless.Namespace) {
-	sockets, uid := space.Asker(), os.Getuid()
-	defer sockets.Close()
-	findOwners(p, owner.Charter{TCP: everyPort(), UDP: everyPort(), Person: &uid}, owner.Options{Sockets: sockets})
+// findOwnersInside has the programs of one's own namespaces found: by the keeper, which
+// gets the file, and by the number that their user has here.
+func findOwnersInside(p *transom.Proxy) (*os.File, error) {
+	uid := os.Getuid()
+	client, far, err := owner.Connect(owner.Charter{TCP: everyPort(), UDP: everyPort(), Person: &uid}, nil)
+	if err != nil {
+		return nil, err
+	}
+	p.Owners = client
+	return far, nil
 }
+
+// lookInside is the keeper's part. Why it ends is no news: it does with its client.
+func lookInside(far *os.File) { _ = owner.ServeOn(far) }
 
 // closeOwners ends who looks.
 func closeOwners(p *transom.Proxy) error {
 	if c, ok := p.Owners.(io.Closer); ok {
+		p.Owners = nil
 		return c.Close()
 	}
 	return nil

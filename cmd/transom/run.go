@@ -129,7 +129,12 @@ func (f *runFlags) open(ctx context.Context, p *transom.Proxy, r *rights) (platf
 		return nil, err
 	}
 	network.RejectQUIC = f.quic == "reject"
-	f.space, err = rootless.New(ctx, rootless.Options{Network: network, Log: p.Log})
+	beside, err := findOwnersInside(p)
+	if err != nil {
+		return nil, err
+	}
+	f.space, err = rootless.New(ctx, rootless.Options{Network: network, Log: p.Log, Beside: beside})
+	beside.Close()
 	if err != nil {
 		why := fmt.Errorf("make namespaces for the program: %w", platform.ExplainNamespaces(err, "have root capture the program, which stays yours, with: sudo transom run"))
 		if os.Geteuid() != 0 || !forbidden(err) {
@@ -149,7 +154,6 @@ func (f *runFlags) open(ctx context.Context, p *transom.Proxy, r *rights) (platf
 	if err != nil {
 		return nil, errors.Join(err, f.space.Close())
 	}
-	findOwnersIn(p, f.space)
 	return &spaceHost{f.space.Host(base), f.space}, nil
 }
 

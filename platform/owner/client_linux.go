@@ -30,9 +30,6 @@ type Options struct {
 	Capabilities []uintptr
 	// Here says which clients are on this host; nil is all.
 	Here func(netip.Addr) bool
-	// Sockets, if set, is the socket to ask for sockets by (sock_diag(7)), of the network
-	// that clients are in. The caller closes it.
-	Sockets *os.File
 	// Program and Args start it; nothing is /proc/self/exe and "helper find". It calls
 	// Serve.
 	Program string
@@ -82,7 +79,7 @@ func Start(charter Charter, o Options) (*Client, error) {
 	c := newClient(near, &o)
 	err = c.spawn(&o, far)
 	if err == nil {
-		err = c.send(role{charter, o.Sockets != nil})
+		err = c.send(charter)
 	}
 	if err != nil {
 		near.Close()
@@ -90,6 +87,23 @@ func Start(charter Charter, o Options) (*Client, error) {
 	}
 	c.begin()
 	return c, nil
+}
+
+// Connect returns a client of somebody who is given far and calls ServeOn: a process
+// that is there in any case, whose end is no news.
+func Connect(charter Charter, here func(netip.Addr) bool) (c *Client, far *os.File, err error) {
+	near, far, err := newPair()
+	if err != nil {
+		return nil, nil, err
+	}
+	c = newClient(near, &Options{Here: here, Log: slog.New(slog.DiscardHandler)})
+	if err := c.send(charter); err != nil {
+		near.Close()
+		far.Close()
+		return nil, nil, err
+	}
+	c.begin()
+	return c, far, nil
 }
 
 // newPair returns an end for this process and one for another.
@@ -122,9 +136,6 @@ func (c *Client) spawn(o *Options, far *os.File) error {
 		c.cmd = exec.Command(o.Program, o.Args...)
 		c.cmd.Args[0], c.cmd.Dir, c.cmd.Env, c.cmd.Stderr = "transom", "/", []string{}, os.Stderr
 		c.cmd.ExtraFiles = []*os.File{far}
-		if o.Sockets != nil {
-			c.cmd.ExtraFiles = append(c.cmd.ExtraFiles, o.Sockets)
-		}
 		c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: as, AmbientCaps: o.Capabilities}
 		return c.cmd.Start()
 	}
@@ -138,15 +149,16 @@ func (c *Client) spawn(o *Options, far *os.File) error {
 	return err
 }
 
-// roleMost is more than a role has bytes.
-const roleMost = 32 << 10
+// charterMost is more than a charter has bytes.
+const charterMost = 32 << 10
 
-func (c *Client) send(r role) error {
-	b, err := json.Marshal(r)
+// send sends the first message.
+func (c *Client) send(charter Charter) error {
+	b, err := json.Marshal(charter)
 	if err != nil {
 		return err
 	}
-	if len(b) > roleMost {
+	if len(b) > charterMost {
 		return fmt.Errorf("a charter of %d bytes is too long", len(b))
 	}
 	_, err = c.pair.Write(b)

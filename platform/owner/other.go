@@ -22,7 +22,6 @@ type Options struct {
 	UID, GID     int
 	Capabilities []uintptr
 	Here         func(netip.Addr) bool
-	Sockets      *os.File
 	Program      string
 	Args         []string
 }
@@ -32,6 +31,11 @@ type Client struct{}
 
 // Start fails.
 func Start(Charter, Options) (*Client, error) { return nil, unsupported() }
+
+// Connect fails.
+func Connect(Charter, func(netip.Addr) bool) (*Client, *os.File, error) {
+	return nil, nil, unsupported()
+}
 
 // Here reports false.
 func (c *Client) Here(netip.Addr) bool { return false }
@@ -44,3 +48,6 @@ func (c *Client) Close() error { return nil }
 
 // Serve fails.
 func Serve() error { return unsupported() }
+
+// ServeOn fails.
+func ServeOn(*os.File) error { return unsupported() }

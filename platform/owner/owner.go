@@ -1,10 +1,10 @@
 // Package owner finds the program on this host that has a socket: what a client here
 // is, by its address. The kernel tells anybody whose a socket is and in which cgroup it
 // was made; the process is looked for among those that are there, which takes the
-// rights of its own user, or more. So it is a process of its own that looks (Serve),
-// which has those rights and does nothing else; who asks it (Client) needs none. It
-// answers by a charter, and spends a part of one processor's time at most. Nobody waits
-// for it.
+// rights of its own user, or more. So it is another process that looks: one that has
+// those rights and does nothing else (Serve), or one that has them anyway (ServeOn). Who
+// asks it (Client) needs none. It answers by a charter, and spends a part of one
+// processor's time at most. Nobody waits for it.
 package owner
 
 import (

@@ -11,17 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Descriptors that who looks is started with.
-const (
-	pairFD    = 3 // its end of the pair
-	socketsFD = 4 // to ask for sockets of another network by, if the role has it
-)
-
-// A role is the first message.
-type role struct {
-	Charter Charter
-	Sockets bool // there is socketsFD
-}
+// pairFD is the descriptor that who looks is started with: its end of the pair.
+const pairFD = 3
 
 // Serve answers questions until nobody is there to ask. It is what Options.Program comes
 // to.
@@ -29,28 +20,31 @@ func Serve() error {
 	// A terminal, or a service manager that ends all of a unit, tells everybody: whose
 	// connections these are is of interest until the last has ended.
 	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE, unix.SIGTSTP, unix.SIGTTOU)
-	c, err := pairOf(os.NewFile(pairFD, "proxy"))
+	return ServeOn(os.NewFile(pairFD, "proxy"))
+}
+
+// ServeOn answers questions about this process's network that come over far, which it
+// takes over, until nobody is there to ask.
+func ServeOn(far *os.File) error {
+	c, err := pairOf(far)
 	if err != nil {
-		return fmt.Errorf("descriptor %d: %w: transom starts this by itself", pairFD, err)
+		return fmt.Errorf("use a pair: %w: transom starts this by itself", err)
 	}
 	defer c.Close()
-	b := make([]byte, max(roleMost, batchMost*questionSize)+1)
+	b := make([]byte, max(charterMost, batchMost*questionSize)+1)
 	n, err := c.Read(b)
 	if err != nil {
 		return err
 	}
-	var r role
-	if err := json.Unmarshal(b[:n], &r); err != nil {
+	var charter Charter
+	if err := json.Unmarshal(b[:n], &charter); err != nil {
 		return fmt.Errorf("read what to look for: %w", err)
 	}
-	fd := socketsFD
-	unix.CloseOnExec(socketsFD)
-	if !r.Sockets {
-		if fd, err = openSockets(); err != nil {
-			return err
-		}
+	fd, err := openSockets()
+	if err != nil {
+		return err
 	}
-	f := newFinder(r.Charter, fd)
+	f := newFinder(charter, fd)
 	defer f.close()
 	return serve(c, f, b)
 }

@@ -22,8 +22,9 @@ import (
 // What it can't do it says to the proxy; the error is of a line that is none.
 //
 // lower gives up all rights but that to end others' processes, which is what the way
-// of root is left with once the program runs.
-func Keep(proxy, guard int, lower func() error) error {
+// of root is left with once the program runs. beside, if set, is given what Options.Beside
+// is, inside, in a goroutine of its own; the way of root has no use for it.
+func Keep(proxy, guard int, lower func() error, beside func(*os.File)) error {
 	runtime.LockOSThread() // the program dies with the thread that started it
 	defer runtime.UnlockOSThread()
 	unix.CloseOnExec(guard)
@@ -31,7 +32,7 @@ func Keep(proxy, guard int, lower func() error) error {
 	if err != nil {
 		return fmt.Errorf("descriptor %d: %w: transom run starts this by itself", proxy, err)
 	}
-	k := &keeper{line: l, lower: lower, witness: newWitness(), asked: make(chan request), children: newFamily("")}
+	k := &keeper{line: l, lower: lower, beside: beside, witness: newWitness(), asked: make(chan request), children: newFamily("")}
 	go k.hear()
 	defer k.hangUp()
 	k.unguarded = endOf(os.NewFile(uintptr(guard), "guard")) // until the process ends, which is when this returns
@@ -42,6 +43,7 @@ func Keep(proxy, guard int, lower func() error) error {
 type keeper struct {
 	line      *line
 	lower     func() error
+	beside    func(*os.File)
 	brief     brief
 	briefed   bool
 	witness   *witness
@@ -138,7 +140,7 @@ func (k *keeper) byRoot() bool { return k.brief.Cgroup != "" }
 
 // network makes what is around the program.
 func (k *keeper) network(r request) error {
-	if len(r.files) != 1 || k.briefed {
+	if len(r.files) < 1 || len(r.files) > 2 || k.briefed {
 		return errors.New("a brief without a file, or another one")
 	}
 	k.briefed = true
@@ -160,16 +162,22 @@ func (k *keeper) network(r request) error {
 	if err := k.brief.Network.lay(); err != nil {
 		return err
 	}
-	var fds []int
-	for _, open := range [...]func() (int, error){listenTCP, listenUDP, asker} {
-		fd, err := open()
+	var fds [2]int
+	var err error
+	for i, kind := range [...]int{unix.SOCK_STREAM, unix.SOCK_DGRAM} {
+		if fds[i], err = listen(kind); err != nil {
+			return err
+		}
+		defer unix.Close(fds[i])
+	}
+	if len(r.files) == 2 && k.beside != nil {
+		pair, err := unix.FcntlInt(r.files[1].Fd(), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
 			return err
 		}
-		defer unix.Close(fd)
-		fds = append(fds, fd)
+		go k.beside(os.NewFile(uintptr(pair), "pair")) // until its other end is closed, or the process ends
 	}
-	return k.line.send(&message{Kind: sayReady}, fds...)
+	return k.line.send(&message{Kind: sayReady}, fds[:]...)
 }
 
 // answer makes a socket for the proxy.

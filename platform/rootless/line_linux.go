@@ -59,13 +59,13 @@ func (l *line) send(m *message, fds ...int) error {
 
 // sendValue sends a message with a value that may be large, through a pipe: a
 // process that has given up its rights still can.
-func (l *line) sendValue(m *message, v any) error {
+func (l *line) sendValue(m *message, v any, fds ...int) error {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	err = l.send(m, int(r.Fd()))
+	err = l.send(m, append([]int{int(r.Fd())}, fds...)...)
 	r.Close()
 	if err != nil {
 		return err

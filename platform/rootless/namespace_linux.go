@@ -28,7 +28,6 @@ type Namespace struct {
 	log      *slog.Logger
 	tcp      *net.TCPListener
 	udp      *platform.PacketListener
-	asker    *os.File      // nil if it is in the host's network
 	said     chan *message // what is said of the program; closed when nobody will say more
 	hears    sync.WaitGroup
 	signals  chan os.Signal
@@ -109,21 +108,25 @@ func (n *Namespace) spawn(o *Options, far *os.File) error {
 func (n *Namespace) prepare(ctx context.Context, o *Options, b *brief) error {
 	stop := context.AfterFunc(ctx, func() { n.line.c.Close() })
 	defer stop()
-	if err := n.line.sendValue(&message{Kind: askNetwork}, b); err != nil {
+	var with []int
+	if o.Beside != nil {
+		with = []int{int(o.Beside.Fd())}
+	}
+	if err := n.line.sendValue(&message{Kind: askNetwork}, b, with...); err != nil {
 		return n.orContext(ctx, err)
 	}
 	m, files, err := n.line.receive()
 	if err != nil {
 		return n.orContext(ctx, err)
 	}
-	defer func() { closeFiles(files) }()
+	defer closeFiles(files)
 	if err := m.err(); err != nil {
 		return err
 	}
 	if m.Kind == sayReady && len(files) == 0 && o.ByRoot != nil {
 		return nil
 	}
-	if m.Kind != sayReady || len(files) != 3 {
+	if m.Kind != sayReady || len(files) != 2 {
 		return fmt.Errorf("the keeper says %q, with %d sockets", m.Kind, len(files))
 	}
 	l, err := net.FileListener(files[0])
@@ -140,7 +143,6 @@ func (n *Namespace) prepare(ctx context.Context, o *Options, b *brief) error {
 		c.Close()
 		return err
 	}
-	n.asker, files = files[2], files[:2]
 	return nil
 }
 
@@ -259,10 +261,6 @@ func (n *Namespace) forget(id uint64) bool {
 	delete(n.waiting, id)
 	return waits
 }
-
-// Asker returns the socket by which the kernel can be asked for sockets inside
-// (sock_diag(7)), nil by the way of root; who takes it closes it.
-func (n *Namespace) Asker() *os.File { return n.asker }
 
 // UDP returns the socket that datagrams come to; who takes it closes it.
 func (n *Namespace) UDP() *platform.PacketListener { return n.udp }

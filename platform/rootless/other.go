@@ -26,7 +26,7 @@ func LetGo() error { return unsupported() }
 func Guard(int, string, []string, func() error) error { return unsupported() }
 
 // Keep fails.
-func Keep(int, int, func() error) error { return unsupported() }
+func Keep(int, int, func() error, func(*os.File)) error { return unsupported() }
 
 // A Cgroup can't be made on this system.
 type Cgroup struct{ Path string }
@@ -56,9 +56,6 @@ func (n *Namespace) Signals() <-chan os.Signal { return nil }
 func (n *Namespace) Answer(context.Context, netip.AddrPort, netip.AddrPort) (*net.UDPConn, error) {
 	return nil, unsupported()
 }
-
-// Asker returns nil.
-func (n *Namespace) Asker() *os.File { return nil }
 
 // UDP returns nil.
 func (n *Namespace) UDP() *platform.PacketListener { return nil }

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"os"
 	"strconv"
 )
 
@@ -28,6 +29,8 @@ type Options struct {
 	// root the cgroup's directory.
 	Program string
 	Args    []string
+	// Beside, if set, is a file for the keeper: see Keep. The caller closes it.
+	Beside *os.File
 	// ByRoot, if set, is the way of root; there is no Network then.
 	ByRoot *ByRoot
 }

@@ -44,7 +44,7 @@ func keep(as string, args []string) error {
 	if err != nil {
 		return err
 	}
-	return rootless.Keep(fd, guard, nil)
+	return rootless.Keep(fd, guard, nil, nil)
 }
 
 var everything = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}

@@ -11,33 +11,15 @@ import (
 // backlog is how many connections may wait to be accepted.
 const backlog = 4096
 
-// listenUDP opens the socket that UDP is given to, for both families if the kernel has
-// them.
-func listenUDP() (int, error) { return taking(unix.SOCK_DGRAM) }
-
-// asker opens a socket by which the kernel is asked for sockets in here
-// (sock_diag(7)): wherever it is taken to, these are what it tells of.
-func asker() (int, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
-	if err != nil {
-		return -1, fmt.Errorf("open a socket to ask for sockets by: %w", err)
-	}
-	return fd, nil
-}
-
-func taking(kind int) (int, error) {
+// listen opens the socket that TCP or UDP is given to, for both families if the
+// kernel has them.
+func listen(kind int) (int, error) {
 	fd, err := transparent(kind, netip.AddrPortFrom(unspecified(), insidePort))
 	if err != nil {
 		return -1, fmt.Errorf("open a transparent socket: %w", err)
 	}
-	return fd, nil
-}
-
-// listenTCP is listenUDP for TCP.
-func listenTCP() (int, error) {
-	fd, err := taking(unix.SOCK_STREAM)
-	if err != nil {
-		return -1, err
+	if kind != unix.SOCK_STREAM {
+		return fd, nil
 	}
 	if err := unix.Listen(fd, backlog); err != nil {
 		unix.Close(fd)

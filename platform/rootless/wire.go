@@ -39,7 +39,7 @@ const maxMessage = 32 << 10
 type kind string
 
 const (
-	askNetwork kind = "network" // lay out the network of the brief in the file that comes with it
+	askNetwork kind = "network" // lay out the network of the brief in the file that comes with it; another file is for who works beside
 	askStart   kind = "start"   // start the Program in the file that comes with it
 	askSignal  kind = "signal"  // this came to the proxy: pass it on if the program didn't get it
 	askResume  kind = "resume"  // the proxy goes on: the program may
