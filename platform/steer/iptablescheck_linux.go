@@ -54,23 +54,17 @@ func (x *IPTables) Check(ctx context.Context, want platform.Steering) error {
 func (x *IPTables) tryLocked(ctx context.Context, t *steering) error {
 	for i, p := range x.programs {
 		tables := onTrial((&xtables{t, i == 1}).tables())
-		var put, remove bytes.Buffer
+		var put bytes.Buffer
 		writeTables(&put, tables, false)
-		writeRemoval(&remove, tables)
 		err := p.put(ctx, put.Bytes())
-		there, listErr := p.list(context.WithoutCancel(ctx))
-		if listErr == nil && err == nil {
-			listErr = p.put(context.WithoutCancel(ctx), remove.Bytes())
-		} else if listErr == nil {
-			listErr = x.removeTrial(context.WithoutCancel(ctx), p, there)
-		}
+		removeErr := p.removeTrial(context.WithoutCancel(ctx))
 		switch {
 		case errors.Is(err, fs.ErrPermission):
 			err = fmt.Errorf("steering by iptables needs root, or CAP_NET_ADMIN and CAP_NET_RAW and leave to write /run/xtables.lock: %w", err)
 		case err != nil && ctx.Err() == nil:
 			err = fmt.Errorf("a rule for %s is %w; its module may be missing: %w", p.name, platform.ErrUnsupported, err)
 		}
-		if err := errors.Join(err, listErr); err != nil {
+		if err := errors.Join(err, removeErr); err != nil {
 			return err
 		}
 	}
@@ -90,8 +84,21 @@ func ownersAllowHere(t *steering) error {
 	return ownersAllow(conn, t)
 }
 
-// removeTrial removes what a trial that failed halfway has left.
-func (x *IPTables) removeTrial(ctx context.Context, p *xtPrograms, there []xtThere) error {
+// removeTrial removes what there is of a trial. It looks once more if that has gone
+// meanwhile, as when a firewall is loaded anew.
+func (p *xtPrograms) removeTrial(ctx context.Context) error {
+	err := p.removeTrialOnce(ctx)
+	if err != nil && ctx.Err() == nil {
+		err = p.removeTrialOnce(ctx)
+	}
+	return err
+}
+
+func (p *xtPrograms) removeTrialOnce(ctx context.Context) error {
+	there, err := p.list(ctx)
+	if err != nil {
+		return err
+	}
 	var left []xtTable
 	for _, t := range there {
 		table := xtTable{name: t.name}
