@@ -79,6 +79,17 @@ func (c *conversation) Waits() bool {
 	return c.ended == nil && (len(c.queue) > 0 || !c.joined)
 }
 
+// Refuse tells the client that nobody is at the port that it sends to, if somebody has
+// the right to.
+func (c *conversation) Refuse() {
+	if c.t.refuse == nil {
+		return
+	}
+	if err := c.t.refuse(c.client, c.dst); err != nil {
+		c.t.log.Debug("a client is not told that its datagrams are refused", "client", c.client, "dst", c.dst, "err", err)
+	}
+}
+
 // Lost returns how many datagrams of the client's found no room.
 func (c *conversation) Lost() int64 {
 	c.t.mu.Lock()

@@ -88,6 +88,9 @@ func (d Datagrams) Open(ctx context.Context, env Env) (Source, error) {
 	t := newTable(l, log, d)
 	t.addr = l.Addr()
 	t.own = env.Host.Own
+	if r, ok := by.(platform.Refuser); ok {
+		t.refuse = r.Refuse
+	}
 	t.answer = func(ctx context.Context, client, dst netip.AddrPort) (socket, error) {
 		c, err := by.Answer(ctx, client, dst)
 		if err != nil {
@@ -136,6 +139,7 @@ type table struct {
 	addr   netip.AddrPort
 	own    func(netip.Addr) bool
 	answer func(ctx context.Context, client, dst netip.AddrPort) (socket, error)
+	refuse func(client, dst netip.AddrPort) error // nil if nobody can
 
 	most     int
 	waiting  int64 // how many bytes may be queued

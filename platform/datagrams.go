@@ -26,6 +26,12 @@ type Answerer interface {
 	Answer(ctx context.Context, client, dst netip.AddrPort) (*net.UDPConn, error)
 }
 
+// A Refuser is an Answerer that can also tell a client, by ICMP in dst's name, that
+// nobody is at dst's port, where it has sent a datagram. It does not wait.
+type Refuser interface {
+	Refuse(client, dst netip.AddrPort) error
+}
+
 // MaxDatagram is no less than the payload of any UDP datagram but a jumbogram's.
 const MaxDatagram = 65535
 

@@ -114,10 +114,13 @@ func (s *session) recordUDP(ctx context.Context, d *relay.Datagrams, m *record.M
 
 // relayedUDP ends the records of a conversation. A client that has closed its port is
 // as good an end as silence; a server that has none is a failure, of which our
-// client can't be told: who may not send ICMP can only be silent.
+// client is told if somebody may send ICMP; else it waits.
 func (s *session) relayedUDP(ctx context.Context, r relay.DatagramResult, raw func() *record.Messages) error {
 	s.end.Bytes = r.Bytes
 	s.end.Client, s.end.Server = r.Client, r.Server
+	if c, ok := s.c.(interface{ Refuse() }); ok && r.Server == flow.Refused {
+		c.Refuse()
+	}
 	m := raw()
 	if m != nil {
 		s.noteLost(m, r.Lost)

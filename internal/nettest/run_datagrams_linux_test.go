@@ -115,3 +115,28 @@ func TestRunDNS(t *testing.T) {
 		}
 	}
 }
+
+// TestRunDatagramsRefused has nobody at a server's port, which the program is told as
+// it is without transom.
+func TestRunDatagramsRefused(t *testing.T) {
+	need(t, "python3")
+	const ask = `
+import socket, sys
+for host in sys.argv[1:]:
+    s = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET, socket.SOCK_DGRAM)
+    s.settimeout(10)
+    s.connect((host, 7777))
+    for i in range(2):
+        s.send(b'anybody?')
+        try: s.recv(100)
+        except ConnectionRefusedError: print('refused')
+`
+	r := newRunner(t)
+	stdout, stderr, code := r.run("-o", filepath.Join(r.home, "flows"), "--json", "--", "python3", "-c", ask, lab.ServerAddr4, lab.ServerAddr6)
+	if code != 0 || stdout != strings.Repeat("refused\n", 4) {
+		t.Errorf("exit code %d: %q\n%s", code, stdout, stderr)
+	}
+	if flows := r.read(filepath.Join(r.home, "flows")); strings.Count(flows, "nobody is at that port") < 4 {
+		t.Errorf("recorded: %s", flows)
+	}
+}

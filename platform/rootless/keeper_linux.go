@@ -129,6 +129,10 @@ func (k *keeper) handle(r request) error {
 		if !k.byRoot() {
 			k.answer(r)
 		}
+	case askRefuse:
+		if !k.byRoot() {
+			_ = refuse(r.Client, r.Dst) // or the client waits, as for a lost datagram
+		}
 	}
 	return nil
 }

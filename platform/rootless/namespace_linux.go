@@ -253,6 +253,11 @@ func (n *Namespace) Answer(ctx context.Context, client, dst netip.AddrPort) (*ne
 	}
 }
 
+// Refuse implements platform.Refuser.
+func (n *Namespace) Refuse(client, dst netip.AddrPort) error {
+	return n.line.send(&message{Kind: askRefuse, Client: client, Dst: dst})
+}
+
 // forget reports whether nobody has answered yet.
 func (n *Namespace) forget(id uint64) bool {
 	n.mu.Lock()

@@ -57,6 +57,9 @@ func (n *Namespace) Answer(context.Context, netip.AddrPort, netip.AddrPort) (*ne
 	return nil, unsupported()
 }
 
+// Refuse fails.
+func (n *Namespace) Refuse(netip.AddrPort, netip.AddrPort) error { return unsupported() }
+
 // UDP returns nil.
 func (n *Namespace) UDP() *platform.PacketListener { return nil }
 

@@ -44,6 +44,7 @@ const (
 	askSignal  kind = "signal"  // this came to the proxy: pass it on if the program didn't get it
 	askResume  kind = "resume"  // the proxy goes on: the program may
 	askAnswer  kind = "answer"  // make a socket that answers
+	askRefuse  kind = "refuse"  // say to Client that nobody is at Dst
 
 	sayReady   kind = "ready"   // the network is there; the sockets come with it
 	sayStarted kind = "started" // the program runs
