@@ -128,3 +128,45 @@ func TestKernelRests(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// lifting is a lifter that notes when it is asked.
+type lifting struct {
+	*tender
+	times  []time.Time
+	enough chan struct{} // closed at the second time
+}
+
+func (l *lifting) bringAgainLocked() error {
+	if l.times = append(l.times, time.Now()); len(l.times) == 2 {
+		close(l.enough)
+	}
+	return nil
+}
+
+// TestCapturedAgain: after the last thing was taken away it is two waits until new
+// connections are captured again, though nothing happens that could be heard.
+func TestCapturedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTender()
+		l := &lifting{tender: n, enough: make(chan struct{})}
+		g := &ground{now: platform.Steering{Port: 8080}}
+		looks := 0
+		n.start(func() time.Duration {
+			var m mended
+			if looks++; looks <= freeTimes+2 { // the last of them while it is waited
+				m.lost = []string{"a table"}
+			}
+			if looks <= freeTimes {
+				n.poke()
+			}
+			return g.afterLocked(l, slog.New(slog.DiscardHandler), m, time.Now())
+		})
+		<-l.enough
+		if err := n.stop(); err != nil {
+			t.Error(err)
+		}
+		if took := l.times[1].Sub(l.times[0]); took != 2*paceOf || g.lifted {
+			t.Errorf("after %v, want %v", took, 2*paceOf)
+		}
+	})
+}

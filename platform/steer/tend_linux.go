@@ -49,12 +49,17 @@ func (t *tender) hear(s source, log *slog.Logger, deaf string) {
 				}
 				return
 			}
-			select {
-			case t.stir <- struct{}{}:
-			default: // who looks later sees it all
-			}
+			t.poke()
 		}
 	})
+}
+
+// poke has it looked as soon as may be.
+func (t *tender) poke() {
+	select {
+	case t.stir <- struct{}{}:
+	default: // who looks later sees it all
+	}
 }
 
 // start has look called when something has changed, and every now and then. Look
@@ -148,8 +153,12 @@ func instead(s *platform.Steering) string {
 	return "go direct"
 }
 
-// A lifter stops and begins the bringing of new connections, as ground.lifted says.
-type lifter interface{ bringAgainLocked() error }
+// A lifter stops and begins the bringing of new connections, as ground.lifted says,
+// and can have it looked again without news.
+type lifter interface {
+	bringAgainLocked() error
+	poke()
+}
 
 // afterLocked tells of what was found, and returns how long not to look again. What is
 // taken away so often that it is not put back at once must not lose new connections
@@ -174,6 +183,9 @@ func (g *ground) afterLocked(l lifter, log *slog.Logger, m mended, now time.Time
 		}
 	}
 	g.pace.tell(log, m, slower, instead(&g.now))
+	if g.lifted {
+		l.poke() // when the wait is over: that nothing happens is what is waited for
+	}
 	return wait
 }
 
