@@ -2,12 +2,14 @@ package owner
 
 import (
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -126,6 +128,30 @@ func TestFindMapped(t *testing.T) {
 		}
 		client := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(own.(*unix.SockaddrInet6).Port))
 		if a := f.one(question{network == "udp", client, netip.MustParseAddrPort(dst)}); a.process.PID != os.Getpid() {
+			t.Errorf("%s: %+v", network, a)
+		}
+	}
+}
+
+// TestFindBoundToDevice finds a socket that is bound to a device, as curl's by
+// --interface is.
+func TestFindBoundToDevice(t *testing.T) {
+	tcp, udp := listen(t, "127.0.0.1:0")
+	f := openFinder(t, every())
+	for network, dst := range map[string]string{"tcp": tcp, "udp": udp} {
+		d := net.Dialer{Control: func(_, _ string, c syscall.RawConn) (err error) {
+			if e := c.Control(func(fd uintptr) { err = unix.BindToDevice(int(fd), "lo") }); e != nil {
+				return e
+			}
+			return err
+		}}
+		c, err := d.Dial(network, dst)
+		testnet.Need(t, !errors.Is(err, unix.EPERM), "Linux 5.7, or the right to bind sockets to devices")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if a := f.one(questionOf(network, c.LocalAddr().String(), dst)); a.process.PID != os.Getpid() {
 			t.Errorf("%s: %+v", network, a)
 		}
 	}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,9 +42,37 @@ type held struct {
 
 // sockets asks the kernel for sockets of the network that it was opened in.
 type sockets struct {
-	fd  int
-	seq uint32
-	buf [4096]byte
+	fd      int
+	seq     uint32
+	buf     [4096]byte
+	devices devices
+}
+
+// devices are the numbers of interfaces by their addresses, as they were lately.
+type devices struct {
+	of map[netip.Addr]uint32
+	at time.Time
+}
+
+// devicesFor is how long these are taken for the present ones.
+const devicesFor = 5 * time.Second
+
+// with is the interface that has an address, 0 if there is none.
+func (d *devices) with(a netip.Addr) uint32 {
+	if now := time.Now(); now.Sub(d.at) > devicesFor {
+		d.of, d.at = map[netip.Addr]uint32{}, now
+		all, _ := net.Interfaces() // what is not known is not found
+		for _, i := range all {
+			addrs, _ := i.Addrs()
+			for _, at := range addrs {
+				if n, ok := at.(*net.IPNet); ok {
+					own, _ := netip.AddrFromSlice(n.IP)
+					d.of[own.Unmap()] = uint32(i.Index)
+				}
+			}
+		}
+	}
+	return d.of[a]
 }
 
 // openSockets opens a socket to ask for others by: those of this network.
@@ -54,8 +84,21 @@ func openSockets() (int, error) {
 	return fd, nil
 }
 
-// lookUp finds the socket that a client here has.
+// lookUp finds the socket that a client here has. One that is bound to a device
+// (SO_BINDTODEVICE) is found by that device alone.
 func (s *sockets) lookUp(q *question) (held, error) {
+	device := interfaceOf(q.client.Addr().Zone())
+	h, err := s.on(q, device)
+	if device != 0 || !errors.Is(err, errNone) {
+		return h, err
+	}
+	if device = s.devices.with(q.client.Addr()); device == 0 {
+		return h, err
+	}
+	return s.on(q, device)
+}
+
+func (s *sockets) on(q *question, device uint32) (held, error) {
 	s.seq++
 	b := s.buf[:unix.SizeofNlMsghdr+requestSize]
 	clear(b)
@@ -63,7 +106,7 @@ func (s *sockets) lookUp(q *question) (held, error) {
 	binary.NativeEndian.PutUint16(b[4:], byFamily)
 	binary.NativeEndian.PutUint16(b[6:], unix.NLM_F_REQUEST)
 	binary.NativeEndian.PutUint32(b[8:], s.seq)
-	q.request(b[unix.SizeofNlMsghdr:])
+	q.request(b[unix.SizeofNlMsghdr:], device)
 	if err := unix.Sendto(s.fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return held{}, err
 	}
@@ -85,7 +128,7 @@ func (s *sockets) lookUp(q *question) (held, error) {
 }
 
 // request writes a struct inet_diag_req_v2.
-func (q *question) request(b []byte) {
+func (q *question) request(b []byte, device uint32) {
 	b[0], b[1] = unix.AF_INET, unix.IPPROTO_TCP
 	if q.client.Addr().Is6() {
 		b[0] = unix.AF_INET6
@@ -101,7 +144,7 @@ func (q *question) request(b []byte) {
 	binary.BigEndian.PutUint16(id[2:], remote.Port())
 	copy(id[idSource:], local.Addr().AsSlice())
 	copy(id[idDestination:], remote.Addr().AsSlice())
-	binary.NativeEndian.PutUint32(id[idInterface:], interfaceOf(q.client.Addr().Zone()))
+	binary.NativeEndian.PutUint32(id[idInterface:], device)
 	for i := range 8 {
 		id[idCookie+i] = 0xff // whichever
 	}
