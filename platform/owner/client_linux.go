@@ -48,7 +48,8 @@ type Client struct {
 	close func() error
 
 	mu      sync.Mutex
-	queue   []asked
+	queue   []asked // from head on
+	head    int
 	lost    bool
 	missed  int       // questions without time for an answer, that nobody was told of
 	told    time.Time // when somebody was told last
@@ -170,7 +171,7 @@ func (c *Client) Here(client netip.Addr) bool { return c.here == nil || c.here(c
 
 // Ask finds out whose socket it is that has the address client, and speaks with dst. It
 // doesn't wait: to is called once, by another goroutine or before Ask returns, with nil
-// if it can't be known. It must not wait either. While too many others ask nobody looks.
+// if it can't be known. It must not wait either. While too many ask the oldest go without.
 func (c *Client) Ask(network string, client, dst netip.AddrPort, to func(*flow.Process)) {
 	q := question{
 		network == "udp",
@@ -182,21 +183,38 @@ func (c *Client) Ask(network string, client, dst netip.AddrPort, to func(*flow.P
 		return
 	}
 	c.mu.Lock()
-	full := len(c.queue) >= queueMost
-	if full || c.lost {
+	if c.lost {
 		c.mu.Unlock()
 		to(nil)
-		if full {
-			c.tellMissed()
-		}
 		return
 	}
-	c.queue = append(c.queue, asked{q, to})
+	oldest := c.putLocked(asked{q, to})
 	c.mu.Unlock()
 	select {
 	case c.wake <- struct{}{}:
 	default: // it is being woken
 	}
+	if oldest.to != nil {
+		oldest.to(nil)
+		c.tellMissed()
+	}
+}
+
+// putLocked adds a question to the queue. If that is full the oldest one leaves it: what
+// it asks for has been closed more likely than the others.
+func (c *Client) putLocked(q asked) (oldest asked) {
+	if len(c.queue)-c.head >= queueMost {
+		oldest = c.queue[c.head]
+		c.queue[c.head] = asked{}
+		c.head++
+	}
+	if c.head >= queueMost { // so that each is moved once
+		n := copy(c.queue, c.queue[c.head:])
+		clear(c.queue[n:])
+		c.queue, c.head = c.queue[:n], 0
+	}
+	c.queue = append(c.queue, q)
+	return oldest
 }
 
 // tellMissed says, once in a minute, that questions go without an answer.
@@ -234,15 +252,18 @@ func (c *Client) ask() {
 	}
 }
 
-// take takes what waits, as far as it fits in one message.
+// take takes what waits, as far as it fits in one message, and the youngest first: while
+// more is asked than can be answered the others are too late anyway.
 func (c *Client) take() []asked {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := min(len(c.queue), batchMost)
-	c.batch = append(c.batch[:0], c.queue[:n]...)
-	left := copy(c.queue, c.queue[n:])
+	left := max(len(c.queue)-batchMost, c.head)
+	c.batch = append(c.batch[:0], c.queue[left:]...)
 	clear(c.queue[left:])
 	c.queue = c.queue[:left]
+	if left == c.head {
+		c.queue, c.head = c.queue[:0], 0
+	}
 	return c.batch
 }
 
@@ -302,8 +323,8 @@ func (a *answer) found() *flow.Process {
 func (c *Client) lose(why error) {
 	c.mu.Lock()
 	c.lost = true
-	rest := c.queue
-	c.queue = nil
+	rest := c.queue[c.head:]
+	c.queue, c.head = nil, 0
 	c.mu.Unlock()
 	for _, q := range rest {
 		q.to(nil)

@@ -147,7 +147,7 @@ func hanging(t *testing.T, log *slog.Logger) (*Client, *net.UnixConn) {
 	return c, end
 }
 
-// TestClientFull asks more than can wait: the rest goes without, at once, and one line
+// TestClientFull asks more than can wait: the oldest go without, at once, and one line
 // says so. At the end all have their answers.
 func TestClientFull(t *testing.T) {
 	noLeaks(t)

@@ -31,6 +31,7 @@ type finder struct {
 	recent  map[kin][recentMost]int // the processes that had sockets last, 0 for none
 	budget  budget
 	all     bool   // processes of all users can be looked at
+	stopped int    // the process at which there was no time left, 0 for none
 	room    []byte // for directories
 	text    []byte // for files
 }
@@ -74,23 +75,28 @@ type search struct {
 	open   map[uint32][]*sought // what is looked for, by inode
 	looked map[int]bool         // processes that were looked at
 	said   map[int]flow.Process // what is known of processes, by pid
-	over   time.Time
+	last   int                  // the one that was looked at last
+	over   time.Duration        // by processorTime
 }
 
 // What is sought is a process.
 type sought struct {
 	answer
 	held
+	of *question
 }
 
 // find tells an answer to each question, once.
 func (f *finder) find(qs []question, tell func(*answer)) {
-	s := &search{f: f, tell: tell, open: map[uint32][]*sought{}, looked: map[int]bool{}, said: map[int]flow.Process{}, over: f.budget.until(time.Now())}
-	defer func() { f.budget.spent(time.Now()) }()
+	s := &search{f: f, tell: tell, open: map[uint32][]*sought{}, looked: map[int]bool{}, said: map[int]flow.Process{}}
+	f.budget.grow(time.Now())
+	began := processorTime()
+	s.over = began + f.budget.left
+	defer func() { f.budget.left -= processorTime() - began }()
 	for i := range qs {
 		s.begin(uint16(i), &qs[i])
 	}
-	done := s.seated() && s.recently() && s.inCgroups() && s.everywhere()
+	done := s.seated() && s.recently() && s.there() && s.inCgroups() && s.there() && s.everywhere()
 	for _, all := range s.open {
 		for _, w := range all {
 			if !done {
@@ -103,7 +109,7 @@ func (f *finder) find(qs []question, tell func(*answer)) {
 
 // begin asks the kernel for a socket.
 func (s *search) begin(index uint16, q *question) {
-	w := &sought{answer: answer{index: index}}
+	w := &sought{answer: answer{index: index}, of: q}
 	var err error = errNone
 	if s.f.charter.allows(q) {
 		w.held, err = s.f.sockets.lookUp(q)
@@ -155,6 +161,21 @@ func (s *search) recently() bool {
 	return true
 }
 
+// there gives up what has been closed meanwhile: it would be looked for to the end, and
+// in vain.
+func (s *search) there() bool {
+	for inode, all := range s.open {
+		if h, err := s.f.sockets.lookUp(all[0].of); err == nil && h.inode == inode {
+			continue
+		}
+		for _, w := range all {
+			s.tell(&w.answer)
+		}
+		delete(s.open, inode)
+	}
+	return true
+}
+
 // inCgroups looks at the processes in the cgroups that the sockets were made in.
 func (s *search) inCgroups() bool {
 	for _, all := range s.open {
@@ -165,7 +186,22 @@ func (s *search) inCgroups() bool {
 	return true
 }
 
-func (s *search) everywhere() bool { return len(s.open) == 0 || s.lookAt(processes()) }
+// everywhere goes on where the last one had no time left: else it would never get to
+// the end.
+func (s *search) everywhere() bool {
+	if len(s.open) == 0 {
+		return true
+	}
+	pids := processes()
+	i := max(slices.IndexFunc(pids, func(pid int) bool { return pid < s.f.stopped }), 0)
+	s.last = s.f.stopped
+	inTime := s.lookAt(slices.Concat(pids[i:], pids[:i]))
+	s.f.stopped = 0
+	if !inTime {
+		s.f.stopped = s.last
+	}
+	return inTime
+}
 
 // lookAt looks at processes that have not been looked at.
 func (s *search) lookAt(pids []int) bool {
@@ -176,10 +212,10 @@ func (s *search) lookAt(pids []int) bool {
 		if len(s.open) == 0 {
 			return true
 		}
-		if time.Now().After(s.over) {
+		if processorTime() > s.over {
 			return false
 		}
-		s.looked[pid] = true
+		s.looked[pid], s.last = true, pid
 		t, err := openTable(pid)
 		if err != nil {
 			continue // it is gone, or not for us to see

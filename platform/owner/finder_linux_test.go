@@ -215,6 +215,33 @@ func TestFindBatch(t *testing.T) {
 	}
 }
 
+// TestFindGoesOn has never the time to look at all: it gets to the end by and by.
+func TestFindGoesOn(t *testing.T) {
+	tcp, _ := listen(t, "127.0.0.1:0")
+	first := startClient(t, "first", "tcp", tcp, os.Getuid(), nil)
+	for range 4 {
+		startProgram(t, os.Getuid(), nil, "hold", "900")
+	}
+	f := openFinder(t, every())
+	q := questionOf("tcp", first.addr, tcp)
+	behindOnce := false
+	for range 10_000 {
+		f.budget.left = time.Millisecond
+		a := f.one(q)
+		if a.process.PID == first.Process.Pid {
+			if !behindOnce {
+				t.Log("there was time for it")
+			}
+			return
+		}
+		if a.known != known|behind {
+			t.Fatalf("%+v", a)
+		}
+		behindOnce = true
+	}
+	t.Error("it was never found")
+}
+
 // TestFindOddName has a client call itself what would steer a terminal.
 func TestFindOddName(t *testing.T) {
 	tcp, _ := listen(t, "127.0.0.1:0")

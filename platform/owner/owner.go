@@ -47,26 +47,24 @@ type question struct {
 // Bounds of how much is asked.
 const (
 	batchMost = 256  // questions in one message
-	queueMost = 1024 // questions that wait; who asks more gets no answer
+	queueMost = 1024 // questions that wait; of more the oldest go without an answer
 )
 
-// Bounds of looking: so much of the time that passes, and so much at once.
+// Bounds of looking: so much of the time that passes, and so much at once, each of a
+// processor's time.
 const (
 	lookShare = 4 // one in so many
 	lookMost  = time.Second / 2
 )
 
-// A budget is time that may be spent. It grows as time passes.
+// A budget is time of a processor that may be spent. It grows as time passes. What was
+// spent too much is owed.
 type budget struct {
 	left time.Duration
 	at   time.Time // when that was so
 }
 
-// until is how long may be looked from now on.
-func (b *budget) until(now time.Time) time.Time {
+// grow is called before anything is spent.
+func (b *budget) grow(now time.Time) {
 	b.left, b.at = min(b.left+now.Sub(b.at)/lookShare, lookMost), now
-	return now.Add(b.left)
 }
-
-// spent takes what was spent since until was asked. What was spent too much is owed.
-func (b *budget) spent(now time.Time) { b.left -= now.Sub(b.at) }

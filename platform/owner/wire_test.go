@@ -118,17 +118,13 @@ func TestCharter(t *testing.T) {
 func TestBudget(t *testing.T) {
 	now := time.Unix(1, 0)
 	b := budget{lookMost, now}
-	if until := b.until(now); until.Sub(now) != lookMost {
-		t.Errorf("at first %v", until.Sub(now))
+	b.left -= lookMost + time.Second // a second too much
+	now = now.Add(lookShare * time.Second / 2)
+	if b.grow(now); b.left != -time.Second/2 {
+		t.Errorf("then %v", b.left)
 	}
-	now = now.Add(lookMost + time.Second) // a second too long
-	b.spent(now)
-	owed := time.Second - (lookMost+time.Second)/lookShare
-	if until := b.until(now); until.Sub(now) != -owed {
-		t.Errorf("then %v", until.Sub(now))
-	}
-	now = now.Add(8 * time.Second)
-	if until := b.until(now); until.Sub(now) != lookMost {
-		t.Errorf("8 s later %v", until.Sub(now))
+	now = now.Add(time.Hour)
+	if b.grow(now); b.left != lookMost {
+		t.Errorf("an hour later %v", b.left)
 	}
 }
