@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -132,6 +133,20 @@ func (d *diary) await(t testing.TB, what string) int {
 		t.Fatalf("the steerer was told %q, want %q", e.what, what)
 	}
 	return e.pid
+}
+
+// until waits for what; before it may be others, as often as they like.
+func (d *diary) until(t testing.TB, what string, others ...string) {
+	t.Helper()
+	for {
+		e := d.next(t)
+		if e.what == what {
+			return
+		}
+		if !slices.Contains(others, e.what) {
+			t.Errorf("the steerer was told %q, before %q", e.what, what)
+		}
+	}
 }
 
 // nothing fails if there is another entry.
