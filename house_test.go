@@ -40,6 +40,7 @@ var house = plan{
 		"internal/proto/tlsterm":   "internal/proto/sniff internal/proto/tls13",
 		"app/export":               "app/follow",
 		"platform/lab":             "platform platform/nft",
+		"platform":                 "platform/pf",
 		"platform/nft":             "platform",
 		"platform/splice":          "platform",
 		"platform/rootless":        "platform platform/nft",
