@@ -64,7 +64,7 @@ func (r Redirect) Open(ctx context.Context, env Env) (Source, error) {
 		return nil, err
 	}
 	log.Debug("listening for redirected connections", "capture", r.String(), "listen", l.Addr(), "tproxy", l.Transparent)
-	if !l.Transparent {
+	if !l.Transparent && !errors.Is(l.Denied, platform.ErrUnsupported) {
 		log.Info("REDIRECT works, TPROXY does not: its connections would be refused; for it, run with CAP_NET_RAW or CAP_NET_ADMIN", "err", l.Denied)
 	}
 	return &redirected{

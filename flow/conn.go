@@ -13,7 +13,7 @@ type Conn struct {
 	ID      ID
 	Start   time.Time
 	Network string         // "tcp" or "udp"
-	Via     string         // how it was captured: "redirect", "tproxy", "direct"
+	Via     string         // how it was captured: "redirect", "tproxy", "divert", "direct"
 	Client  netip.AddrPort // the peer's own address, never the proxy's
 	Local   netip.AddrPort // the address the connection was accepted on
 	Dst     netip.AddrPort // where the client meant to go; zero if that is unknown

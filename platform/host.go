@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"transom/platform/pf"
 )
 
 // Here returns the host as this process sees it, with the rights that it has.
@@ -17,14 +19,53 @@ import (
 // addresses are those of the thread that called Here. log gets what an operator
 // should know of options that were refused; nil is silence. Apply is for steer.Here.
 func Here(log *slog.Logger) (Host, error) {
+	original, forget, err := openOriginal()
+	if err != nil {
+		return nil, err
+	}
+	return hereWith(log, original, forget)
+}
+
+// An Origin finds out where redirected connections were meant to go, by the ends
+// that they have here. Its error wraps pf.ErrNoState if nobody knows of one.
+// *pf.Asker is one.
+type Origin interface {
+	Original(client, local netip.AddrPort) (netip.AddrPort, error)
+	Close() error
+}
+
+// HereBy is Here, but for where connections were meant to go: o is asked. It is for
+// macOS, where only root gets an answer and this process isn't root when it asks.
+// Close closes o; so does HereBy, if it fails.
+func HereBy(log *slog.Logger, o Origin) (Host, error) {
+	return hereWith(log, askFor(o), o.Close)
+}
+
+func hereWith(log *slog.Logger, original original, forget func() error) (Host, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	own, err := watchAddresses(log)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, forget())
 	}
-	return &here{log: log, own: own, original: originalDst}, nil
+	return &here{log: log, own: own, original: original, forget: forget}, nil
+}
+
+// An original asks where a redirected connection was meant to go; v6 is the family
+// of its address, which the socket's need not be.
+type original func(c *net.TCPConn, v6 bool) (netip.AddrPort, error)
+
+// askFor asks o for a connection by its ends.
+func askFor(o Origin) original {
+	return func(c *net.TCPConn, _ bool) (netip.AddrPort, error) {
+		client, ok1 := c.RemoteAddr().(*net.TCPAddr)
+		local, ok2 := c.LocalAddr().(*net.TCPAddr)
+		if !ok1 || !ok2 {
+			return netip.AddrPort{}, net.ErrClosed
+		}
+		return o.Original(client.AddrPort(), local.AddrPort())
+	}
 }
 
 // here implements Host by system calls of this process.
@@ -33,10 +74,10 @@ type here struct {
 	own  *addresses
 	told sync.Once // that SO_MARK is refused
 
-	// original asks the kernel where a redirected connection was meant to go;
-	// v6 chooses the table. It is a field so that tests can play kernels that
-	// are not there (no conntrack at all).
-	original func(c *net.TCPConn, v6 bool) (netip.AddrPort, error)
+	// original is a field so that tests can play kernels that are not there (no
+	// conntrack at all). forget closes what it asks.
+	original original
+	forget   func() error
 }
 
 var _ Host = (*here)(nil)
@@ -53,7 +94,7 @@ func (h *here) Apply(_ context.Context, want Steering) error {
 }
 
 // Close implements Host.
-func (h *here) Close() error { return h.own.close() }
+func (h *here) Close() error { return errors.Join(h.own.close(), h.forget()) }
 
 // KeepAlive finds dead peers within three minutes without waking an idle phone
 // every 15 seconds, which is what Go would do.
@@ -79,6 +120,9 @@ func (h *here) Listen(ctx context.Context, s Socket) (*Listener, error) {
 }
 
 func (h *here) listen(ctx context.Context, s Socket) (*Listener, error) {
+	if err := listenable(s.Bind.Addr()); err != nil {
+		return nil, err
+	}
 	o := options{Socket: s}
 	lc := net.ListenConfig{Control: o.control, KeepAliveConfig: KeepAlive()}
 	lc.SetMultipathTCP(false)
@@ -144,11 +188,11 @@ func (h *here) OriginalDst(_ context.Context, c net.Conn) (netip.AddrPort, strin
 	local := la.AddrPort()
 	local = netip.AddrPortFrom(local.Addr().Unmap(), local.Port())
 	if !h.Own(local.Addr()) {
-		return local, "tproxy", nil // a socket for a foreign address: TPROXY gave it to us
+		return local, viaForeign, nil // a socket for a foreign address: it was given to us as it was
 	}
 	dst, err := h.original(t, local.Addr().Is6())
 	switch {
-	case err != nil && noEntry(err):
+	case err != nil && (noEntry(err) || errors.Is(err, pf.ErrNoState)):
 		return netip.AddrPort{}, "", fmt.Errorf("%w: nothing is known of a connection to %s: %w", ErrDirect, local, err)
 	case err != nil:
 		return netip.AddrPort{}, "", fmt.Errorf("ask for the original destination of a connection to %s: %w", local, err)

@@ -19,6 +19,17 @@ func noEntry(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOPROTOOPT)
 }
 
+// viaForeign is how connections come that have a foreign address here.
+const viaForeign = "tproxy"
+
+// openOriginal returns what asks netfilter, by the socket that it is about.
+func openOriginal() (original, func() error, error) {
+	return originalDst, func() error { return nil }, nil
+}
+
+// listenable refuses nothing.
+func listenable(netip.Addr) error { return nil }
+
 // noIPv6 reports whether err says that the kernel does without IPv6.
 func noIPv6(err error) bool {
 	return errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EADDRNOTAVAIL)

@@ -82,7 +82,7 @@ func (l *Listener) AcceptTCP() (*net.TCPConn, error) {
 type Destinations interface {
 	// OriginalDst returns the address that the client of c, a connection
 	// accepted from Listen, meant to reach, and how that was learned:
-	// "redirect" or "tproxy". If nobody redirected it the error wraps
+	// "redirect", "tproxy" or "divert". If nobody redirected it the error wraps
 	// ErrDirect. It must be called at once after accept: the redirector's
 	// entry does not last. IPv4 addresses are never v4-mapped.
 	OriginalDst(ctx context.Context, c net.Conn) (dst netip.AddrPort, via string, err error)

@@ -131,7 +131,7 @@ func visible(t *testing.T, body string) string {
 func TestHow(t *testing.T) {
 	h := landing.Handler(authority(t))
 	for via, want := range map[string]string{
-		"direct": "came directly", "redirect": "was redirected", "tproxy": "was redirected",
+		"direct": "came directly", "redirect": "was redirected", "tproxy": "was redirected", "divert": "was redirected",
 		"proxy": "by proxy settings", "connect": "by proxy settings",
 	} {
 		_, body := ask(t, h, "GET", "/", conn(via))

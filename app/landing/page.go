@@ -142,7 +142,7 @@ func how(c *flow.Conn) string {
 		from = " (" + html.EscapeString(c.Client.Addr().Unmap().WithZone("").String()) + ")"
 	}
 	switch c.Via {
-	case "redirect", "tproxy":
+	case "redirect", "tproxy", "divert":
 		return `on"></span>This request was <strong>redirected</strong> here on its way: ` +
 			`this device` + from + ` sends its traffic through the proxy.`
 	case "proxy", "connect":
