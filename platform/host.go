@@ -19,10 +19,7 @@ import (
 // addresses are those of the thread that called Here. log gets what an operator
 // should know of options that were refused; nil is silence. Apply is for steer.Here.
 func Here(log *slog.Logger) (Host, error) {
-	original, forget, err := openOriginal()
-	if err != nil {
-		return nil, err
-	}
+	original, forget := openOriginal(logOr(log))
 	return hereWith(log, original, forget)
 }
 
@@ -42,14 +39,20 @@ func HereBy(log *slog.Logger, o Origin) (Host, error) {
 }
 
 func hereWith(log *slog.Logger, original original, forget func() error) (Host, error) {
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
+	log = logOr(log)
 	own, err := watchAddresses(log)
 	if err != nil {
 		return nil, errors.Join(err, forget())
 	}
 	return &here{log: log, own: own, original: original, forget: forget}, nil
+}
+
+// logOr is silence for nil.
+func logOr(log *slog.Logger) *slog.Logger {
+	if log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return log
 }
 
 // An original asks where a redirected connection was meant to go; v6 is the family

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strconv"
@@ -23,8 +24,8 @@ func noEntry(err error) bool {
 const viaForeign = "tproxy"
 
 // openOriginal returns what asks netfilter, by the socket that it is about.
-func openOriginal() (original, func() error, error) {
-	return originalDst, func() error { return nil }, nil
+func openOriginal(*slog.Logger) (original, func() error) {
+	return originalDst, func() error { return nil }
 }
 
 // listenable refuses nothing.

@@ -63,6 +63,7 @@ func helperCommand() *cobra.Command {
 			return rootless.Keep(fds[0], fds[1], keepProgram, lookInside)
 		}),
 	})
+	cmd.AddCommand(pfCommand())
 	return cmd
 }
 

@@ -13,6 +13,7 @@ import (
 	"transom/capture"
 	"transom/egress"
 	"transom/platform"
+	"transom/platform/helper"
 )
 
 type listenFlags struct {
@@ -57,7 +58,13 @@ an ordinary HTTP proxy.`,
 // addresses is there a need for rights later on, which a helper keeps.
 func (f *listenFlags) open(ctx context.Context, p *transom.Proxy, r *rights) (platform.Host, error) {
 	if p.Spoof.Mode() == egress.SpoofNone {
-		return platform.Here(p.Log)
+		return r.listening(p)
+	}
+	if err := platform.Assumes(); err != nil {
+		return nil, usagef("--spoof-source %s: %w", p.Spoof, err)
+	}
+	if helper.Supported() != nil {
+		return r.assuming(p)
 	}
 	if err := r.need("assume the clients' addresses", spoofing...); err != nil {
 		return nil, err

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 
 	"transom"
 	"transom/platform/helper"
@@ -28,6 +27,7 @@ type rights struct {
 	log  *slog.Logger
 
 	helperAs *sandbox.User // nil: there is none
+	asker    bool          // a process of root's asks pf
 
 	caller bool // user is who called sudo: what is made is theirs
 }
@@ -74,6 +74,9 @@ func rightsFor(name string, log *slog.Logger) (*rights, error) {
 
 // need refuses to go on without capabilities, and says how to get them.
 func (r *rights) need(what string, caps ...sandbox.Cap) error {
+	if err := helper.Supported(); err != nil {
+		return fmt.Errorf("can't %s: %w", what, err)
+	}
 	missing := r.held.Missing(caps...)
 	if missing == 0 {
 		return nil
@@ -90,10 +93,10 @@ func (r *rights) configDir() (string, error) {
 	switch {
 	case !r.caller || os.Getenv("XDG_CONFIG_HOME") != "":
 		return os.UserConfigDir()
-	case r.user.Home == "":
+	case r.user.Config() == "":
 		return "", fmt.Errorf("%s has no home that is known here", r.user)
 	}
-	return filepath.Join(r.user.Home, ".config"), nil
+	return r.user.Config(), nil
 }
 
 // helper starts the process that keeps the rights, and returns the host that
@@ -125,6 +128,10 @@ func (r *rights) whom() []string {
 		as, _ = sandbox.Within(*r.user)
 	}
 	switch {
+	case r.rooted():
+		return []string{fmt.Sprintf("traffic is read as %s, with all of root's rights", as)}
+	case r.asker:
+		return []string{fmt.Sprintf("traffic is read as %s, without rights; a process of root's asks pf where connections were meant to go", as)}
 	case r.helperAs != nil:
 		return []string{fmt.Sprintf("traffic is read as %s, without rights; the helper that has them runs as %s", as, r.helperAs)}
 	case r.user != nil:

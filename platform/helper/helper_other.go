@@ -12,8 +12,11 @@ import (
 )
 
 func unsupported() error {
-	return fmt.Errorf("a helper process for the privilege: %w", platform.ErrUnsupported)
+	return fmt.Errorf("a helper that keeps the rights: %w; transom steer show prints rules to set up by hand, and transom listen takes what they bring", platform.ErrUnsupported)
 }
+
+// Supported says that there is none.
+func Supported() error { return unsupported() }
 
 // Options say how the watch and the helper are started.
 type Options struct {

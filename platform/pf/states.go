@@ -21,6 +21,9 @@ type States struct {
 	mu sync.Mutex
 }
 
+// String is the command.
+func (s *States) String() string { return strings.Join(s.Command, " ") }
+
 // printWithin bounds how long the program may take.
 const printWithin = 10 * time.Second
 
@@ -51,7 +54,7 @@ func (s *States) Original(client, local netip.AddrPort) (netip.AddrPort, error) 
 
 // failed says how the program did.
 func (s *States) failed(err error, said string) error {
-	words := strings.Join(s.Command, " ")
+	words := s.String()
 	said = strings.Join(strings.Fields(said), " ")
 	var exit *exec.ExitError
 	switch {

@@ -3,6 +3,7 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -12,10 +13,8 @@ import (
 	"transom/platform"
 )
 
-// Held returns an error: capabilities are Linux's.
-func Held() (Set, error) {
-	return 0, fmt.Errorf("capabilities: %w", platform.ErrUnsupported)
-}
+// Held returns none: capabilities are Linux's.
+func Held() (Set, error) { return 0, nil }
 
 // Keep returns an error: capabilities are Linux's.
 func Keep(...Cap) error {
@@ -51,13 +50,50 @@ func Within(u User) (User, string) {
 	return self, fmt.Sprintf("stays %s: only root can become %s", self, u)
 }
 
-// AsUser runs f if u is who we are. Rights to files that are another user's for
-// one thread alone are Linux's.
-func AsUser(u User, f func() error) error {
-	if self := Self(); u.UID != self.UID || u.GID != self.GID {
-		return fmt.Errorf("act as %s for files: %w", u, platform.ErrUnsupported)
+// AsUser runs f with u's rights to files. They are the process's here and not a
+// thread's, so it is for the time before anything else is done with them.
+func AsUser(u User, f func() error) (err error) {
+	self := Self()
+	if u.UID == self.UID && u.GID == self.GID {
+		return f()
+	}
+	act := func(u User, uidFirst bool) error {
+		uid := func() error { return syscall.Seteuid(u.UID) }
+		steps := []func() error{
+			func() error { return syscall.Setgroups(few(u)) },
+			func() error { return syscall.Setegid(u.GID) },
+			uid,
+		}
+		if uidFirst { // to change the others takes root
+			steps = append([]func() error{uid}, steps...)
+		}
+		for _, step := range steps {
+			if err := step(); err != nil {
+				return fmt.Errorf("act as %s for files: %w", u, err)
+			}
+		}
+		return nil
+	}
+	defer func() { err = errors.Join(err, act(self, true)) }()
+	if err := act(u, false); err != nil {
+		return err
 	}
 	return f()
+}
+
+// mostGroups is how many groups a process may have on any of these systems.
+const mostGroups = 16
+
+// few returns the groups that a process can be given, its main one first. Who is in
+// more of them has fewer rights than otherwise.
+func few(u User) []int {
+	groups := []int{u.GID}
+	for _, g := range u.Groups {
+		if g != u.GID && len(groups) < mostGroups {
+			groups = append(groups, g)
+		}
+	}
+	return groups
 }
 
 // Drop becomes o.User, with its groups, for good. File rules and lists of system
@@ -84,7 +120,7 @@ func become(u User) error {
 	if u.same(Self()) && os.Getuid() == u.UID && os.Getgid() == u.GID {
 		return nil
 	}
-	if err := syscall.Setgroups(u.Groups); err != nil {
+	if err := syscall.Setgroups(few(u)); err != nil {
 		return fmt.Errorf("set the groups of %s: %w", u, err)
 	}
 	if err := syscall.Setgid(u.GID); err != nil {

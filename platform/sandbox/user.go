@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,6 +27,18 @@ func (u User) String() string {
 		return "uid " + id
 	}
 	return u.Name + " (uid " + id + ")"
+}
+
+// Config returns the directory of the user's settings, as os.UserConfigDir does for
+// who runs the process; "" if there is no home.
+func (u User) Config() string {
+	switch {
+	case u.Home == "":
+		return ""
+	case runtime.GOOS == "darwin":
+		return filepath.Join(u.Home, "Library", "Application Support")
+	}
+	return filepath.Join(u.Home, ".config")
 }
 
 // Lookup finds a user by name or by numeric uid. A uid without an entry in the

@@ -12,7 +12,7 @@ import (
 
 // Links lists the host's interfaces.
 func Links() ([]Link, error) {
-	return nil, fmt.Errorf("find the interfaces that clients are behind: %w", platform.ErrUnsupported)
+	return nil, fmt.Errorf("find the interfaces that clients are behind: %w", unsupported())
 }
 
 // Inward reports whether an address is this host's, or behind it.
