@@ -18,7 +18,7 @@ func Here() (t *Table, ok bool) {
 	if !ok {
 		return nil, false
 	}
-	t = &Table{Layout: layout, States: printed(runtime.GOOS, os.Geteuid() == 0)}
+	t = &Table{Layout: layout, Domain: domain(), States: printed(runtime.GOOS, os.Geteuid() == 0)}
 	device, err := Open()
 	if err != nil {
 		t.Device = failing{err}

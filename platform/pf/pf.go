@@ -30,6 +30,8 @@ type Table struct {
 	// Device is asked, with structs of this Layout.
 	Device Device
 	Layout Layout
+	// Domain is OpenBSD's routing domain that connections arrive in.
+	Domain uint16
 	// States prints the states, as pfctl does. It is asked where the device can't
 	// answer, for want of rights or of the request; nil for none.
 	States *States
@@ -76,6 +78,7 @@ func (t *Table) natlook(client, local netip.AddrPort) (netip.AddrPort, error) {
 		return netip.AddrPort{}, err
 	}
 	for _, q := range forms {
+		q.domain = t.Domain
 		arg := make([]byte, t.Layout.size)
 		t.Layout.encode(arg, q)
 		if err = t.Device.Ioctl(t.Layout.Request(), arg); err == nil {

@@ -232,15 +232,30 @@ func TestOthersLayout(t *testing.T) {
 	}
 }
 
+// TestDomain: OpenBSD is asked in the domain that the connection has arrived in.
+func TestDomain(t *testing.T) {
+	l, _ := LayoutOf("openbsd")
+	var asked openbsdNatlook
+	table := &Table{Domain: 7, Layout: l, Device: deviceFunc(func(_ uint32, arg []byte) error {
+		if err := binary.Read(bytes.NewReader(arg), binary.NativeEndian, &asked); err != nil {
+			return err
+		}
+		return syscall.ENOENT
+	})}
+	if _, err := table.Original(ap("192.0.2.1:1"), ap("127.0.0.1:8080")); !errors.Is(err, ErrNoState) || asked.Rdomain != 7 {
+		t.Errorf("domain %d, %v", asked.Rdomain, err)
+	}
+}
+
+type deviceFunc func(request uint32, arg []byte) error
+
+func (f deviceFunc) Ioctl(request uint32, arg []byte) error { return f(request, arg) }
+
 // TestAnswerOfNobody: what a kernel that wrote elsewhere would leave.
 func TestAnswerOfNobody(t *testing.T) {
 	l, _ := LayoutOf("darwin")
-	table := &Table{Device: silent{}, Layout: l}
+	table := &Table{Device: deviceFunc(func(uint32, []byte) error { return nil }), Layout: l}
 	if got, err := table.Original(ap("192.0.2.1:1"), ap("127.0.0.1:8080")); err == nil {
 		t.Errorf("an answer of nothing: %v", got)
 	}
 }
-
-type silent struct{}
-
-func (silent) Ioctl(uint32, []byte) error { return nil }
