@@ -1,0 +1,265 @@
+package steer
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"transom/platform"
+)
+
+// A bsd is a system of which commands are written down. It knows what anchors have
+// in them, settings and whether pf is on.
+type bsd struct {
+	system   string
+	text     strings.Builder
+	settings map[string]string
+	anchors  map[string]string
+	tokens   []string
+	living   []int
+	fail     string // commands that have it in them
+	off      bool
+	unnamed  bool
+}
+
+func newBSD(system string) *bsd {
+	return &bsd{system: system, anchors: map[string]string{}, settings: map[string]string{
+		"net.inet.ip.forwarding": "0", "net.inet6.ip6.forwarding": "1", "net.inet.ip.redirect": "1", "net.inet6.ip6.redirect": "1",
+	}}
+}
+
+func (b *bsd) linkLocal(name string) (netip.Addr, bool) {
+	return netip.MustParseAddr("fe80::1%" + name), name == "em1"
+}
+func (b *bsd) alive(pid int) bool { return slices.Contains(b.living, pid) }
+func (b *bsd) pid() int           { return 4711 }
+
+func (b *bsd) run(_ context.Context, stdin string, argv ...string) (string, error) {
+	words := strings.Join(argv, " ")
+	fmt.Fprintf(&b.text, "$ %s\n%s", words, stdin)
+	if b.fail != "" && strings.Contains(words, b.fail) {
+		return "it is broken\n", errors.New("exit status 1")
+	}
+	if key, value, ok := strings.Cut(argv[1], "="); argv[0] == "sysctl" && ok {
+		b.settings[key] = value
+		return "", nil
+	}
+	anchor := ""
+	if i := slices.Index(argv, "-a"); i >= 0 {
+		anchor = argv[i+1]
+	}
+	switch {
+	case argv[0] == "sysctl":
+		return b.settings[argv[2]] + "\n", nil
+	case strings.HasSuffix(words, "-f -"):
+		b.anchors[anchor] = stdin
+	case strings.HasSuffix(words, "-F Tables"):
+		delete(b.anchors, anchor)
+	case strings.HasSuffix(words, "-E"):
+		b.tokens = append(b.tokens, "11072443333123952000")
+		return "No ALTQ support in kernel\nALTQ related functions disabled\npf enabled\nToken : 11072443333123952000\n", nil
+	case strings.Contains(words, "-X"):
+		b.tokens = slices.DeleteFunc(b.tokens, func(t string) bool { return t == argv[len(argv)-1] })
+	case strings.HasSuffix(words, "-s Anchors"):
+		out := "  com.apple/200.AirDrop\n"
+		for name := range b.anchors {
+			out += "  " + name + "\n"
+		}
+		return out, nil
+	case strings.HasSuffix(words, "-s Tables"):
+		out := ""
+		for line := range strings.Lines(b.anchors[anchor]) {
+			if name, ok := strings.CutPrefix(line, "table <"); ok {
+				out += name[:strings.IndexByte(name, '>')] + "\n"
+			}
+		}
+		return out, nil
+	case strings.HasSuffix(words, "-s nat"), strings.HasSuffix(words, "-s rules"):
+		switch {
+		case b.unnamed:
+			return "", nil
+		case b.system == "darwin":
+			return "nat-anchor \"com.apple/*\" all\nrdr-anchor \"com.apple/*\" all\n", nil
+		}
+		return "rdr-anchor \"transom\" all\nanchor \"transom\" all\n", nil
+	case strings.HasSuffix(words, "-s info"):
+		if b.off {
+			return "Status: Disabled\n", nil
+		}
+		return "Status: Enabled for 0 days 00:10:00\n", nil
+	}
+	return "", nil
+}
+
+var anchored = platform.Steering{
+	Method: platform.Redirect, Port: 8080, Interfaces: []string{"em1", "em2"},
+	From:    []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24"), netip.MustParsePrefix("fd01::/64")},
+	Exclude: []netip.Prefix{netip.MustParsePrefix("192.168.1.7/32")},
+	Ports:   []platform.PortRange{{First: 80, Last: 80}, {First: 8000, Last: 8010}}, RejectQUIC: true, Closed: true,
+}
+
+func onBSD(t *testing.T, f func(t *testing.T, b *bsd)) {
+	for _, system := range []string{"darwin", "freebsd", "openbsd"} {
+		t.Run(system, func(t *testing.T) { f(t, newBSD(system)) })
+	}
+}
+
+// TestAnchors holds a whole life to golden files: all commands, and what they are
+// given. At its end the system is as it was.
+func TestAnchors(t *testing.T) {
+	onBSD(t, func(t *testing.T, b *bsd) {
+		before := fmt.Sprint(b.settings)
+		p := openPF(t, b)
+		step := func(words string, s platform.Steering) {
+			fmt.Fprintf(&b.text, "\n# %s\n", words)
+			if err := p.Apply(t.Context(), s); err != nil {
+				t.Fatalf("%s: %v", words, err)
+			}
+		}
+		s := anchored
+		step("capture", s)
+		s.Draining = true
+		step("drain", s)
+		s.Refusing = true
+		step("refuse", s)
+		step("take back", platform.Steering{})
+		step("again", platform.Steering{})
+		if len(b.anchors) != 0 || len(b.tokens) != 0 || fmt.Sprint(b.settings) != before {
+			t.Errorf("left: anchors %q, tokens %q, settings %v", b.anchors, b.tokens, b.settings)
+		}
+		golden := "testdata/anchors/" + b.system + ".txt"
+		if f := flag.Lookup("update"); f != nil && f.Value.String() == "true" {
+			if err := os.WriteFile(golden, []byte(b.text.String()), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.text.String() != string(want) {
+			t.Errorf("commands are not those of %s:\n%s", golden, b.text.String())
+		}
+	})
+}
+
+func openPF(t *testing.T, b *bsd) *pfAnchor {
+	t.Helper()
+	p, err := newPFAnchor(t.Context(), b.system, slog.New(slog.DiscardHandler), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// TestAnchorsOfTheDead: who is opened takes back what a process that was killed has
+// left, and refuses to go beside one that lives.
+func TestAnchorsOfTheDead(t *testing.T) {
+	onBSD(t, func(t *testing.T, b *bsd) {
+		before := fmt.Sprint(b.settings)
+		dead := &otherPID{b}
+		p, err := newPFAnchor(t.Context(), b.system, slog.New(slog.DiscardHandler), dead)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Apply(t.Context(), anchored); err != nil {
+			t.Fatal(err)
+		}
+		b.living = []int{99}
+		if _, err := newPFAnchor(t.Context(), b.system, slog.New(slog.DiscardHandler), b); err == nil || !strings.Contains(err.Error(), "process 99") {
+			t.Errorf("beside one that lives: %v", err)
+		}
+		b.living = nil
+		openPF(t, b)
+		if len(b.anchors) != 0 || len(b.tokens) != 0 || fmt.Sprint(b.settings) != before {
+			t.Errorf("left: anchors %q, tokens %q, settings %v", b.anchors, b.tokens, b.settings)
+		}
+	})
+}
+
+type otherPID struct{ *bsd }
+
+func (otherPID) pid() int { return 99 }
+
+// TestAnchorsFailed: a failed Apply leaves everything as it was, whatever it failed of.
+func TestAnchorsFailed(t *testing.T) {
+	onBSD(t, func(t *testing.T, b *bsd) {
+		before := fmt.Sprint(b.settings)
+		ways := []string{"-f -", "sysctl -n", "net.inet.ip.forwarding=1", "net.inet6.ip6.redirect=0"}
+		if b.system == "darwin" {
+			ways = append(ways, "-E", "-s nat")
+		}
+		for _, fail := range ways {
+			p := openPF(t, b)
+			b.fail = fail
+			if err := p.Apply(t.Context(), anchored); err == nil {
+				t.Errorf("%s failed, and Apply did not", fail)
+			}
+			b.fail = ""
+			if len(b.anchors) != 0 || len(b.tokens) != 0 || fmt.Sprint(b.settings) != before {
+				t.Errorf("%s: left: anchors %q, tokens %q, settings %v", fail, b.anchors, b.tokens, b.settings)
+			}
+		}
+	})
+}
+
+func TestAnchorsCheck(t *testing.T) {
+	onBSD(t, func(t *testing.T, b *bsd) {
+		p := openPF(t, b)
+		for name, change := range map[string]func(*platform.Steering){
+			"local": func(s *platform.Steering) { s.Local = true },
+			"spoof": func(s *platform.Steering) { s.Spoof = true },
+		} {
+			s := anchored
+			change(&s)
+			if err := p.Apply(t.Context(), s); !errors.Is(err, platform.ErrUnsupported) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		s := anchored
+		s.Interfaces = []string{"em1 to any -> 1.2.3.4"}
+		if err := p.Apply(t.Context(), s); err == nil {
+			t.Error("an interface that is a rule")
+		}
+		b.unnamed = true
+		if err := p.Apply(t.Context(), anchored); err == nil || !strings.Contains(err.Error(), "/etc/pf.conf") {
+			t.Errorf("an anchor that nobody looks into: %v", err)
+		}
+		b.unnamed, b.off = false, true
+		if err := p.Apply(t.Context(), anchored); (err == nil) != (b.system == "darwin") {
+			t.Errorf("pf is off: %v", err)
+		}
+		if err := p.Close(); err != nil || len(b.anchors) != 0 {
+			t.Errorf("%v, left %q", err, b.anchors)
+		}
+	})
+}
+
+// FuzzRemembered: names of tables are anybody's.
+func FuzzRemembered(f *testing.F) {
+	m := anchorMemory{pid: 1, token: 11072443333123952000, was: map[string]string{"fwd4": "0", "red6": "1"}}
+	f.Add(strings.Join(m.names(), "\n"))
+	f.Add("transom_pid_-1 transom_was_fwd4_$(x) transom_on_-")
+	f.Fuzz(func(t *testing.T, text string) {
+		m, ok := remembered(text)
+		if !ok {
+			return
+		}
+		for _, name := range m.names() {
+			if len(name) > 31 {
+				t.Fatalf("%q is too long for a table", name)
+			}
+		}
+		again, ok := remembered(strings.Join(m.names(), "\n"))
+		if !ok || fmt.Sprint(again) != fmt.Sprint(m) {
+			t.Fatalf("%v is read as %v", m, again)
+		}
+	})
+}
