@@ -12,7 +12,7 @@ import (
 )
 
 func unsupported() error {
-	return fmt.Errorf("a helper that keeps the rights: %w; transom steer show prints rules to set up by hand, and transom listen takes what they bring", platform.ErrUnsupported)
+	return fmt.Errorf("a helper that keeps the rights: %w; transom steer show --format pf prints rules to set up by hand, and transom listen takes what they bring", platform.ErrUnsupported)
 }
 
 // Supported says that there is none.

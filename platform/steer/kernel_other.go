@@ -14,7 +14,7 @@ import (
 type Kernel struct{}
 
 func unsupported() error {
-	return fmt.Errorf("steer packets: %w; transom steer show prints rules to set up by hand, and transom listen takes what they bring", platform.ErrUnsupported)
+	return fmt.Errorf("steer packets: %w; transom steer show --format pf prints rules to set up by hand, and transom listen takes what they bring", platform.ErrUnsupported)
 }
 
 // Open fails.
