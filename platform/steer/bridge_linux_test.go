@@ -154,6 +154,9 @@ func TestIPTablesBridges(t *testing.T) {
 		filtered(t, w.Gateway, "0", "0")
 		x.do(func() error { x.Tend(); return nil })
 		w.works(s)
+		if n := said.count(back); n > 0 {
+			t.Errorf("it says %d times that another program has taken something away", n)
+		}
 		s.Method = platform.Redirect
 		x.do(func() error { return x.Check(t.Context(), s) })
 		x.apply(s)

@@ -79,7 +79,7 @@ func (x *IPTables) tend() time.Duration {
 	if x.ctx.Err() != nil {
 		return 0
 	}
-	return max(x.afterLocked(x, x.log, m, time.Now()), rest(took))
+	return x.restLocked(x.afterLocked(x, x.log, m, time.Now()), m, took)
 }
 
 // mendLocked puts back what is not there any more. It tells how long it took to
@@ -90,10 +90,12 @@ func (x *IPTables) mendLocked() (m mended, took time.Duration) {
 	turned := x.judgeLocked()
 	lost, err := x.lostLocked()
 	took = time.Since(began)
-	if len(lost) > 0 {
+	switch {
+	case turned != nil && err == nil: // what is missing has never been there
+		lost = nil
 		err = errors.Join(x.keepLocked(x.ctx, x.was), x.bringAgainLocked())
-	} else if turned != nil && err == nil {
-		err = x.bringAgainLocked()
+	case len(lost) > 0:
+		err = errors.Join(x.keepLocked(x.ctx, x.was), x.bringAgainLocked())
 	}
 	if turned != nil && err == nil {
 		turned()

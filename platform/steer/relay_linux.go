@@ -55,7 +55,7 @@ func (k *Kernel) tend() time.Duration {
 	began := time.Now()
 	m := k.mendLocked()
 	now := time.Now()
-	return max(k.afterLocked(k, k.log, m, now), rest(now.Sub(began)))
+	return k.restLocked(k.afterLocked(k, k.log, m, now), m, now.Sub(began))
 }
 
 // bringAgainLocked begins or stops to bring connections, and touches nothing else that

@@ -78,7 +78,7 @@ func TestTenderRests(t *testing.T) {
 	}{
 		"short": {500 * time.Microsecond, 953},
 		"long":  {50 * time.Millisecond, 10},
-		"ever":  {time.Second, 2},
+		"ever":  {time.Second, 5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -142,8 +142,19 @@ type mended struct {
 func (m mended) quiet() bool { return len(m.lost) == 0 && !m.let && m.err == nil }
 
 // rest is how long not to look again after a look that took so long: where there
-// are many rules it takes a while, and is done as much less often.
-func rest(took time.Duration) time.Duration { return min(20*took, paceOf) }
+// are many rules it takes a while, and is done as much less often. It is as long as
+// devices may have to do without what is taken away meanwhile, so it is bounded.
+func rest(took time.Duration) time.Duration { return min(20*took, time.Second) }
+
+// restLocked is how long not to look again after one that found m; wait is what is
+// made of that. What has been taken away may be once more, so that it is looked again
+// at once: how often, the pace knows.
+func (g *ground) restLocked(wait time.Duration, m mended, took time.Duration) time.Duration {
+	if !m.quiet() {
+		return wait
+	}
+	return max(wait, rest(took))
+}
 
 // instead says what becomes of new connections that are not brought.
 func instead(s *platform.Steering) string {
