@@ -73,11 +73,17 @@ func (f *gatewayFlags) captured(p *transom.Proxy) string {
 	if s.RejectQUIC {
 		quic = "QUIC is refused"
 	}
+	udp := ""
 	switch {
 	case f.udp == "all":
-		ports += " and all UDP ports"
+		udp = " and all UDP ports"
 	case len(s.UDPPorts) > 0:
-		ports += " and UDP ports " + join(s.UDPPorts)
+		udp = " and UDP ports " + join(s.UDPPorts)
+	}
+	if s.Local && udp != "" {
+		whose[len(whose)-1] += "," + strings.TrimPrefix(udp, " and") + " of devices alone"
+	} else {
+		ports += udp
 	}
 	how := s.Method.String()
 	if len(s.Interfaces) == 0 {

@@ -19,8 +19,8 @@ func cleanupCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cleanup",
 		Short: "Take back what an earlier run left",
-		Long: `cleanup takes back what a gateway left on this host when it was killed together
-with its helper, or the power went, and lists it. The next gateway does the same
+		Long: `cleanup takes back what a gateway left on this host when all of it was killed at
+once, and lists it; and it ends what --on-dead closed refuses. The next gateway does the same
 when it starts. It touches nothing of a gateway that runs; with --list it says
 what that has in force.`,
 		Args: noArguments,

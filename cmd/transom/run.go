@@ -75,7 +75,7 @@ its cgroup.`,
 // run runs the program and returns its exit code.
 func (f *runFlags) run(cmd *cobra.Command, args []string) error {
 	if slices.Contains(os.Environ(), inside) {
-		return errors.New("this is inside transom run already: what programs send is captured; start them as they are")
+		return errors.New("this is inside transom run already, says TRANSOM in the environment: what programs send is captured; start them as they are")
 	}
 	program, err := programOf(args, os.Getenv, term.IsTerminal(int(os.Stdin.Fd())))
 	if err != nil {

@@ -58,6 +58,10 @@ func TestGatewayBegins(t *testing.T) {
 			`capturing TCP ports 80, 443 of devices behind lan0 and of this host's own programs \(tproxy, nft\); QUIC is refused`,
 			wayOut, `servers see the devices' addresses, where answers to these come back through this host; of its own programs, this host's`, page, whose, stopping, signing,
 		}, ""},
+		"local-udp": {"--local --spoof-source ip --udp-ports 53", []string{
+			`capturing TCP ports 80, 443 of devices behind lan0 and of this host's own programs, UDP ports 53 of devices alone \(tproxy, nft\); QUIC is refused`,
+			wayOut, `servers see the devices' addresses, where answers to these come back through this host; of its own programs, this host's`, page, whose, stopping, signing,
+		}, ""},
 		"lan-down": {"", []string{
 			`capturing TCP ports 80, 443 of devices behind wan0 `,
 			`wan0 is the way out, too: devices there are captured if they have this host as their gateway`,
