@@ -54,6 +54,8 @@ func main() {
 
 // run returns only if there is something wrong.
 func run(args []string) error {
+	given := os.Environ()
+	os.Clearenv() // of a uid that is in no file os/user believes HOME and USER
 	program := args[0]
 	allowed, err := readConf(confName)
 	if err != nil {
@@ -66,7 +68,7 @@ func run(args []string) error {
 	if err := fit(program); err != nil {
 		return err
 	}
-	env := environment(os.Environ(), caller())
+	env := environment(given, caller())
 	err = sandbox.BecomeReal(caps.Caps()...)
 	if errors.Is(err, syscall.EPERM) {
 		return fmt.Errorf("%w: root has to give its file the right, by chmod u+s or setcap %s+p (which have no effect on a file system that is mounted nosuid, under no_new_privs, or in a debugger)", err, caps)

@@ -67,6 +67,7 @@ func TestShim(t *testing.T) {
 			"environment", allow, "LD_PRELOAD=/opt/mine/x.so PYTHONPATH=/opt/mine BASH_ENV=/opt/mine/x GODEBUG=x PATH=/opt/mine:$PATH HOME=/opt/mine TERM=vt100 shim /opt/bin/look",
 			0, "^PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nHOME=/usr/sbin\nUSER=daemon\nLOGNAME=daemon\nSHELL=/bin/sh\nPYTHONNOUSERSITE=1\nTERM=vt100\n(LC_ALL=C\n)?(TZ=UTC\n)?$", "",
 		},
+		{"unknown-user", allow, "HOME=/opt/mine USER=root shim /opt/bin/look", 0, "\nHOME=/\nUSER=54321\nLOGNAME=54321\n", "setpriv --reuid=54321 --regid=60 --clear-groups"},
 		// 3 is what ls reads the directory by.
 		{"descriptors", allow, "shim /opt/bin/look ls /proc/self/fd 7</etc/passwd 9>/opt/mine/x", 0, "^0\n1\n2\n3\n$", ""},
 		{"closed-descriptors", allow, "shim /opt/bin/look sh -c 'ls -l /proc/self/fd 2>&1' <&- 2>&-", 0, "0 -> /dev/null", ""},
