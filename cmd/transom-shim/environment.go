@@ -40,8 +40,8 @@ func harmless(name, value string) bool {
 	switch name {
 	case "TERM", "COLORTERM", "NO_COLOR", "LANG", "LANGUAGE", "LC_ALL", "LC_COLLATE", "LC_CTYPE", "LC_MESSAGES", "LC_MONETARY", "LC_NUMERIC", "LC_TIME":
 		return len(value) <= valueMost && !strings.ContainsAny(value, "/%")
-	case "TZ": // Europe/Berlin, and not a file elsewhere
-		return len(value) <= valueMost && !strings.HasPrefix(value, "/") && !strings.HasPrefix(value, ":") && !strings.Contains(value, "..")
+	case "TZ": // Europe/Berlin, and not a file elsewhere: musl reads ./zone from where the caller stands
+		return len(value) <= valueMost && !strings.ContainsAny(value[:min(1, len(value))], "/:.") && !strings.Contains(value, "..")
 	}
 	return false
 }
