@@ -35,7 +35,7 @@ func TestShim(t *testing.T) {
 
 		{"as-built", allow + "chmod 755 /opt/bin/transom-shim", "shim /opt/bin/look true", refused, "has no cap_net_raw to give: .*root has to give", ""},
 		{"lesser-capabilities", allow + "chmod 755 /opt/bin/transom-shim; setcap cap_net_bind_service+p /opt/bin/transom-shim", "shim /opt/bin/look true", refused, "has no cap_net_raw to give", ""},
-		{"nosuid", allow + "mount -o remount,nosuid /opt", "shim /opt/bin/look true", refused, "has no cap_net_raw to give", ""},
+		{"nosuid", allow + "mkdir /opt/n; mount -t tmpfs -o nosuid,mode=755 n /opt/n; cp -p /opt/bin/transom-shim /opt/n", "/opt/n/transom-shim /opt/bin/look true", refused, "has no cap_net_raw to give", ""},
 		{"no-new-privileges", allow, "setpriv --no-new-privs /opt/bin/transom-shim /opt/bin/look true", refused, "has no cap_net_raw to give", ""},
 		{"no-conf", "", "shim /opt/bin/look true", refused, "shim.conf is not there: root has to write", ""},
 		{"empty-conf", ": >/etc/transom/shim.conf", "shim /opt/bin/look true", refused, "/opt/bin/look is not in /etc/transom/shim.conf", ""},
@@ -58,6 +58,8 @@ func TestShim(t *testing.T) {
 		{"directory-of-user", "echo '/opt/mine/look games' >/etc/transom/shim.conf; cp /opt/bin/look /opt/mine/look", "shim /opt/mine/look true", refused, "/opt/mine belongs to uid 1", ""},
 		{"directory-writable", allow + "chmod 1777 /opt", "shim /opt/bin/look true", refused, "/opt .mode 0777. can be changed", ""},
 		{"directory-is-link", allow + "mv /opt/bin /opt/b; ln -s b /opt/bin", "shim /opt/bin/look true", refused, "/opt/bin is a symbolic link", ""},
+		{"directory-mounted-over", "echo '/opt/mine/look games' >/etc/transom/shim.conf; mount -t tmpfs -o nosuid,mode=755 theirs /opt/mine; cp /opt/bin/look /opt/mine/look", "shim /opt/mine/look true", refused, "/opt/mine is on a file system that is mounted nosuid", ""},
+		{"conf-directory-mounted-over", "mount -t tmpfs -o nosuid,mode=755 theirs /etc/transom; " + allow, "shim /opt/bin/look true", refused, "/etc/transom is on a file system that is mounted nosuid", ""},
 		{"program-is-directory", "echo '/opt/bin games' >/etc/transom/shim.conf", "shim /opt/bin true", refused, "/opt/bin: it is no file", ""},
 		{"program-with-rights", allow + "chmod u+s /opt/bin/look", "shim /opt/bin/look true", refused, "it has rights of its own", ""},
 		{"program-with-capabilities", allow + "setcap cap_chown+p /opt/bin/look", "shim /opt/bin/look true", refused, "it has rights of its own", ""},

@@ -12,7 +12,9 @@ import (
 // RootsOwn reports as an error that somebody else than root could have put what is
 // at name there, or could put something else there now: name has to be absolute,
 // with no symbolic link on the way, and each directory and the file have to be
-// root's and writable by nobody else. What is there is returned.
+// root's and writable by nobody else, on file systems whose word counts for rights
+// (not nosuid): another's, by FUSE or on a stick, says what its maker likes. What is
+// there is returned.
 //
 // Where it finds nothing wrong nobody but root can change it before it is used. A
 // way that differs from the name is refused though root made it, so that names
@@ -39,8 +41,16 @@ func RootsOwn(name string) (fs.FileInfo, error) {
 	}
 }
 
+// rootsOwn looks at one descriptor: at a name there may be something else by the next
+// look, since people can mount (fusermount) where a directory is theirs.
 func rootsOwn(name string) (fs.FileInfo, error) {
-	info, err := os.Lstat(name)
+	fd, err := unix.Open(name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "look at", Path: name, Err: err}
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer f.Close()
+	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +58,7 @@ func rootsOwn(name string) (fs.FileInfo, error) {
 		return nil, fmt.Errorf("%s is a symbolic link: give the name of what it leads to", name)
 	}
 	var st unix.Stat_t
-	if err := unix.Lstat(name, &st); err != nil {
+	if err := unix.Fstat(fd, &st); err != nil {
 		return nil, fmt.Errorf("look at %s: %w", name, err)
 	}
 	if st.Uid != 0 {
@@ -56,6 +66,13 @@ func rootsOwn(name string) (fs.FileInfo, error) {
 	}
 	if p := info.Mode().Perm(); p&0o022 != 0 {
 		return nil, fmt.Errorf("%s (mode %#o) can be changed by others than root: chmod go-w it", name, p)
+	}
+	var at unix.Statfs_t
+	if err := unix.Fstatfs(fd, &at); err != nil {
+		return nil, fmt.Errorf("find the file system of %s: %w", name, err)
+	}
+	if at.Flags&unix.ST_NOSUID != 0 {
+		return nil, fmt.Errorf("%s is on a file system that is mounted nosuid, as those are that people mount: what it says is root's may be theirs; have it elsewhere", name)
 	}
 	return info, nil
 }
