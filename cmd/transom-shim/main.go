@@ -96,7 +96,7 @@ func fit(program string) error {
 	if err != nil {
 		return fmt.Errorf("refuse to run %s: %w", program, err)
 	}
-	return nil
+	return interpreted(program)
 }
 
 // callerGroups are the groups of whoever called. Root is in all.

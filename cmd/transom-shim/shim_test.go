@@ -83,6 +83,17 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
+func TestBehindBang(t *testing.T) {
+	for head, want := range map[string]string{
+		"": "", "#": "", "\x7fELF#!/a": "", "#!": "", "#!\n/a": "",
+		"#!/a": "/a", "#! \t/a\tb c\n": "/a", "#!a/b\nx": "a/b", "#!/a\x00b": "/a",
+	} {
+		if got := behindBang([]byte(head)); got != want {
+			t.Errorf("%q: got %q, want %q", head, got, want)
+		}
+	}
+}
+
 // FuzzConf: what is read names programs that can be compared, and gives nothing
 // that can't be given.
 func FuzzConf(f *testing.F) {

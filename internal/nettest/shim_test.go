@@ -63,6 +63,13 @@ func TestShim(t *testing.T) {
 		{"program-is-directory", "echo '/opt/bin games' >/etc/transom/shim.conf", "shim /opt/bin true", refused, "/opt/bin: it is no file", ""},
 		{"program-with-rights", allow + "chmod u+s /opt/bin/look", "shim /opt/bin/look true", refused, "it has rights of its own", ""},
 		{"program-with-capabilities", allow + "setcap cap_chown+p /opt/bin/look", "shim /opt/bin/look true", refused, "it has rights of its own", ""},
+		{"script", script + "ln -s /bin/sh /opt/bin/sh; bang /opt/bin/sh", "shim /opt/bin/script", 0, "^started\n$", ""},
+		{"script-by-user", script + "bang /opt/mine/sh", "shim /opt/bin/script", refused, "run by /opt/mine/sh: /opt/mine belongs to uid 1", ""},
+		{"script-by-link-of-user", script + "ln -s /opt/mine/sh /opt/bin/sh; bang /opt/bin/sh", "shim /opt/bin/script", refused, "/opt/mine belongs to uid 1", ""},
+		{"script-by-link-up", script + "ln -s ../../bin/sh /opt/bin/sh; bang /opt/bin/sh", "shim /opt/bin/script", 0, "^started\n$", ""},
+		{"script-by-script", script + "bang /opt/mine/sh; mv /opt/bin/script /opt/bin/s; bang /opt/bin/s", "shim /opt/bin/script", refused, "/opt/mine belongs to uid 1", ""},
+		{"script-by-name", script + "bang sh", "cd /bin; shim /opt/bin/script", refused, `"sh" is not an absolute path`, ""},
+		{"script-by-loop", script + "ln -s sh /opt/bin/sh; bang /opt/bin/sh", "shim /opt/bin/script", refused, "too many levels of symbolic links", ""},
 		{"not-executable", allow + "chmod 644 /opt/bin/look", "shim /opt/bin/look true", refused, "start /opt/bin/look: permission denied", ""},
 
 		{
@@ -107,6 +114,10 @@ cp /usr/bin/env /opt/bin/look
 mkdir /etc/transom
 chmod u+s /opt/bin/transom-shim
 `
+
+// script allows one; bang writes it, with what is to run it.
+const script = "echo '/opt/bin/script games' >/etc/transom/shim.conf; cp /bin/sh /opt/mine/sh; " +
+	"bang() { printf '#!%s\necho started\n' \"$1\" >/opt/bin/script; chmod 755 /opt/bin/script; }; "
 
 // shim does what root does, and then what somebody else does, whose command shim it
 // is; it returns the exit code and everything that was printed.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -20,22 +21,61 @@ import (
 // way that differs from the name is refused though root made it, so that names
 // can be compared as texts.
 func RootsOwn(name string) (fs.FileInfo, error) {
-	if !strings.HasPrefix(name, "/") {
-		return nil, fmt.Errorf("%q is not an absolute path", name)
+	info, at, _, err := walk(name)
+	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		return nil, fmt.Errorf("%s is a symbolic link: give the name of what it leads to", at)
 	}
-	at, end := "/", name[1:]
-	for {
-		info, err := rootsOwn(at)
-		if err != nil || end == "" {
+	return info, err
+}
+
+// linksMost bounds how many links are followed, as the kernel does.
+const linksMost = 40
+
+// RootsOwnByLinks is RootsOwn for a name that is compared with none: on the way may
+// be symbolic links that are root's.
+func RootsOwnByLinks(name string) (fs.FileInfo, error) {
+	for range linksMost {
+		info, at, end, err := walk(name)
+		if err != nil || info.Mode()&fs.ModeSymlink == 0 {
 			return info, err
 		}
+		to, err := os.Readlink(at)
+		if err != nil {
+			return nil, err
+		}
+		dir := path.Dir(at) // on the way to it are no links
+		for ; strings.HasPrefix(to, "../"); to = to[len("../"):] {
+			dir = path.Dir(dir)
+		}
+		if !path.IsAbs(to) {
+			to = strings.TrimSuffix(dir, "/") + "/" + to
+		}
+		if name = to; end != "" {
+			name += "/" + end
+		}
+	}
+	return nil, fmt.Errorf("%s: %w", name, unix.ELOOP)
+}
+
+// walk goes along a name to its end or the first symbolic link, which is at, with end
+// behind it.
+func walk(name string) (info fs.FileInfo, at, end string, err error) {
+	if !strings.HasPrefix(name, "/") {
+		return nil, "", "", fmt.Errorf("%q is not an absolute path", name)
+	}
+	at, end = "/", name[1:]
+	for {
+		info, err := rootsOwn(at)
+		if err != nil || end == "" || info.Mode()&fs.ModeSymlink != 0 {
+			return info, at, end, err
+		}
 		if !info.IsDir() {
-			return nil, fmt.Errorf("%s is no directory", at)
+			return nil, "", "", fmt.Errorf("%s is no directory", at)
 		}
 		var next string
 		next, end, _ = strings.Cut(end, "/")
 		if next == "" || next == "." || next == ".." {
-			return nil, fmt.Errorf("%q has an element %q", name, next)
+			return nil, "", "", fmt.Errorf("%q has an element %q", name, next)
 		}
 		at = strings.TrimSuffix(at, "/") + "/" + next
 	}
@@ -54,9 +94,6 @@ func rootsOwn(name string) (fs.FileInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	if info.Mode()&fs.ModeSymlink != 0 {
-		return nil, fmt.Errorf("%s is a symbolic link: give the name of what it leads to", name)
-	}
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return nil, fmt.Errorf("look at %s: %w", name, err)
@@ -64,7 +101,7 @@ func rootsOwn(name string) (fs.FileInfo, error) {
 	if st.Uid != 0 {
 		return nil, fmt.Errorf("%s belongs to uid %d: chown it to root", name, st.Uid)
 	}
-	if p := info.Mode().Perm(); p&0o022 != 0 {
+	if p := info.Mode().Perm(); p&0o022 != 0 && info.Mode()&fs.ModeSymlink == 0 {
 		return nil, fmt.Errorf("%s (mode %#o) can be changed by others than root: chmod go-w it", name, p)
 	}
 	var at unix.Statfs_t

@@ -36,6 +36,9 @@ func RootsOwn(name string) (fs.FileInfo, error) {
 	return nil, fmt.Errorf("look who can change %s: %w", name, platform.ErrUnsupported)
 }
 
+// RootsOwnByLinks is Linux's.
+func RootsOwnByLinks(name string) (fs.FileInfo, error) { return RootsOwn(name) }
+
 // HasRights is Linux's.
 func HasRights(name string, _ fs.FileInfo) (bool, error) {
 	return false, fmt.Errorf("look at the rights of %s: %w", name, platform.ErrUnsupported)
