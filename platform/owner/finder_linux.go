@@ -178,7 +178,12 @@ func (s *search) there() bool {
 
 // inCgroups looks at the processes in the cgroups that the sockets were made in.
 func (s *search) inCgroups() bool {
+	asked := map[uint64]bool{}
 	for _, all := range s.open {
+		if asked[all[0].cgroup] {
+			continue
+		}
+		asked[all[0].cgroup] = true
 		if !s.lookAt(s.f.cgroups.members(s.f.cgroups.path(all[0].cgroup))) {
 			return false
 		}

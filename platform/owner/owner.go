@@ -68,3 +68,7 @@ type budget struct {
 func (b *budget) grow(now time.Time) {
 	b.left, b.at = min(b.left+now.Sub(b.at)/lookShare, lookMost), now
 }
+
+// rest is how long nothing may be spent: when more is owed than one search may come to
+// owe.
+func (b *budget) rest() time.Duration { return max(0, -lookMost/2-b.left) * lookShare }

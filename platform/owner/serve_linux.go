@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -61,11 +62,26 @@ func serve(c *net.UnixConn, f *finder, b []byte) error {
 		if err != nil {
 			return err
 		}
+		// To ask the kernel costs time, too, though hardly any: who asks without end, a
+		// proxy that was taken over, is kept waiting.
+		f.budget.grow(time.Now())
+		rest(c, f.budget.rest())
 		f.find(qs, func(a *answer) {
 			out = a.append(out[:0])
 			_, _ = c.Write(out) // a proxy that is gone is noticed above
 		})
 	}
+}
+
+// rest waits until time has passed, or nobody is there to ask any more.
+func rest(c *net.UnixConn, within time.Duration) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return // it is closed
+	}
+	_ = raw.Control(func(fd uintptr) { // likewise
+		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd)}}, int(within.Milliseconds())) // of events but for the end none is asked for
+	})
 }
 
 // pairOf takes over an end of a pair.

@@ -128,3 +128,17 @@ func TestBudget(t *testing.T) {
 		t.Errorf("an hour later %v", b.left)
 	}
 }
+
+// TestRest: whoever owes much rests until it is little.
+func TestRest(t *testing.T) {
+	now := time.Unix(1, 0)
+	for left, want := range map[time.Duration]time.Duration{
+		lookMost: 0, 0: 0, -lookMost / 2: 0, -lookMost/2 - time.Second: lookShare * time.Second,
+	} {
+		b := budget{left, now}
+		rest := b.rest()
+		if b.grow(now.Add(rest)); rest != want || b.rest() != 0 {
+			t.Errorf("with %v left it rests for %v, want %v, and then for %v", left, rest, want, b.rest())
+		}
+	}
+}
