@@ -38,7 +38,9 @@ type held struct {
 func (c *Conn) Await(within time.Duration) {
 	p := &program{settled: make(chan struct{})}
 	c.program = p
+	p.mu.Lock() // settle may come before p.late is there
 	p.late = time.AfterFunc(within, func() { p.settle(nil) })
+	p.mu.Unlock()
 }
 
 // Owned tells which program the client is, nil if that can't be known. Any goroutine may

@@ -620,3 +620,12 @@ func TestWithoutStoreAndBus(t *testing.T) {
 	m.End(flow.FIN, flow.FIN)
 	c.End(nil, flow.Connection{}, nil)
 }
+
+// TestAwaitNothing: the time to wait may be over before Await returns.
+func TestAwaitNothing(t *testing.T) {
+	for range 1000 {
+		c := new(record.Recorder).Conn(&flow.Conn{})
+		c.Await(0)
+		c.Settle()
+	}
+}
