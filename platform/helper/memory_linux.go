@@ -32,47 +32,54 @@ func newMemory() (*memory, error) {
 
 // Recall implements Memory.
 func (m *memory) Recall() ([]string, error) {
-	lines, _, err := m.read()
+	lines, _, _, err := m.read()
 	return lines, err
 }
 
 // Keep implements Memory.
 func (m *memory) Keep(lines []string) error {
-	before, end, err := m.read()
+	before, from, end, err := m.read()
 	if err == nil && slices.Equal(lines, before) {
 		return nil
 	}
-	if err != nil || end > memoryMax {
-		end = 0
+	b, e := json.Marshal(lines)
+	if e != nil {
+		return e
+	}
+	b = append(b, '\n')
+	switch size := int64(len(b)); {
+	case err != nil: // there is nothing to lose
 		if err := m.f.Truncate(0); err != nil {
 			return err
 		}
+		end = 0
+	case end > memoryMax && size <= from: // from the start, which counts when what is behind it is cut off
+		if _, err := m.f.WriteAt(b, 0); err != nil {
+			return err
+		}
+		return m.f.Truncate(size)
 	}
-	b, err := json.Marshal(lines)
-	if err != nil {
-		return err
-	}
-	_, err = m.f.WriteAt(append(b, '\n'), end)
+	_, err = m.f.WriteAt(b, end)
 	return err
 }
 
-// read returns what was last written wholly, and where that ends.
-func (m *memory) read() (lines []string, end int64, err error) {
+// read returns what was last written wholly, and where that begins and ends.
+func (m *memory) read() (lines []string, from, end int64, err error) {
 	info, err := m.f.Stat()
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, 0, err
 	}
 	b := make([]byte, info.Size())
 	if _, err := m.f.ReadAt(b, 0); err != nil {
-		return nil, 0, err
+		return nil, 0, 0, err
 	}
 	whole := bytes.LastIndexByte(b, '\n')
 	if whole < 0 {
-		return nil, 0, nil
+		return nil, 0, 0, nil
 	}
-	last := b[bytes.LastIndexByte(b[:whole], '\n')+1 : whole]
-	if err := json.Unmarshal(last, &lines); err != nil {
-		return nil, 0, errors.Join(errBroken, err)
+	start := bytes.LastIndexByte(b[:whole], '\n') + 1
+	if err := json.Unmarshal(b[start:whole], &lines); err != nil {
+		return nil, 0, 0, errors.Join(errBroken, err)
 	}
-	return lines, int64(whole) + 1, nil
+	return lines, int64(start), int64(whole) + 1, nil
 }

@@ -2,8 +2,12 @@ package helper
 
 import (
 	"errors"
+	"os"
 	"slices"
+	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestMemory(t *testing.T) {
@@ -48,5 +52,31 @@ func TestMemory(t *testing.T) {
 	recall("y")
 	if info, err = m.f.Stat(); err != nil || info.Size() > memoryMax+1024 {
 		t.Errorf("%d bytes, %v", info.Size(), err)
+	}
+}
+
+// TestMemoryStartsOver: who is killed while it starts over has not written either. It
+// is stopped by what it may not do.
+func TestMemoryStartsOver(t *testing.T) {
+	for name, seal := range map[string]int{"writes": unix.F_SEAL_WRITE, "cuts-off": unix.F_SEAL_SHRINK} {
+		t.Run(name, func(t *testing.T) {
+			fd, err := unix.MemfdCreate("transom", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := &memory{os.NewFile(uintptr(fd), "memory")}
+			t.Cleanup(func() { m.f.Close() })
+			before := []string{strings.Repeat("x", memoryMax)}
+			if err := errors.Join(m.Keep([]string{"first"}), m.Keep(before)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := unix.FcntlInt(m.f.Fd(), unix.F_ADD_SEALS, seal); err != nil {
+				t.Fatal(err)
+			}
+			err = m.Keep([]string{})
+			if got, e := m.Recall(); err == nil || e != nil || !slices.Equal(got, before) {
+				t.Errorf("kept: %v; recalled %.20q, %v", err, got, e)
+			}
+		})
 	}
 }
