@@ -43,7 +43,7 @@ func FuzzLegacyRules(f *testing.F) {
 		for _, family := range legacyFamilies {
 			l := &legacyTable{family, map[nft.Hook]int{nft.Input: int(first)}, map[nft.Hook]int{nft.Input: int(policy)}, rules}
 			l.drops(nft.Input, 0x10, 0x70) // ends, and within the rules
-			w := walk{&leaving{ipv6: l.ipv6()}, l.readings}
+			w := walk{&leaving{ipv6: l.ipv6()}, l.readings, map[string]passed{}}
 			w.chain(strconv.Itoa(int(first)), 0)
 		}
 	})

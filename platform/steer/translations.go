@@ -164,11 +164,19 @@ const jumpsMax = 16
 type walk struct {
 	*leaving
 	rules func(chain string) []nft.Reading
+	been  map[string]passed // chains: many jumps may lead to one
 }
+
+// passed is what a packet has met with in a chain.
+type passed struct{ source, over sure }
 
 // chain reports whether the packet gets another source in a chain, and whether it
 // is over with its table there.
 func (w *walk) chain(name string, jumps int) (source, over sure) {
+	if p, ok := w.been[name]; ok {
+		return p.source, p.over
+	}
+	defer func() { w.been[name] = passed{source, over} }()
 	left := yes // that it comes to the rule
 	for _, r := range w.rules(name) {
 		meets := left

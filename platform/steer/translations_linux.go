@@ -99,14 +99,14 @@ func (l *leaving) byNFT() ([]Translation, error) {
 		for _, r := range rules {
 			of[r.Chain] = append(of[r.Chain], r)
 		}
-		w := walk{l, func(chain string) []nft.Reading { return of[chain] }}
-		list = l.found(list, fmt.Sprintf("nft table %s %s", c.Family, c.Table), &w, c.Name)
+		list = l.found(list, fmt.Sprintf("nft table %s %s", c.Family, c.Table), func(chain string) []nft.Reading { return of[chain] }, c.Name)
 	}
 	return list, nil
 }
 
 // found adds what a walk comes to.
-func (l *leaving) found(list []Translation, where string, w *walk, chain string) []Translation {
+func (l *leaving) found(list []Translation, where string, rules func(chain string) []nft.Reading, chain string) []Translation {
+	w := walk{l, rules, map[string]passed{}}
 	if source, _ := w.chain(chain, 0); source != no {
 		list = append(list, Translation{where, l.ipv6, source == yes})
 	}
@@ -122,7 +122,7 @@ func (l *leaving) byLegacy() ([]Translation, error) {
 	var list []Translation
 	for _, t := range tables {
 		if t.ipv6() == l.ipv6 {
-			list = l.found(list, t.program+" -t nat", &walk{l, t.readings}, fmt.Sprint(t.first[nft.Postrouting]))
+			list = l.found(list, t.program+" -t nat", t.readings, fmt.Sprint(t.first[nft.Postrouting]))
 		}
 	}
 	return list, nil
