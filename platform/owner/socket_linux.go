@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"strconv"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -46,33 +44,6 @@ type sockets struct {
 	seq     uint32
 	buf     [4096]byte
 	devices devices
-}
-
-// devices are the numbers of interfaces by their addresses, as they were lately.
-type devices struct {
-	of map[netip.Addr]uint32
-	at time.Time
-}
-
-// devicesFor is how long these are taken for the present ones.
-const devicesFor = 5 * time.Second
-
-// with is the interface that has an address, 0 if there is none.
-func (d *devices) with(a netip.Addr) uint32 {
-	if now := time.Now(); now.Sub(d.at) > devicesFor {
-		d.of, d.at = map[netip.Addr]uint32{}, now
-		all, _ := net.Interfaces() // what is not known is not found
-		for _, i := range all {
-			addrs, _ := i.Addrs()
-			for _, at := range addrs {
-				if n, ok := at.(*net.IPNet); ok {
-					own, _ := netip.AddrFromSlice(n.IP)
-					d.of[own.Unmap()] = uint32(i.Index)
-				}
-			}
-		}
-	}
-	return d.of[a]
 }
 
 // openSockets opens a socket to ask for others by: those of this network.
