@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"transom/platform/sandbox"
 )
 
 // version is set when the program is built.
@@ -29,6 +31,10 @@ const (
 )
 
 func main() {
+	if err := sandbox.OwnFiles(); err != nil {
+		fmt.Fprintf(os.Stderr, "transom: %v\n", err)
+		os.Exit(exitFailed)
+	}
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 

@@ -201,3 +201,18 @@ func (th thread) mayAtMost(t *testing.T, when string, caps uint64) {
 		t.Errorf("%s, thread %s could get more privileges", when, th["Pid"])
 	}
 }
+
+// TestGatewayOpensOwnFiles has somebody call a transom that may read every file, for the
+// programs of others, and name one that is root's alone.
+func TestGatewayOpensOwnFiles(t *testing.T) {
+	need(t, "setpriv", "setcap")
+	w := newGatewayWorld(t)
+	program := w.copied()
+	w.must(w.Gateway, "setcap", "cap_net_admin,cap_net_raw,cap_sys_ptrace,cap_dac_read_search+ep", program)
+	secret := w.write("secret.pem", "of root's")
+	if err := os.Chmod(secret, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.refuses(t, w.Gateway, "2", "secret.pem: permission denied",
+		append([]string{find("setpriv")}, append(w.asDaemon(program), "gateway", "--interface", "none", "--local", "--upstream-ca", secret)...))
+}

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,6 +34,20 @@ func keep(want, ambient Set) error {
 		return err
 	}
 	return verify(want)
+}
+
+// OwnFiles has this process open files by what its user may alone, unless that is uid
+// 0: what it may beyond, by file capabilities, is for what it was meant for, and not
+// for files that whoever calls it names. It keeps the right, and can give it on.
+func OwnFiles() error {
+	effective, permitted, inheritable, err := capget()
+	if err != nil || os.Geteuid() == 0 || effective&fileCaps() == 0 {
+		return err
+	}
+	if err := capset(effective&^fileCaps(), permitted, inheritable); err != nil {
+		return fmt.Errorf("put down the capabilities over files: %w", err)
+	}
+	return nil
 }
 
 // shrink bounds what this process or a program started from it could ever gain,

@@ -31,6 +31,9 @@ func BecomeReal(...Cap) error {
 	return fmt.Errorf("become the real user: %w", platform.ErrUnsupported)
 }
 
+// OwnFiles does nothing: capabilities are Linux's.
+func OwnFiles() error { return nil }
+
 // RootsOwn is Linux's.
 func RootsOwn(name string) (fs.FileInfo, error) {
 	return nil, fmt.Errorf("look who can change %s: %w", name, platform.ErrUnsupported)
