@@ -46,6 +46,7 @@ var house = plan{
 		"platform/rootless":        "platform platform/nft",
 		"platform/owner":           "platform",
 		"platform/steer":           "platform platform/nft",
+		"platform/doctor":          "platform platform/nft platform/steer platform/helper platform/sandbox platform/trust",
 		"platform/sandbox":         "platform",
 		"platform/helper":          "platform platform/nft platform/steer platform/sandbox",
 		"app/demo":                 "app/landing app/show",

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"transom"
 	"transom/capture"
@@ -52,11 +53,7 @@ to them come back through this host.`,
   sudo transom gateway --interface none --local`,
 		Args: noArguments,
 	}
-	fl := cmd.Flags()
-	f.captureFlags.add(fl)
-	fl.StringVar(&f.udp, "udp-ports", none, "UDP `PORTS` to capture, as in 53,5000-5010, or all, or none")
-	fl.StringVar(&f.backend, "backend", "auto", "what the rules are made with: `auto|nft|iptables`")
-	f.proxyFlags.add(fl)
+	f.add(cmd.Flags())
 	cmd.RunE = running(func(cmd *cobra.Command, _ []string) error {
 		s, err := f.steering()
 		if err != nil {
@@ -74,6 +71,14 @@ to them come back through this host.`,
 		return f.run(cmd, &job{steering: s, spoof: "ip+port", open: f.open, begun: f.begun})
 	})
 	return cmd
+}
+
+// add defines the flags.
+func (f *gatewayFlags) add(fl *pflag.FlagSet) {
+	f.captureFlags.add(fl)
+	fl.StringVar(&f.udp, "udp-ports", none, "UDP `PORTS` to capture, as in 53,5000-5010, or all, or none")
+	fl.StringVar(&f.backend, "backend", "auto", "what the rules are made with: `auto|nft|iptables`")
+	f.proxyFlags.add(fl)
 }
 
 // open finds out how the capturing is done here, makes sure that it can be

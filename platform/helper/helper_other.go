@@ -84,5 +84,8 @@ type RunningError struct {
 // Error implements error.
 func (e *RunningError) Error() string { return "another transom steers this network" }
 
+// Running returns nil: none does.
+func Running() *RunningError { return nil }
+
 // Lock fails: there is nothing to be alone with.
 func Lock(context.Context, time.Duration, *slog.Logger) (*Hold, error) { return nil, unsupported() }

@@ -208,6 +208,18 @@ func holder() (who *RunningError, held bool) {
 	return running(pid), true
 }
 
+// Running tells which transom steers the network namespace of the calling thread, nil
+// if none can be seen: who has no CAP_NET_ADMIN sees it by the socket alone.
+func Running() *RunningError {
+	if who, held := holder(); held {
+		return who
+	}
+	if o, found := occupies(); found && o.listening && (o.uid <= 0 || o.uid == os.Geteuid()) {
+		return running(o.pid)
+	}
+	return nil
+}
+
 // Close lets go of it; a watch and a helper that it was given to may still hold it.
 func (h *Hold) Close() error {
 	if h == nil {

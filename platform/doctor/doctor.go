@@ -1,0 +1,78 @@
+// Package doctor finds what is wrong with capturing on this host, and the command
+// that mends it. Look gathers what there is to know, in a Machine; Examine judges
+// it, by checks that are functions of the Machine alone. Neither changes anything,
+// and what can't be seen without rights is said to be unseen. The package steers
+// nothing and starts nothing.
+package doctor
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// A Level says how bad a Finding is.
+type Level uint8
+
+// Levels, the worst last.
+const (
+	OK      Level = iota // it was looked at, and is as it should be
+	Note                 // good to know
+	Warning              // it works, less well or not for all
+	Fault                // it does not work
+)
+
+// String returns the word for it.
+func (l Level) String() string {
+	return [...]string{"ok", "note", "warning", "fault"}[min(l, Fault)]
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// A Finding is one thing that a check has found.
+type Finding struct {
+	ID    string // of the kind, which does not change; docs/doctor.md lists them
+	Level Level
+	What  string // one line
+	Why   string // what comes of it; "" if that is plain
+	Mend  string // a command for a shell that mends it; "" if there is none, or nothing to mend
+}
+
+// checks are all there are, in the order in which their findings are shown within
+// a level.
+var checks = [...]func(*Machine) []Finding{
+	running, interfaces,
+	forwarding, redirects, reversePath,
+	port,
+}
+
+// Examine returns what is to be said of a machine, the worst first.
+func Examine(m *Machine) (found []Finding) {
+	for _, check := range checks {
+		found = append(found, check(m)...)
+	}
+	slices.SortStableFunc(found, func(a, b Finding) int { return cmp.Compare(b.Level, a.Level) })
+	return found
+}
+
+// Sick reports whether there is a fault among findings.
+func Sick(found []Finding) bool {
+	return slices.ContainsFunc(found, func(f Finding) bool { return f.Level == Fault })
+}
+
+// ok is the one finding of a check that has found nothing.
+func ok(id, what string) []Finding { return []Finding{{ID: id, Level: OK, What: what}} }
+
+// unseen is for what takes rights to look at.
+func (m *Machine) unseen(id, what string) []Finding {
+	return []Finding{{ID: id, Level: Note, What: what + " could not be looked at without root", Mend: "sudo " + m.again()}}
+}
+
+// again is the command that examines the machine once more.
+func (m *Machine) again() string { return cmp.Or(m.Command, "transom doctor") }
+
+// gateway is the command that captures here, with more options.
+func (m *Machine) gateway(more ...string) string {
+	return strings.Join(append([]string{cmp.Or(m.Gateway, "transom gateway")}, more...), " ")
+}

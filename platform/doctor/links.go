@@ -1,0 +1,46 @@
+package doctor
+
+import (
+	"slices"
+	"strings"
+
+	"transom/platform/steer"
+)
+
+// link is an interface by its name.
+func (m *Machine) link(name string) steer.Link {
+	i := slices.IndexFunc(m.Links, func(l steer.Link) bool { return l.Name == name })
+	if i < 0 {
+		return steer.Link{}
+	}
+	return m.Links[i]
+}
+
+// interfaces is about where clients are.
+func interfaces(m *Machine) []Finding {
+	s := &m.Steering
+	switch {
+	case m.NoClients != nil:
+		f := Finding{ID: "interfaces", Level: Fault, What: m.NoClients.Error(), Why: "nothing can be captured of devices that are not behind an interface that is up and has an address"}
+		for _, l := range m.Links {
+			if !l.Up && !l.Loopback && l.Master == "" && (l.Kind == "" || l.Kind == "bridge" || l.Kind == "veth" && hardwareless(m.Links)) {
+				f.Mend = "ip link set " + l.Name + " up"
+				break
+			}
+		}
+		return []Finding{f}
+	case len(s.Interfaces) == 0:
+		return nil
+	}
+	for _, name := range s.Interfaces {
+		if l := m.link(name); l.Name != "" && !l.Up {
+			return []Finding{{ID: "interfaces", Level: Fault, What: name + " is down", Mend: "ip link set " + name + " up"}}
+		}
+	}
+	return ok("interfaces", "devices are looked for behind "+strings.Join(s.Interfaces, ", "))
+}
+
+// hardwareless reports whether a host has no network card: it is a container.
+func hardwareless(links []steer.Link) bool {
+	return !slices.ContainsFunc(links, func(l steer.Link) bool { return l.Kind == "" && !l.Loopback })
+}
