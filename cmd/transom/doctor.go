@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -22,6 +23,7 @@ type doctorFlags struct {
 	captureFlags
 	spoof   spoofFlag
 	caDir   string
+	watch   durationFlag
 	json    bool
 	verbose bool
 }
@@ -54,6 +56,7 @@ func (f *doctorFlags) add(fl *pflag.FlagSet) {
 	f.captureFlags.add(fl)
 	f.spoof.add(fl)
 	addCADir(fl, &f.caDir)
+	fl.Var(&f.watch, "watch", "for how long to listen to what passes (default: 3s with root's rights, else 0)")
 	fl.BoolVar(&f.json, "json", false, "an object a line")
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "list what is as it should be, too")
 }
@@ -104,12 +107,18 @@ func (f *doctorFlags) question(cmd *cobra.Command) (q doctor.Question, err error
 	if c.method != "auto" {
 		q.Methods = []platform.Method{q.Steering.Method}
 	}
+	if q.Watch = time.Duration(f.watch); !cmd.Flags().Changed("watch") && os.Geteuid() == 0 {
+		q.Watch = watchFor
+	}
 	q.Gateway = "transom gateway"
 	if len(c.interfaces) > 0 {
 		q.Gateway += " --interface " + shellLine(c.interfaces)
 	}
 	return q, nil
 }
+
+// watchFor is how long traffic is listened to if nobody says.
+const watchFor = 3 * time.Second
 
 // given reports whether an option says what is captured.
 func (f *doctorFlags) given(fl *pflag.FlagSet) (some bool) {

@@ -44,7 +44,8 @@ type Finding struct {
 var checks = [...]func(*Machine) []Finding{
 	running, interfaces,
 	forwarding, redirects, reversePath,
-	port,
+	port, rules, others,
+	arriving, quic, asymmetry,
 }
 
 // Examine returns what is to be said of a machine, the worst first.

@@ -10,6 +10,7 @@ import (
 
 	"transom/platform"
 	"transom/platform/doctor"
+	"transom/platform/nft"
 	"transom/platform/steer"
 )
 
@@ -64,10 +65,60 @@ var scenes = []struct {
 	}},
 	{"port taken by somebody", func(m *doctor.Machine) { m.Ports = []doctor.Listener{{Addr: addrPort("[::]:8080")}} }},
 	{"transom runs", runs},
+	{"not root", func(m *doctor.Machine) { m.Root, m.Admin, m.Raw = false, false, false }},
+	{"a drop", func(m *doctor.Machine) {
+		m.Obstacles = []doctor.Obstacle{{Fate: dropped(nft.ChainInfo{Family: nft.Inet, Table: "other", Name: "pre", Hook: nft.Prerouting, Priority: -150}, 7), Interface: "lan0"}}
+	}},
+	{"a drop that may be", func(m *doctor.Machine) {
+		f := dropped(nft.ChainInfo{Family: nft.Netdev, Table: "ingress", Name: "in", Hook: nft.Ingress, Device: "lan0"}, 7)
+		f.Certain = false
+		m.Obstacles = []doctor.Obstacle{{Fate: f, Interface: "lan0"}}
+	}},
+	{"a drop of iptables", func(m *doctor.Machine) {
+		m.Obstacles = []doctor.Obstacle{{Fate: dropped(nft.ChainInfo{Family: nft.IPv6, Table: "raw", Name: "PREROUTING", Hook: nft.Prerouting, Priority: -300}, 7), Interface: "lan0"}}
+	}},
+	{"drops of another's", func(m *doctor.Machine) {
+		runs(m)
+		f := dropped(nft.ChainInfo{Family: nft.Inet, Table: "firewalld", Name: "filter_INPUT", Hook: nft.Input, Priority: 10}, 9)
+		m.Obstacles = []doctor.Obstacle{
+			{Fate: f, Place: doctor.Delivered, Interface: "lan0", Owned: true},
+			{Fate: f, Place: doctor.Delivered, Interface: "lan0"},
+			{Fate: f, Place: doctor.Sent, Interface: "lan0"},
+		}
+	}},
+	{"Docker's forward", func(m *doctor.Machine) {
+		m.Docker = true
+		m.Obstacles = []doctor.Obstacle{{Fate: dropped(nft.ChainInfo{Family: nft.IPv4, Table: "filter", Name: "FORWARD", Hook: nft.Forward, Drop: true}, 0), Place: doctor.Across, Interface: "lan0"}}
+	}},
+	{"untracked", func(m *doctor.Machine) {
+		m.Steering.Method = platform.Redirect
+		f := dropped(nft.ChainInfo{Family: nft.Inet, Table: "other", Name: "pre", Hook: nft.Prerouting, Priority: -300}, 7)
+		f.Deed = nft.Untracked
+		m.Obstacles = []doctor.Obstacle{{Fate: f, Interface: "lan0"}}
+	}},
+	{"connection tracking is full", func(m *doctor.Machine) {
+		m.Settings["net.netfilter.nf_conntrack_max"], m.Settings["net.netfilter.nf_conntrack_count"] = "1000", "999"
+	}},
+	{"another proxy", func(m *doctor.Machine) {
+		f := dropped(nft.ChainInfo{Family: nft.IPv4, Table: "nat", Name: "PREROUTING", Hook: nft.Prerouting, Priority: -100}, 7)
+		f.Deed, f.Port = nft.Redirected, 3128
+		m.Obstacles = []doctor.Obstacle{
+			{Fate: f, Interface: "lan0", Listener: "squid (process 99, port 3128)"}, {Fate: f, Interface: "lan0"}, {Fate: f, Interface: "lan0", Late: true, Listener: "squid (process 99, port 3128)"},
+		}
+	}},
 	{"transom runs and does not listen", func(m *doctor.Machine) {
 		runs(m)
 		m.Ports = nil
 	}},
+}
+
+// dropped is a rule's certain end of a packet.
+func dropped(c nft.ChainInfo, handle uint64) nft.Fate {
+	f := nft.Fate{Deed: nft.Dropped, Chain: c, Certain: true}
+	if handle != 0 {
+		f.Rule = nft.RuleInfo{Family: c.Family, Table: c.Table, Chain: c.Name, Handle: handle}
+	}
+	return f
 }
 
 // runs has a transom run.

@@ -8,14 +8,16 @@ import (
 )
 
 // findListeners finds who listens where transom would, or does.
-func (m *Machine) findListeners() {
+func (m *Machine) findListeners() { m.Ports = listenersOn(m.Steering.Port, m.Running) }
+
+func listenersOn(port uint16, running *Running) (all []Listener) {
 	owners := map[uint64][]int{}
 	for _, file := range []string{"tcp", "tcp6"} {
 		b, err := os.ReadFile("/proc/thread-self/net/" + file)
 		if err != nil {
 			continue // there is no IPv6
 		}
-		list, inodes := parseListeners(string(b), m.Steering.Port)
+		list, inodes := parseListeners(string(b), port)
 		if len(list) > 0 && len(owners) == 0 {
 			owners = socketOwners()
 		}
@@ -25,10 +27,11 @@ func (m *Machine) findListeners() {
 				continue
 			}
 			list[i].PID, list[i].Name = whose[0], processName(whose[0])
-			list[i].Ours = m.Running != nil && slices.Contains(whose, m.Running.PID)
+			list[i].Ours = running != nil && slices.Contains(whose, running.PID)
 		}
-		m.Ports = append(m.Ports, list...)
+		all = append(all, list...)
 	}
+	return all
 }
 
 // socketOwners finds the processes that have sockets, by these's inodes: of those

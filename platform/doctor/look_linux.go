@@ -28,6 +28,10 @@ func Look(ctx context.Context, q Question) (*Machine, error) {
 	}
 	m.readSettings()
 	m.findListeners()
+	m.readRules()
+	if err := m.watch(ctx); err != nil {
+		return nil, err
+	}
 	return m, ctx.Err()
 }
 

@@ -37,6 +37,11 @@ type Machine struct {
 	ReadOnly bool       // the settings can't be changed from here
 	Ports    []Listener // on the port that would be taken
 
+	Obstacles  []Obstacle // rules of others, for packets that matter
+	RulesErr   error      // why rules can't be listed
+	Docker     bool
+	Flowtables []string
+
 	Traffic *Traffic // what was seen of it; nil if nobody looked
 }
 

@@ -20,7 +20,11 @@ const (
 	getRule    = 7
 	delRule    = 8
 	newSet     = 9
+	getSet     = 10
 	newSetElem = 12
+	getSetElem = 13
+
+	getFlowtable = 23
 
 	flagRequest = 0x1
 	flagAck     = 0x4

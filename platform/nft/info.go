@@ -18,7 +18,8 @@ type ChainInfo struct {
 	Type        string // "" if the chain is at no hook
 	Hook        Hook
 	Priority    int
-	Drop        bool // what no rule decides on is discarded
+	Drop        bool   // what no rule decides on is discarded
+	Device      string // of family netdev, the interface that it is at
 }
 
 // A RuleInfo is what the kernel tells of a rule, without what it does.
@@ -28,6 +29,8 @@ type RuleInfo struct {
 	Handle       uint64
 	Comment      string // "" if it has none
 	Packets      uint64 // what its first counter has counted; 0 if it has none
+
+	exprs string // what it does, as the kernel tells
 }
 
 // counted finds how many packets the first counter of a rule's expressions has

@@ -52,6 +52,55 @@ func (c *Conn) eachRule(f Family, table, chain string, each func(RuleInfo, attri
 	})
 }
 
+// Ruleset reads all of what there is.
+func (c *Conn) Ruleset() (*Ruleset, error) {
+	tables, err := c.Tables()
+	if err != nil {
+		return nil, err
+	}
+	r := &Ruleset{}
+	if r.Chains, err = c.Chains(); err != nil {
+		return nil, err
+	}
+	for _, t := range tables {
+		rules, err := c.Rules(t.Family, t.Name, "")
+		if err != nil {
+			return nil, err
+		}
+		r.Rules = append(r.Rules, rules...)
+		if err := c.sets(r, t); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// sets reads the sets of a table.
+func (c *Conn) sets(r *Ruleset, t TableInfo) error {
+	var names []string
+	err := c.dump("sets", getSet, t.Family, str(1, t.Name), func(f Family, a attributes) {
+		if a.text(1) == t.Name {
+			r.addSet(f, a)
+			names = append(names, a.text(2))
+		}
+	})
+	for _, name := range names {
+		err = errors.Join(err, c.dump("elements of a set", getSetElem, t.Family, append(str(1, t.Name), str(2, name)...), func(f Family, a attributes) {
+			r.addElements(f, a)
+		}))
+	}
+	return err
+}
+
+// Flowtables lists the tables by which open connections go past all chains, as
+// "inet filter fast".
+func (c *Conn) Flowtables() (list []string, err error) {
+	err = c.dump("flowtables", getFlowtable, 0, nil, func(f Family, a attributes) {
+		list = append(list, fmt.Sprintf("%s %s %s", f, a.text(1), a.text(2)))
+	})
+	return list, err
+}
+
 func tableInfo(f Family, a attributes, me uint32) TableInfo {
 	t := TableInfo{Family: f, Name: a.text(1)}
 	t.Owner, t.Owned = a.number(7)
@@ -62,6 +111,7 @@ func tableInfo(f Family, a attributes, me uint32) TableInfo {
 func chainInfo(f Family, a attributes) ChainInfo {
 	c := ChainInfo{Family: f, Table: a.text(1), Name: a.text(3), Type: a.text(7)}
 	hook := a.get(4)
+	c.Device = hook.text(3)
 	number, _ := hook.number(1)
 	priority, _ := hook.number(2)
 	c.Hook, c.Priority = Hook(number), int(int32(priority))
@@ -71,7 +121,7 @@ func chainInfo(f Family, a attributes) ChainInfo {
 }
 
 func ruleInfo(f Family, a attributes) RuleInfo {
-	r := RuleInfo{Family: f, Table: a.text(1), Chain: a.text(2), Comment: comment(a.get(7)), Packets: counted(a.get(4))}
+	r := RuleInfo{Family: f, Table: a.text(1), Chain: a.text(2), Comment: comment(a.get(7)), Packets: counted(a.get(4)), exprs: string(a.get(4))}
 	if h := a.get(3); len(h) == 8 {
 		r.Handle = binary.BigEndian.Uint64(h)
 	}

@@ -18,6 +18,8 @@ const (
 	Inet Family = 1
 	IPv4 Family = 2
 	IPv6 Family = 10
+	// Netdev is at interfaces, before all others; it is only listed.
+	Netdev Family = 5
 )
 
 // String returns nft's word: "inet", "ip" or "ip6".
@@ -29,6 +31,8 @@ func (f Family) String() string {
 		return "ip"
 	case IPv6:
 		return "ip6"
+	case Netdev:
+		return "netdev"
 	}
 	return fmt.Sprintf("family %d", uint8(f))
 }
@@ -65,11 +69,12 @@ const (
 	Forward
 	Output
 	Postrouting
+	Ingress // at an interface
 )
 
 // String returns nft's word.
 func (h Hook) String() string {
-	if names := [...]string{"prerouting", "input", "forward", "output", "postrouting"}; int(h) < len(names) {
+	if names := [...]string{"prerouting", "input", "forward", "output", "postrouting", "ingress"}; int(h) < len(names) {
 		return names[h]
 	}
 	return fmt.Sprintf("hook %d", uint32(h))

@@ -33,6 +33,9 @@ func foreign(c *nft.Conn) ([]nft.ChainInfo, error) {
 	}), err
 }
 
+// IsOurs reports whether a table is one of transom's.
+func IsOurs(f nft.Family, table string) bool { return isOurs(f, table) }
+
 func isOurs(f nft.Family, table string) bool {
 	return f == nft.Inet && (table == tableName || table == divertName || table == closedName || table == testName)
 }
