@@ -35,6 +35,8 @@ type Options struct {
 	// Owner is who new files and directories are given to, for a process that
 	// acts for somebody else; nil leaves them to who makes them.
 	Owner *Owner
+
+	look bool // nothing is to be written
 }
 
 // An Owner is a user and group by number.

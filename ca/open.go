@@ -111,6 +111,7 @@ func (a *Authority) tend(dir string, o Options, cert []byte, certErr error) erro
 			"chmod go-w %s", a.path, dir, dir)
 	}
 	switch b, _ := pem.Decode(cert); {
+	case o.look && errors.Is(certErr, fs.ErrNotExist):
 	case errors.Is(certErr, fs.ErrNotExist):
 		// Somebody removed it, or a start was cut short. It is only for
 		// convenience: a directory that can't be written to is as good.

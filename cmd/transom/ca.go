@@ -141,6 +141,18 @@ func ownAuthority(dir string) (*ca.Authority, error) {
 	return openAuthority(dir, r)
 }
 
+// authorityDir is dir, or if that is "" the place of whoever started us.
+func authorityDir(dir string, r *rights) (string, error) {
+	if dir != "" {
+		return dir, nil
+	}
+	config, err := r.configDir()
+	if err != nil {
+		return "", usagef("no place for the authority: %w; name one with --ca-dir", err)
+	}
+	return filepath.Join(config, "transom", "ca"), nil
+}
+
 // openAuthority opens the authority in dir, or makes it; "" is the place of
 // whoever started us: under sudo it is the caller's, so that a person has one,
 // however transom is started.
@@ -148,12 +160,8 @@ func openAuthority(dir string, r *rights) (a *ca.Authority, err error) {
 	if slices.Contains(os.Environ(), inside) {
 		return nil, errors.New("inside transom run the authority's key is hidden: do this outside of it")
 	}
-	if dir == "" {
-		config, err := r.configDir()
-		if err != nil {
-			return nil, usagef("no place for the authority: %w; name one with --ca-dir", err)
-		}
-		dir = filepath.Join(config, "transom", "ca")
+	if dir, err = authorityDir(dir, r); err != nil {
+		return nil, err
 	}
 	err = r.asUser(func() error {
 		a, err = ca.Open(dir, ca.Options{})

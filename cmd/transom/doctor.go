@@ -2,9 +2,11 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -70,6 +72,9 @@ func (f *doctorFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	if err := f.lookAtAuthority(cmd.Context(), m); err != nil {
+		return err
+	}
 	found := doctor.Examine(m)
 	write := f.print
 	if f.json {
@@ -110,6 +115,7 @@ func (f *doctorFlags) question(cmd *cobra.Command) (q doctor.Question, err error
 	if q.Watch = time.Duration(f.watch); !cmd.Flags().Changed("watch") && os.Geteuid() == 0 {
 		q.Watch = watchFor
 	}
+	q.CADir = f.caDir
 	q.Gateway = "transom gateway"
 	if len(c.interfaces) > 0 {
 		q.Gateway += " --interface " + shellLine(c.interfaces)
@@ -148,15 +154,29 @@ func gatewayOf(args []string) *gatewayFlags {
 func shellLine(args []string) string {
 	words := make([]string, len(args))
 	for i, a := range args {
-		if words[i] = a; a == "" || strings.ContainsFunc(a, func(r rune) bool { return !strings.ContainsRune("-_./:,=@+%", r) && !isWord(r) }) {
-			words[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
-		}
+		words[i] = doctor.ShellWord(a)
 	}
 	return strings.Join(words, " ")
 }
 
-func isWord(r rune) bool {
-	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+// lookAtAuthority adds what there is to know of the authority, as whoever has it.
+func (f *doctorFlags) lookAtAuthority(ctx context.Context, m *doctor.Machine) error {
+	r, err := rightsFor("", slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	dir, err := authorityDir(f.caDir, r)
+	if err != nil {
+		return err
+	}
+	machine, err := r.machine()
+	if err != nil {
+		return err
+	}
+	return r.asUser(func() error {
+		m.Authority = doctor.LookAtAuthority(ctx, dir, machine)
+		return nil
+	})
 }
 
 // print writes findings for a person.

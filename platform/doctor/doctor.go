@@ -46,6 +46,7 @@ var checks = [...]func(*Machine) []Finding{
 	forwarding, redirects, reversePath,
 	port, rules, others,
 	arriving, quic, asymmetry,
+	authority, trusted, devices,
 }
 
 // Examine returns what is to be said of a machine, the worst first.

@@ -22,6 +22,8 @@ type Question struct {
 	// Command and Gateway are what was typed, and what would be to capture, for
 	// remedies that say them again.
 	Command, Gateway string
+	// CADir is the directory of the authority that was named, "" if none was.
+	CADir string
 }
 
 // A Machine is what is known of a host, as far as capturing depends on it. What a
@@ -43,6 +45,8 @@ type Machine struct {
 	Flowtables []string
 
 	Traffic *Traffic // what was seen of it; nil if nobody looked
+
+	Authority Authority
 }
 
 // A Running is a transom that steers the network.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // A family is how a distribution keeps the system's roots: administrators put
@@ -110,6 +111,16 @@ func (s *systemStore) links() []string {
 		}
 	}
 	return links
+}
+
+// Stale lists the files by which this machine's system trusts other authorities of
+// transom's than cert.
+func (m *Machine) Stale(cert *x509.Certificate) []string {
+	s, ok := m.system(cert).(*systemStore)
+	if !ok {
+		return nil
+	}
+	return slices.DeleteFunc(s.glob(s.anchors+"/transom-*"+s.ext), func(path string) bool { return path == s.anchor() })
 }
 
 func (s *systemStore) updating() Step {
