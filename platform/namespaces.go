@@ -22,15 +22,8 @@ func explainNamespaces(err error, instead string, read func(path string) string)
 	if !errors.Is(err, syscall.EPERM) && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.EACCES) {
 		return err
 	}
-	for _, s := range []struct{ path, bad, name, good string }{
-		{"/proc/sys/user/max_user_namespaces", "0", "user.max_user_namespaces", "15000"},
-		{"/proc/sys/user/max_net_namespaces", "0", "user.max_net_namespaces", "15000"},
-		{"/proc/sys/kernel/unprivileged_userns_clone", "0", "kernel.unprivileged_userns_clone", "1"},
-		{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", "kernel.apparmor_restrict_unprivileged_userns", "0"},
-	} {
-		if read(s.path) == s.bad {
-			return &explained{fmt.Sprintf("the setting %s=%s forbids it: %s, or allow it for now with: sudo sysctl -w %s=%s", s.name, s.bad, instead, s.name, s.good), err}
-		}
+	if is, good, ok := forbidding(read); ok {
+		return &explained{fmt.Sprintf("the setting %s forbids it: %s, or allow it for now with: sudo sysctl -w %s", is, instead, good), err}
 	}
 	switch {
 	case errors.Is(err, syscall.ENOSPC):
@@ -49,6 +42,30 @@ type explained struct {
 
 func (e *explained) Error() string { return e.text }
 func (e *explained) Unwrap() error { return e.err }
+
+// NamespacesForbidden returns the setting that forbids programs without rights to make
+// user and network namespaces, and the value that allows them.
+func NamespacesForbidden() (name, want string, forbidden bool) {
+	is, good, forbidden := forbidding(readSetting)
+	name, _, _ = strings.Cut(is, "=")
+	_, want, _ = strings.Cut(good, "=")
+	return name, want, forbidden
+}
+
+// forbidding returns a setting that forbids them, as it is and as it should be.
+func forbidding(read func(path string) string) (is, good string, ok bool) {
+	for _, s := range [...]struct{ path, bad, name, good string }{
+		{"/proc/sys/user/max_user_namespaces", "0", "user.max_user_namespaces", "15000"},
+		{"/proc/sys/user/max_net_namespaces", "0", "user.max_net_namespaces", "15000"},
+		{"/proc/sys/kernel/unprivileged_userns_clone", "0", "kernel.unprivileged_userns_clone", "1"},
+		{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", "kernel.apparmor_restrict_unprivileged_userns", "0"},
+	} {
+		if read(s.path) == s.bad {
+			return s.name + "=" + s.bad, s.name + "=" + s.good, true
+		}
+	}
+	return "", "", false
+}
 
 func readSetting(path string) string {
 	b, err := os.ReadFile(path)

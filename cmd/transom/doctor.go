@@ -99,6 +99,7 @@ func (f *doctorFlags) question(cmd *cobra.Command) (q doctor.Question, err error
 		if g := gatewayOf(q.Running.Args); g != nil {
 			c, s = &g.captureFlags, &g.spoof
 			f.caDir = cmp.Or(f.caDir, g.caDir)
+			q.Backend = g.backend
 		}
 	}
 	if q.Steering, err = c.steering(); err != nil {

@@ -2,8 +2,14 @@ package nettest_test
 
 import (
 	"encoding/json"
+	"net"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"transom/platform/lab"
 )
 
 // A finding is one of what transom doctor --json prints.
@@ -15,6 +21,9 @@ type finding struct {
 func (w *world) doctor(args ...string) (found []finding) {
 	w.t.Helper()
 	args = append([]string{"doctor", "--json", "--ca-dir", w.path("ca")}, args...)
+	if !slices.Contains(args, "--watch") {
+		args = append(args, "--watch", "0")
+	}
 	out, stderr, err := w.try(w.Gateway, "transom", args...)
 	if code := exitCode(err); code > 1 || stderr != "" {
 		w.t.Fatalf("transom %s: %v\n%s", strings.Join(args, " "), err, stderr)
@@ -83,11 +92,16 @@ func TestDoctor(t *testing.T) {
 	for _, b := range []breakage{
 		{name: "forwarding-off", id: "forwarding", after: "sysctl -w net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0"},
 		{name: "forwarding-off-before", id: "forwarding", before: "sysctl -w net.ipv4.ip_forward=0"},
+		{name: "wrong-ca", id: "authority", before: "transom ca show --ca-dir ca; chmod 644 ca/transom-ca.pem; transom ca export --ca-dir other > ca/transom-ca-cert.pem"},
+		{name: "wrong-ca-damaged", id: "authority", before: "transom ca show --ca-dir ca; echo no key > ca/transom-ca.pem"},
+		{name: "port-taken", id: "port", before: "python3 -c 'import socket, time\ns = socket.create_server((\"\", 8080))\ntime.sleep(100)' >/dev/null 2>&1 & until ss -ltn | grep -q :8080; do :; done"},
+		{name: "leftovers", id: "leftovers", before: "nft 'add table inet transom_divert; add chain inet transom_divert was'"},
+		{name: "rule-in-the-way", id: "kernel", before: "ip rule add pref 7891 fwmark 0x10/0x70 lookup 7890"},
 		{name: "send-redirects", id: "redirects", after: "sysctl -w net.ipv4.conf.all.send_redirects=1 net.ipv4.conf.lan0.send_redirects=1"},
 		{name: "drop", id: "rules", after: drop},
 		{name: "drop-before", id: "rules", before: drop},
 		{name: "drop-by-iptables", id: "rules", after: "iptables -t mangle -I PREROUTING -p tcp -m multiport --dports 25,443 -j DROP; ip6tables -t raw -A PREROUTING -i lan0 -p tcp --dport 443 -j DROP"},
-		{name: "drop-at-input", id: "rules", after: "nft 'add table inet other; add chain inet other in { type filter hook input priority 0; policy drop; }; add rule inet other in meta l4proto ipv6-icmp accept; insert rule inet other in tcp dport 443 drop'"},
+		{name: "drop-at-input", id: "rules", after: "nft 'add table inet other; add chain inet other in { type filter hook input priority 0; policy accept; }'; until nft list table inet other | grep -q transom; do :; done; nft insert rule inet other in tcp dport 443 drop"},
 		{name: "drop-at-ingress", id: "rules", after: "nft 'add table netdev other; add chain netdev other in { type filter hook ingress device lan0 priority 0; }; add rule netdev other in tcp dport 443 drop'"},
 		{
 			name: "no-conntrack", id: "conntrack", gateway: []string{"--method", "redirect"},
@@ -107,7 +121,7 @@ func TestDoctor(t *testing.T) {
 }
 
 func (b *breakage) test(t *testing.T) {
-	need(t, "iptables", "ip6tables", "sysctl")
+	need(t, "iptables", "ip6tables", "sysctl", "python3", "ss")
 	w := newGatewayWorld(t)
 	w.site()
 	broken := func(how string) {
@@ -126,4 +140,132 @@ func (b *breakage) test(t *testing.T) {
 	}
 	w.wantAll(w.Client, 443, captured, seenAnybody)
 	g.stop()
+}
+
+// while has something done again and again until the test is over.
+func (w *world) while(do func()) {
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				do()
+			}
+		}
+	}()
+	w.t.Cleanup(func() {
+		close(stop)
+		<-done
+	})
+}
+
+// connects has the client open connections to the server again and again, from one of
+// its addresses.
+func (w *world) connects(from string) {
+	d := &net.Dialer{Timeout: 500 * time.Millisecond}
+	if from != "" {
+		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(from)}
+	}
+	w.while(func() {
+		c, err := w.Client.DialWith(w.ctx, d, addrPort(lab.ServerAddr4, 443))
+		if err == nil {
+			_, _ = c.Write([]byte("?")) // whoever gets it
+			time.AfterFunc(50*time.Millisecond, func() { c.Close() })
+		}
+	})
+}
+
+// cable connects two hosts once more.
+func (w *world) cable(a, b lab.End) {
+	w.t.Helper()
+	if err := w.Connect(a, b); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func prefixes(text string) []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix(text)} }
+
+// TestDoctorWatches is TestDoctor for what only traffic shows.
+func TestDoctorWatches(t *testing.T) {
+	watching := []string{"--watch", "3s"}
+	t.Run("rp-filter", func(t *testing.T) {
+		need(t, "sysctl")
+		w := newGatewayWorld(t)
+		w.site()
+		// A device is behind lan0 with one more address that is routed to lan1.
+		const another = "10.77.0.5"
+		w.cable(lab.End{Host: w.Client, Iface: "eth1", Addrs: prefixes("10.7.0.2/24")}, lab.End{Host: w.Gateway, Iface: "lan1", Addrs: prefixes("10.7.0.1/24")})
+		w.must(w.Client, "sh", "-euc", "ip addr add "+another+"/32 dev lo; sysctl -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth1.rp_filter=0 net.ipv4.conf.eth0.rp_filter=0")
+		w.must(w.Gateway, "sh", "-euc", "ip route add "+another+" via 10.7.0.2; sysctl -w net.ipv4.conf.lan0.rp_filter=1")
+		w.gateway("--spoof-source", "none")
+		d := &net.Dialer{Timeout: 2 * time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(another)}}
+		if v := w.reach(w.Client, d, addrPort(lab.ServerAddr4, 443)); v.how == captured {
+			t.Fatal("nothing is broken")
+		}
+		w.connects(another)
+		w.mend("rp-filter", watching...)
+		w.reach(w.Client, d, addrPort(lab.ServerAddr4, 443)).want(t, captured, seenAnybody)
+	})
+	t.Run("quic-open", func(t *testing.T) {
+		w := newGatewayWorld(t)
+		w.site()
+		w.gateway("--quic", "pass")
+		var c *net.UDPConn
+		err := w.Client.Do(func() (err error) {
+			c, err = net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(addrPort(lab.ServerAddr4, 443)))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		w.while(func() {
+			_, _ = c.Write([]byte("hello")) // refused, at last
+			<-time.After(50 * time.Millisecond)
+		})
+		w.mend("quic", watching...)
+		w.wantAll(w.Client, 443, captured, seenAnybody)
+	})
+	t.Run("asymmetric-route", func(t *testing.T) {
+		need(t, "sysctl")
+		w := newGatewayWorld(t)
+		w.site()
+		w.cable(lab.End{Host: w.Client, Iface: "eth1", Addrs: prefixes("10.8.0.2/24")}, lab.End{Host: w.Server, Iface: "eth1", Addrs: prefixes("10.8.0.1/24")})
+		w.must(w.Client, "sysctl", "-w", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.eth0.rp_filter=0", "net.ipv4.conf.eth1.rp_filter=0")
+		w.must(w.Server, "ip", "route", "add", "192.168.1.0/24", "via", "10.8.0.2")
+		w.connects("")
+		on := append([]string{"--interface", "lan0"}, watching...)
+		f, ok := findingOf(w.doctor(on...), "asymmetric")
+		if !ok {
+			t.Fatal("not found")
+		}
+		t.Log(f)
+		// The remedy is a gateway, with what belongs to this test.
+		remedy := strings.Fields(f.Mend)
+		if len(remedy) < 2 || remedy[0] != "transom" || remedy[1] != "gateway" {
+			t.Fatalf("the remedy is %q", f.Mend)
+		}
+		w.startGateway(w.command(w.Gateway, "transom", append(remedy[1:], w.gatewayArgs()[3:]...)...))
+		if f, ok := findingOf(w.doctor(watching...), "asymmetric"); ok {
+			t.Errorf("still found: %+v", f)
+		}
+		w.wantAll(w.Client, 443, captured, seenAnybody)
+	})
+	t.Run("arriving", func(t *testing.T) {
+		w := newGatewayWorld(t)
+		w.site()
+		w.gateway()
+		w.connects("")
+		for _, f := range w.doctor(watching...) {
+			if f.Level == "fault" || f.Level == "warning" {
+				t.Errorf("found on a gateway that works: %+v", f)
+			}
+			if f.ID == "traffic" && (f.Level != "ok" || !strings.Contains(f.What, lab.ClientAddr4)) {
+				t.Errorf("%+v; want it to name the device", f)
+			}
+		}
+	})
 }

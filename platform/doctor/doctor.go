@@ -42,17 +42,23 @@ type Finding struct {
 // checks are all there are, in the order in which their findings are shown within
 // a level.
 var checks = [...]func(*Machine) []Finding{
-	running, interfaces,
-	forwarding, redirects, reversePath,
-	port, rules, others,
+	running, capabilities, kernel, interfaces,
+	forwarding, redirects, reversePath, bridges, offloads,
+	port, rules, others, leftovers,
 	arriving, quic, asymmetry,
 	authority, trusted, devices,
+	namespaces,
 }
 
 // Examine returns what is to be said of a machine, the worst first.
 func Examine(m *Machine) (found []Finding) {
 	for _, check := range checks {
 		found = append(found, check(m)...)
+	}
+	if !m.Root {
+		for i := range found {
+			found[i].Mend = byRoot(found[i].Mend)
+		}
 	}
 	slices.SortStableFunc(found, func(a, b Finding) int { return cmp.Compare(b.Level, a.Level) })
 	return found
@@ -65,6 +71,17 @@ func Sick(found []Finding) bool {
 
 // ok is the one finding of a check that has found nothing.
 func ok(id, what string) []Finding { return []Finding{{ID: id, Level: OK, What: what}} }
+
+// byRoot is a command with what it takes to be done by who is not root.
+func byRoot(command string) string {
+	first, _, _ := strings.Cut(command, " ")
+	second, _, _ := strings.Cut(strings.TrimPrefix(command, "transom "), " ")
+	if slices.Contains([]string{"sysctl", "nft", "iptables", "ip6tables", "ip", "modprobe", "kill", "timedatectl"}, first) ||
+		first == "transom" && slices.Contains([]string{"gateway", "cleanup"}, second) {
+		return "sudo " + command
+	}
+	return command
+}
 
 // unseen is for what takes rights to look at.
 func (m *Machine) unseen(id, what string) []Finding {

@@ -28,6 +28,9 @@ func Look(ctx context.Context, q Question) (*Machine, error) {
 	}
 	m.readSettings()
 	m.findListeners()
+	m.findOffloads()
+	m.findNamespaces()
+	m.tryKernel(ctx)
 	m.readRules()
 	if err := m.watch(ctx); err != nil {
 		return nil, err
@@ -57,8 +60,7 @@ func (m *Machine) readSettings() {
 	m.Settings = Settings{}
 	names := []string{
 		"net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv4.conf.all.send_redirects", "net.ipv4.conf.all.rp_filter",
-		"net.netfilter.nf_conntrack_max", "net.netfilter.nf_conntrack_count", "net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables",
-		"user.max_user_namespaces", "user.max_net_namespaces", "kernel.unprivileged_userns_clone", "kernel.apparmor_restrict_unprivileged_userns",
+		"net.netfilter.nf_conntrack_max", "net.netfilter.nf_conntrack_count",
 	}
 	for _, l := range m.Links {
 		for _, one := range []string{"send_redirects", "rp_filter"} {

@@ -22,6 +22,8 @@ type Question struct {
 	// Command and Gateway are what was typed, and what would be to capture, for
 	// remedies that say them again.
 	Command, Gateway string
+	// Backend is what would be steered by, "" or "auto" for the best.
+	Backend string
 	// CADir is the directory of the authority that was named, "" if none was.
 	CADir string
 }
@@ -35,9 +37,18 @@ type Machine struct {
 	Links            []steer.Link
 	NoClients        error // why there is no interface to capture at
 
-	Settings Settings
-	ReadOnly bool       // the settings can't be changed from here
-	Ports    []Listener // on the port that would be taken
+	// Ways are the methods that were tried, until one that works; nothing if there
+	// was no right to, or a transom runs.
+	Ways []Way
+	Left []string // of an earlier run
+
+	Settings             Settings
+	ReadOnly             bool     // the settings can't be changed from here
+	Bridges, BridgeMends []string // that show what they carry, and commands against it
+	XDP                  []string // interfaces with a program that sees packets first
+	Container            bool     // as far as can be told
+
+	Ports []Listener // on the port that would be taken
 
 	Obstacles  []Obstacle // rules of others, for packets that matter
 	RulesErr   error      // why rules can't be listed
@@ -47,6 +58,9 @@ type Machine struct {
 	Traffic *Traffic // what was seen of it; nil if nobody looked
 
 	Authority Authority
+
+	Namespaces     error // why transom run needs root; nil if it doesn't
+	NamespacesMend string
 }
 
 // A Running is a transom that steers the network.

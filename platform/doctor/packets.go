@@ -94,7 +94,7 @@ type watcher struct {
 	flows   map[flowKey]*flow
 	asked   map[netip.AddrPort]bool // servers of QUIC
 	through map[netip.AddrPort]bool // those that were reached
-	near    map[netip.Addr]bool     // who speaks on the clients' networks
+	near    map[netip.Addr]string   // who speaks on the clients' networks, and where
 }
 
 type device struct {
@@ -118,7 +118,7 @@ func newWatcher(inward func(string) bool, own func(netip.Addr) bool, ports []pla
 	return &watcher{
 		Traffic: &Traffic{Redirects: map[string]int{}}, inward: inward, own: own, ports: ports,
 		devices: map[netip.Addr]*device{}, flows: map[flowKey]*flow{},
-		asked: map[netip.AddrPort]bool{}, through: map[netip.AddrPort]bool{}, near: map[netip.Addr]bool{},
+		asked: map[netip.AddrPort]bool{}, through: map[netip.AddrPort]bool{}, near: map[netip.Addr]string{},
 	}
 }
 
@@ -126,7 +126,7 @@ func newWatcher(inward func(string) bool, own func(netip.Addr) bool, ports []pla
 func (w *watcher) add(f frame) {
 	if f.Protocol == etherARP {
 		if a, ok := arpSender(f.Data); ok && !f.Out && w.inward(f.Interface) {
-			w.neighbour(a)
+			w.neighbour(f.Interface, a)
 		}
 		return
 	}
@@ -140,7 +140,7 @@ func (w *watcher) add(f frame) {
 		w.Redirects[f.Interface]++
 	case f.ToAll || d.dst.IsMulticast() || d.dst.IsLinkLocalUnicast() || d.src.IsLinkLocalUnicast() || !d.src.IsGlobalUnicast():
 		if !f.Out && w.inward(f.Interface) && d.src.IsGlobalUnicast() {
-			w.neighbour(d.src)
+			w.neighbour(f.Interface, d.src)
 		}
 	case f.Out:
 		w.out(f.Interface, &d)
@@ -159,7 +159,7 @@ func (w *watcher) in(iface string, d *datagram) {
 		return
 	}
 	if w.own(d.dst) {
-		w.neighbour(d.src)
+		w.neighbour(iface, d.src)
 		return
 	}
 	dev := w.device(iface, d.src)
@@ -229,9 +229,17 @@ func (w *watcher) flow(k flowKey) *flow {
 	return f
 }
 
-func (w *watcher) neighbour(a netip.Addr) {
+func (w *watcher) neighbour(iface string, a netip.Addr) {
 	if len(w.near) < mostDevices && !w.own(a) && a.IsGlobalUnicast() {
-		w.near[a] = true
+		w.near[a] = iface
+	}
+}
+
+// stray notes a device that is not where a route says. Who asks for an address is one
+// too: strict filtering leaves it without an answer.
+func (w *watcher) stray(a netip.Addr, iface, route string) {
+	if route != "" && route != iface {
+		w.Strays = append(w.Strays, Stray{From: a, Interface: iface, Route: route})
 	}
 }
 
@@ -250,17 +258,17 @@ func (w *watcher) sum(route func(netip.Addr) string) *Traffic {
 		if d.captured > 0 {
 			w.Captured = append(w.Captured, a)
 		}
-		if by := route(a); by != "" && by != d.iface {
-			w.Strays = append(w.Strays, Stray{From: a, Interface: d.iface, Route: by})
-		}
+		w.stray(a, d.iface, route(a))
 	}
-	for a := range w.near {
+	for a, iface := range w.near {
 		if w.devices[a] == nil {
 			w.Aside = append(w.Aside, a)
+			w.stray(a, iface, route(a))
 		}
 	}
 	for k, f := range w.flows {
 		switch {
+		case f.opened == 0 && f.sent == 0: // it was open before
 		case f.goesOn && !f.back && !f.answered:
 			w.OneWay = append(w.OneWay, k.client.Addr())
 		case f.opened > 1 && !f.back && f.sent == 0:

@@ -22,9 +22,16 @@ func port(m *Machine) (found []Finding) {
 		seen[l.PID] = true
 		f := Finding{ID: "port", Level: Fault, What: fmt.Sprintf("port %d is taken, by a socket on %s", p, l.Addr)}
 		f.Why = fmt.Sprintf("end what has it, or choose another port: --listen-port %d", free(p))
-		if l.PID == 0 {
+		switch {
+		case l.PID == 0:
 			f.Mend = fmt.Sprintf("sudo ss -ltnp 'sport = :%d'", p)
-		} else {
+		case l.Name == transom:
+			found = append(found, Finding{
+				ID: "port", Level: Note, What: fmt.Sprintf("a transom listen has port %d (process %d), for rules by hand", p, l.PID),
+				Why: "transom gateway needs another: --listen-port " + strconv.Itoa(free(p)),
+			})
+			continue
+		default:
 			f.What = fmt.Sprintf("port %d is taken, by %s (process %d)", p, l.Name, l.PID)
 			f.Mend = "kill " + strconv.Itoa(l.PID)
 		}
@@ -38,6 +45,9 @@ func port(m *Machine) (found []Finding) {
 	}
 	return ok("port", fmt.Sprintf("port %d is free", p))
 }
+
+// transom is what processes of ours are called.
+const transom = "transom"
 
 // free is another port than p, as a suggestion.
 func free(p int) int {

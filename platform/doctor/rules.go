@@ -28,6 +28,7 @@ type Obstacle struct {
 	IPv6      bool
 	Late      bool   // ours comes before, and has the packet
 	Owned     bool   // nobody but its program may change the table
+	ByHand    bool   // who listens there is a transom
 	Listener  string // who listens where it is brought to, "" if that is not known
 }
 
@@ -240,6 +241,10 @@ func others(m *Machine) (found []Finding) {
 	for i := range m.Obstacles {
 		o := &m.Obstacles[i]
 		if o.Deed != nft.Redirected && o.Deed != nft.Diverted || o.Place != Arriving {
+			continue
+		}
+		if o.ByHand {
+			found = append(found, Finding{ID: "other-proxy", Level: Note, What: fmt.Sprintf("rules by hand bring what devices behind %s send to %s", o.Interface, o.Listener)})
 			continue
 		}
 		f := Finding{ID: "other-proxy", Level: Fault, Why: "end it, and have it take its rules back; what they take, transom does not see"}

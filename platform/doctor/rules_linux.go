@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 
@@ -54,7 +55,7 @@ func (m *Machine) readRules() {
 		})
 		if o.Port != 0 && (o.Deed == nft.Redirected || o.Deed == nft.Diverted) {
 			if l := listenersOn(o.Port, nil); len(l) > 0 {
-				o.Listener = l[0].String()
+				o.Listener, o.ByHand = l[0].String(), l[0].Name == transom
 			}
 		}
 	}
@@ -143,7 +144,7 @@ func (m *Machine) ask(r *nft.Ruleset, iface string, p nft.Packet) {
 			o.Late = m.late(c)
 			if o.Late && m.tproxies() && c.Type == "nat" {
 				// It is not tracked, and sees no such chain.
-			} else if o.Late {
+			} else if o.Late && m.tproxies() {
 				p.Mark = m.marks().In
 			}
 		case c.Hook == nft.Forward:
@@ -168,6 +169,9 @@ func (m *Machine) ask(r *nft.Ruleset, iface string, p nft.Packet) {
 			continue
 		}
 		for _, f := range r.Fates(c, p) {
+			if strings.HasPrefix(f.Rule.Chain, "TRANSOM_") { // by iptables
+				continue
+			}
 			o.Fate = f
 			m.addObstacle(o)
 		}

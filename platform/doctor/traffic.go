@@ -59,7 +59,7 @@ func arriving(m *Machine) []Finding {
 		return append(found, ok("traffic", fmt.Sprintf("%s send through this host, so far nothing to captured ports", devicesOf(t.Through)))...)
 	case len(t.Aside) > 0:
 		f := Finding{
-			ID: "traffic", Level: Warning, What: fmt.Sprintf("%s are behind %s, and send nothing through this host", devicesOf(t.Aside), behind),
+			ID: "traffic", Level: Warning, What: fmt.Sprintf("nothing of what is sent behind %s, by %s, goes through this host", behind, devicesOf(t.Aside)),
 			Why: "they use another gateway, or were silent: enter this host as their gateway",
 		}
 		if a := m.address(); a.IsValid() {

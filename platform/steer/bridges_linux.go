@@ -57,6 +57,17 @@ func showing(ifaces []string, ipv6 bool) (names, remedies []string, err error) {
 	return names, remedies, nil
 }
 
+// Showing returns the settings by which bridges among interfaces show to rules what
+// they carry, and the commands that turn them off.
+func Showing(interfaces []string) (names, remedies []string, err error) {
+	s, err := openSettings()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	return showing(interfaces, s.ipv6())
+}
+
 // bridgeSettings reports whether an interface is a bridge, and what it shows by
 // settings of its own.
 func bridgeSettings(iface string) (bridge bool, shows map[string]bool, err error) {
