@@ -58,7 +58,8 @@ func (f *doctorFlags) add(fl *pflag.FlagSet) {
 	f.captureFlags.add(fl)
 	f.spoof.add(fl)
 	addCADir(fl, &f.caDir)
-	fl.Var(&f.watch, "watch", "for how long to listen to what passes (default: 3s with root's rights, else 0)")
+	fl.Var(&f.watch, "watch", "for how long to listen to what passes (default: 3s as root, else 0)")
+	fl.Lookup("watch").DefValue = ""
 	fl.BoolVar(&f.json, "json", false, "an object a line")
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "list what is as it should be, too")
 }
