@@ -83,6 +83,7 @@ type breakage struct {
 	before, after string
 	gateway       []string // its options
 	doctor        []string // the doctor's
+	silent        bool     // connections are captured all the same
 }
 
 // TestDoctor breaks a gateway in ways that a person may, has the doctor name it, runs
@@ -90,14 +91,14 @@ type breakage struct {
 func TestDoctor(t *testing.T) {
 	const drop = "nft 'add table inet other; add chain inet other pre { type filter hook prerouting priority -150; }; add rule inet other pre tcp dport { 443, 8443 } drop'"
 	for _, b := range []breakage{
-		{name: "forwarding-off", id: "forwarding", after: "sysctl -w net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0"},
+		{silent: true, name: "forwarding-off", id: "forwarding", after: "sysctl -w net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0"},
 		{name: "forwarding-off-before", id: "forwarding", before: "sysctl -w net.ipv4.ip_forward=0"},
 		{name: "wrong-ca", id: "authority", before: "transom ca show --ca-dir ca; chmod 644 ca/transom-ca.pem; transom ca export --ca-dir other > ca/transom-ca-cert.pem"},
 		{name: "wrong-ca-damaged", id: "authority", before: "transom ca show --ca-dir ca; echo no key > ca/transom-ca.pem"},
 		{name: "port-taken", id: "port", before: "python3 -c 'import socket, time\ns = socket.create_server((\"\", 8080))\ntime.sleep(100)' >/dev/null 2>&1 & until ss -ltn | grep -q :8080; do :; done"},
 		{name: "leftovers", id: "leftovers", before: "nft 'add table inet transom_divert; add chain inet transom_divert was'"},
 		{name: "rule-in-the-way", id: "kernel", before: "ip rule add pref 7891 fwmark 0x10/0x70 lookup 7890"},
-		{name: "send-redirects", id: "redirects", after: "sysctl -w net.ipv4.conf.all.send_redirects=1 net.ipv4.conf.lan0.send_redirects=1"},
+		{silent: true, name: "send-redirects", id: "redirects", after: "sysctl -w net.ipv4.conf.all.send_redirects=1 net.ipv4.conf.lan0.send_redirects=1"},
 		{name: "drop", id: "rules", after: drop},
 		{name: "drop-before", id: "rules", before: drop},
 		{name: "drop-by-iptables", id: "rules", after: "iptables -t mangle -I PREROUTING -p tcp -m multiport --dports 25,443 -j DROP; ip6tables -t raw -A PREROUTING -i lan0 -p tcp --dport 443 -j DROP"},
@@ -136,6 +137,9 @@ func (b *breakage) test(t *testing.T) {
 	g := w.gateway(b.gateway...)
 	broken(b.after)
 	if b.after != "" {
+		if v := w.reach(w.Client, &net.Dialer{Timeout: time.Second}, addrPort(lab.ServerAddr4, 443)); (v.how == captured) != b.silent {
+			t.Errorf("broken, %s was %s", v.what, v.how)
+		}
 		w.mend(b.id, b.doctor...)
 	}
 	w.wantAll(w.Client, 443, captured, seenAnybody)
@@ -268,4 +272,32 @@ func TestDoctorWatches(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestDoctorIsCalm has the doctor find no fault where gateways work: before one runs,
+// and while one does.
+func TestDoctorIsCalm(t *testing.T) {
+	for _, e := range environments() {
+		for _, way := range ways {
+			t.Run(e.name+"-"+way.name, func(t *testing.T) {
+				need(t, strings.Fields(e.needs)...)
+				w := newGatewayWorld(t)
+				e.set(w)
+				args := append([]string{"--interface", "lan0"}, way.args...)
+				calm := func(args ...string) {
+					t.Helper()
+					for _, f := range w.doctor(args...) {
+						if f.Level == "fault" || f.Level == "warning" {
+							t.Errorf("%+v", f)
+						}
+					}
+				}
+				calm(args...)
+				g := w.gateway(slices.Concat(way.args, e.args)...)
+				calm()
+				g.stop()
+				calm(args...)
+			})
+		}
+	}
 }

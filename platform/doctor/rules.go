@@ -25,7 +25,6 @@ type Obstacle struct {
 	nft.Fate
 	Place     Place
 	Interface string
-	IPv6      bool
 	Late      bool   // ours comes before, and has the packet
 	Owned     bool   // nobody but its program may change the table
 	ByHand    bool   // who listens there is a transom
@@ -56,8 +55,16 @@ func (o *Obstacle) where() string {
 func whose(f *nft.Fate) string {
 	for _, name := range []string{f.Chain.Table, f.Rule.Chain, f.Chain.Name} {
 		for _, w := range [...]struct{ prefix, who string }{
-			{"DOCKER", "Docker's"}, {"firewalld", "firewalld's"}, {"ufw", "ufw's"}, {"fw4", "OpenWrt's"}, {"LIBVIRT", "libvirt's"},
-			{"libvirt", "libvirt's"}, {"KUBE-", "Kubernetes'"}, {"CILIUM", "Cilium's"}, {"f2b-", "fail2ban's"}, {"ts-", "Tailscale's"},
+			{"DOCKER", "Docker's"},
+			{"firewalld", "firewalld's"},
+			{"ufw", "ufw's"},
+			{"fw4", "OpenWrt's"},
+			{"LIBVIRT", "libvirt's"},
+			{"libvirt", "libvirt's"},
+			{"KUBE-", "Kubernetes'"},
+			{"CILIUM", "Cilium's"},
+			{"f2b-", "fail2ban's"},
+			{"ts-", "Tailscale's"},
 		} {
 			if strings.HasPrefix(name, w.prefix) {
 				return w.who

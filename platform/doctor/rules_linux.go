@@ -133,7 +133,7 @@ func (m *Machine) ask(r *nft.Ruleset, iface string, p nft.Packet) {
 		if c.Type == "" || !concerns(c, &p) || steer.IsOurs(c.Family, c.Table) {
 			continue
 		}
-		o := Obstacle{Interface: iface, IPv6: p.Dst.Is6()}
+		o := Obstacle{Interface: iface}
 		p := p
 		switch {
 		case c.Family == nft.Netdev:

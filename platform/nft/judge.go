@@ -41,7 +41,7 @@ type done struct {
 }
 
 const (
-	verdictContinue = ^uint32(1 - 1) // -1
+	verdictContinue = ^uint32(0)     // -1
 	verdictGoto     = ^uint32(4 - 1) // -4
 )
 
