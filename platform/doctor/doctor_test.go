@@ -1,17 +1,21 @@
 package doctor_test
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"net/netip"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
+	"transom/ca"
 	"transom/platform"
 	"transom/platform/doctor"
 	"transom/platform/nft"
 	"transom/platform/steer"
+	"transom/platform/trust"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden file")
@@ -65,6 +69,83 @@ var scenes = []struct {
 	}},
 	{"port taken by somebody", func(m *doctor.Machine) { m.Ports = []doctor.Listener{{Addr: addrPort("[::]:8080")}} }},
 	{"transom runs", runs},
+	{"the kernel lacks TPROXY", func(m *doctor.Machine) {
+		lacks := fmt.Errorf("the kernel lacks a part of nf_tables: %w; try modprobe nft_tproxy (or use --method redirect), nft_socket", platform.ErrUnsupported)
+		m.Ways = []doctor.Way{{Method: platform.TPROXY, Err: lacks}, {Method: platform.Redirect}}
+	}},
+	{"no nf_tables", func(m *doctor.Machine) {
+		no := errors.New("this kernel has no nf_tables (modprobe nf_tables, or use iptables: --backend iptables)")
+		m.Ways = []doctor.Way{{Method: platform.TPROXY, Err: no}, {Method: platform.Redirect, Err: no}}
+	}},
+	{"a rule in the way", func(m *doctor.Machine) {
+		m.Ways = []doctor.Way{{Method: platform.TPROXY, Err: errors.New("ip -6 rule 7890: fwmark 0x10/0x70 lookup 7 is not ours, and stands where ours would")}}
+	}},
+	{"leftovers", func(m *doctor.Machine) { m.Left = []string{"nft table inet transom_divert", "a", "b", "c"} }},
+	{"a container without rights", func(m *doctor.Machine) { m.Admin, m.Raw = false, false }},
+	{"no clients", func(m *doctor.Machine) {
+		m.Links = m.Links[:2]
+		m.Links[1].Up = false
+		m.Steering.Interfaces, m.NoClients = nil, steer.ErrNoClients
+	}},
+	{"strict filtering", func(m *doctor.Machine) {
+		m.Settings["net.ipv4.conf.all.rp_filter"] = "1"
+		m.Traffic = &doctor.Traffic{
+			Captured: []netip.Addr{addr("10.77.0.5")}, Filtered: 3,
+			Strays: []doctor.Stray{{From: addr("10.77.0.5"), Interface: "lan0", Route: "wan0"}},
+		}
+	}},
+	{"something is filtered", func(m *doctor.Machine) {
+		m.Settings["net.ipv4.conf.all.rp_filter"] = "1"
+		m.Traffic = &doctor.Traffic{Captured: []netip.Addr{addr("192.168.1.2")}, Filtered: 3}
+	}},
+	{"a bridge and iptables", func(m *doctor.Machine) {
+		m.Backend, m.Methods = "iptables", []platform.Method{platform.TPROXY}
+		m.Bridges, m.BridgeMends = []string{"net.bridge.bridge-nf-call-iptables"}, []string{"sysctl -w net.bridge.bridge-nf-call-iptables=0"}
+	}},
+	{"offloads", func(m *doctor.Machine) {
+		m.Flowtables, m.XDP = []string{"inet fw4 ft", "inet x y"}, []string{"lan0"}
+	}},
+	{"devices that use another gateway", func(m *doctor.Machine) {
+		m.Watch, m.Links[1].Addresses = 3*time.Second, []netip.Prefix{netip.MustParsePrefix("192.168.1.1/24")}
+		m.Traffic = &doctor.Traffic{Aside: []netip.Addr{addr("192.168.1.2"), addr("192.168.1.3"), addr("192.168.1.4"), addr("192.168.1.5")}}
+	}},
+	{"silence", func(m *doctor.Machine) { m.Watch, m.Traffic = 3*time.Second, &doctor.Traffic{} }},
+	{"nobody answers", func(m *doctor.Machine) {
+		runs(m)
+		m.Traffic = &doctor.Traffic{Captured: []netip.Addr{addr("192.168.1.2")}, Unanswered: []netip.Addr{addr("192.168.1.2")}}
+	}},
+	{"QUIC goes past", func(m *doctor.Machine) {
+		runs(m)
+		m.Steering.RejectQUIC = false
+		m.Traffic = &doctor.Traffic{Through: []netip.Addr{addr("192.168.1.2")}, QUIC: []netip.AddrPort{addrPort("198.51.100.7:443")}}
+	}},
+	{"QUIC goes past before transom runs", func(m *doctor.Machine) {
+		m.Traffic = &doctor.Traffic{Through: []netip.Addr{addr("192.168.1.2")}, QUIC: []netip.AddrPort{addrPort("198.51.100.7:443")}}
+	}},
+	{"answers that take another way", func(m *doctor.Machine) {
+		m.Gateway = "transom gateway --interface lan0"
+		m.Traffic = &doctor.Traffic{Captured: []netip.Addr{addr("192.168.1.2")}, OneWay: []netip.Addr{addr("192.168.1.2")}}
+	}},
+	{"answers that do not come back", func(m *doctor.Machine) {
+		runs(m)
+		m.Traffic = &doctor.Traffic{Captured: []netip.Addr{addr("192.168.1.2")}, Unreturned: []netip.Addr{addr("192.168.1.2")}}
+	}},
+	{"no authority yet", func(m *doctor.Machine) { m.Authority = doctor.Authority{Dir: "/ca", Missing: true} }},
+	{"an authority that is exposed", func(m *doctor.Machine) { m.Authority = trouble(ca.Exposed) }},
+	{"an authority without a key", func(m *doctor.Machine) { m.Authority = trouble(ca.Keyless) }},
+	{"an authority that is damaged", func(m *doctor.Machine) { m.Authority = trouble(ca.Damaged) }},
+	{"nobody trusts", func(m *doctor.Machine) { m.Authority = doctor.Authority{Dir: "/ca"} }},
+	{"another authority is trusted", func(m *doctor.Machine) {
+		m.CADir = "/the ca"
+		m.Authority = doctor.Authority{Dir: "/the ca", Stale: []string{"/usr/local/share/ca-certificates/transom-01234567.crt"}}
+	}},
+	{"not all trust", func(m *doctor.Machine) {
+		m.Authority = doctor.Authority{Dir: "/ca", System: trust.State{Trusted: true}, Doubters: []string{"firefox", "node"}}
+	}},
+	{"no namespaces", func(m *doctor.Machine) {
+		m.Root, m.Admin, m.Raw = false, false, false
+		m.Namespaces, m.NamespacesMend = errors.New("the setting user.max_user_namespaces forbids user namespaces"), "sysctl -w user.max_user_namespaces=15000"
+	}},
 	{"not root", func(m *doctor.Machine) { m.Root, m.Admin, m.Raw = false, false, false }},
 	{"a drop", func(m *doctor.Machine) {
 		m.Obstacles = []doctor.Obstacle{{Fate: dropped(nft.ChainInfo{Family: nft.Inet, Table: "other", Name: "pre", Hook: nft.Prerouting, Priority: -150}, 7), Interface: "lan0"}}
@@ -111,6 +192,13 @@ var scenes = []struct {
 		m.Ports = nil
 	}},
 }
+
+// trouble is an authority that can't be used.
+func trouble(f ca.Fault) doctor.Authority {
+	return doctor.Authority{Dir: "/ca", Trouble: &ca.Trouble{Fault: f, Key: "/ca/transom-ca.pem", Cert: "/ca/transom-ca-cert.pem", Err: errors.New("something is wrong with it")}}
+}
+
+func addr(text string) netip.Addr { return netip.MustParseAddr(text) }
 
 // dropped is a rule's certain end of a packet.
 func dropped(c nft.ChainInfo, handle uint64) nft.Fate {

@@ -61,16 +61,15 @@ func kernel(m *Machine) []Finding {
 
 // modprobe is the command that an error names.
 func (m *Machine) modprobe(err error) string {
-	_, rest, ok := strings.Cut(err.Error(), "modprobe ")
-	if !ok {
-		return ""
-	}
+	_, rest, _ := strings.Cut(err.Error(), "modprobe ")
 	var names []string
-	for name := range strings.SplitSeq(rest, ",") {
-		name, _, more := strings.Cut(strings.TrimSpace(name), " ")
-		if names = append(names, strings.TrimRight(name, ");")); more {
-			break
+	for _, w := range strings.FieldsFunc(rest, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' }) {
+		if strings.HasPrefix(w, "nf_") || strings.HasPrefix(w, "nft_") {
+			names = append(names, w)
 		}
+	}
+	if len(names) == 0 {
+		return ""
 	}
 	if m.Container {
 		return "" // its modules are the host's
