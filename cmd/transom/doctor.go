@@ -77,11 +77,7 @@ func (f *doctorFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	found := doctor.Examine(m)
-	write := f.print
-	if f.json {
-		write = writeFindings
-	}
-	if err := write(cmd.OutOrStdout(), found); err != nil {
+	if err := f.write(cmd.OutOrStdout(), found); err != nil {
 		return err
 	}
 	if doctor.Sick(found) {
@@ -181,6 +177,14 @@ func (f *doctorFlags) lookAtAuthority(ctx context.Context, m *doctor.Machine) er
 	})
 }
 
+// write writes findings as was asked for.
+func (f *doctorFlags) write(w io.Writer, found []doctor.Finding) error {
+	if f.json {
+		return writeFindings(w, found)
+	}
+	return f.print(w, found)
+}
+
 // print writes findings for a person.
 func (f *doctorFlags) print(w io.Writer, found []doctor.Finding) error {
 	var b strings.Builder
@@ -200,7 +204,11 @@ func (f *doctorFlags) print(w io.Writer, found []doctor.Finding) error {
 			fmt.Fprintf(&b, "         mend it: %s\n", one.Mend)
 		}
 	}
-	if !f.verbose && fine > 0 {
+	switch {
+	case f.verbose || fine == 0:
+	case fine == 1:
+		fmt.Fprintf(&b, "%-8s 1 more thing is as it should be (-v lists it)\n", doctor.OK)
+	default:
 		fmt.Fprintf(&b, "%-8s %d more things are as they should be (-v lists them)\n", doctor.OK, fine)
 	}
 	_, err := io.WriteString(w, b.String())

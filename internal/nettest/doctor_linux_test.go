@@ -2,6 +2,7 @@ package nettest_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -95,7 +96,7 @@ func TestDoctor(t *testing.T) {
 		{name: "forwarding-off-before", id: "forwarding", before: "sysctl -w net.ipv4.ip_forward=0"},
 		{name: "wrong-ca", id: "authority", before: "transom ca show --ca-dir ca; chmod 644 ca/transom-ca.pem; transom ca export --ca-dir other > ca/transom-ca-cert.pem"},
 		{name: "wrong-ca-damaged", id: "authority", before: "transom ca show --ca-dir ca; echo no key > ca/transom-ca.pem"},
-		{name: "port-taken", id: "port", before: "python3 -c 'import socket, time\ns = socket.create_server((\"\", 8080))\ntime.sleep(100)' >/dev/null 2>&1 & until ss -ltn | grep -q :8080; do :; done"},
+		{name: "port-taken", id: "port", before: listens(8080)},
 		{name: "leftovers", id: "leftovers", before: "nft 'add table inet transom_divert; add chain inet transom_divert was'"},
 		{name: "rule-in-the-way", id: "kernel", before: "ip rule add pref 7891 fwmark 0x10/0x70 lookup 7890"},
 		{silent: true, name: "send-redirects", id: "redirects", after: "sysctl -w net.ipv4.conf.all.send_redirects=1 net.ipv4.conf.lan0.send_redirects=1"},
@@ -103,6 +104,17 @@ func TestDoctor(t *testing.T) {
 		{name: "drop-before", id: "rules", before: drop},
 		{name: "drop-by-iptables", id: "rules", after: "iptables -t mangle -I PREROUTING -p tcp -m multiport --dports 25,443 -j DROP; ip6tables -t raw -A PREROUTING -i lan0 -p tcp --dport 443 -j DROP"},
 		{name: "drop-at-input", id: "rules", after: "nft 'add table inet other; add chain inet other in { type filter hook input priority 0; policy accept; }'; until nft list table inet other | grep -q transom; do :; done; nft insert rule inet other in tcp dport 443 drop"},
+		{
+			name: "drop-by-maps", id: "rules",
+			after: `nft '
+				add table inet other
+				add chain inet other more
+				add rule inet other more ip saddr . tcp dport { 10.0.0.1 . 443, 192.168.1.2 . 443 } drop
+				add rule inet other more ip6 saddr fd01::/16 th dport 440-445 drop
+				add chain inet other pre { type filter hook prerouting priority -100; }
+				add rule inet other pre ct state vmap { established : accept, invalid : drop }
+				add rule inet other pre iifname vmap { "lo" : accept, "lan0" : goto more }'`,
+		},
 		{name: "drop-at-ingress", id: "rules", after: "nft 'add table netdev other; add chain netdev other in { type filter hook ingress device lan0 priority 0; }; add rule netdev other in tcp dport 443 drop'"},
 		{
 			name: "no-conntrack", id: "conntrack", gateway: []string{"--method", "redirect"},
@@ -114,11 +126,16 @@ func TestDoctor(t *testing.T) {
 		},
 		{
 			name: "other-proxy-redirects", id: "other-proxy", gateway: []string{"--method", "redirect"},
-			after: "nft 'add table inet other; add chain inet other pre { type nat hook prerouting priority -120; }; add rule inet other pre iifname lan0 tcp dport 443 redirect to :3128'",
+			after: "nft 'add table inet other; add chain inet other pre { type nat hook prerouting priority -120; }; add rule inet other pre iifname lan0 tcp dport 443 redirect to :3128'; " + listens(3128),
 		},
 	} {
 		t.Run(b.name, func(t *testing.T) { b.test(t) })
 	}
+}
+
+// listens starts a program that does, and waits until it does.
+func listens(port int) string {
+	return fmt.Sprintf("python3 -c 'import socket, time\ns = socket.create_server((\"\", %d))\ntime.sleep(100)' >/dev/null 2>&1 & until ss -ltn | grep -q :%[1]d; do :; done", port)
 }
 
 func (b *breakage) test(t *testing.T) {

@@ -78,7 +78,7 @@ func byRoot(command string) string {
 	second, _, _ := strings.Cut(strings.TrimPrefix(command, "transom "), " ")
 	if slices.Contains([]string{"sysctl", "nft", "iptables", "ip6tables", "ip", "modprobe", "kill", "timedatectl"}, first) ||
 		first == "transom" && slices.Contains([]string{"gateway", "cleanup"}, second) {
-		return "sudo " + command
+		return "sudo " + strings.ReplaceAll(command, " && ", " && sudo ")
 	}
 	return command
 }

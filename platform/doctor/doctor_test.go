@@ -77,6 +77,10 @@ var scenes = []struct {
 		no := errors.New("this kernel has no nf_tables (modprobe nf_tables, or use iptables: --backend iptables)")
 		m.Ways = []doctor.Way{{Method: platform.TPROXY, Err: no}, {Method: platform.Redirect, Err: no}}
 	}},
+	{"a firewall of iptables-legacy", func(m *doctor.Machine) {
+		drops := fmt.Errorf("steering by nft is %w: a firewall of iptables-legacy drops what it does not know, which nft can't change; use --backend iptables, or first iptables-legacy -I INPUT -m mark --mark 0x10/0x70 -j ACCEPT", platform.ErrUnsupported)
+		m.Ways, m.IPTables = []doctor.Way{{Method: platform.TPROXY, Err: drops}, {Method: platform.Redirect, Err: drops}}, true
+	}},
 	{"a rule in the way", func(m *doctor.Machine) {
 		m.Ways = []doctor.Way{{Method: platform.TPROXY, Err: errors.New("ip -6 rule 7890: fwmark 0x10/0x70 lookup 7 is not ours, and stands where ours would")}}
 	}},

@@ -50,9 +50,11 @@ func kernel(m *Machine) []Finding {
 		return ok("kernel", fmt.Sprintf("the kernel has all that capturing by %s takes", m.Ways[0].Method))
 	}
 	first := broken[0]
-	f := Finding{ID: "kernel", Level: Fault, What: fmt.Sprintf("capturing by %s fails: %v", first.Method, first.Err), Mend: cmp.Or(m.modprobe(first.Err), delRule(first.Err))}
+	f := Finding{ID: "kernel", Level: Fault, What: fmt.Sprintf("capturing by %s fails: %v", first.Method, first.Err), Mend: cmp.Or(m.modprobe(first.Err), delRule(first.Err), legacy(first.Err))}
 	if len(broken) < len(m.Ways) {
 		f.Level, f.Why = Warning, fmt.Sprintf("connections would be captured by %s", m.Ways[len(broken)].Method)
+	} else if m.IPTables && unsupported(first.Err) {
+		f.Level, f.Why = Warning, "transom gateway tries --backend iptables next"
 	} else if len(broken) > 1 && broken[1].Err.Error() != first.Err.Error() {
 		f.Why = fmt.Sprintf("nor does %s work: %v", broken[1].Method, broken[1].Err)
 	}
@@ -85,6 +87,15 @@ func delRule(err error) string {
 		return ""
 	}
 	return program + " rule del pref " + number
+}
+
+// legacy are the commands for iptables-legacy that an error names.
+func legacy(err error) string {
+	_, commands, _ := strings.Cut(err.Error(), " or first ")
+	if !strings.HasPrefix(commands, "iptables-legacy ") && !strings.HasPrefix(commands, "ip6tables-legacy ") {
+		return ""
+	}
+	return commands
 }
 
 // leftovers is about what a run has left that was killed.

@@ -19,7 +19,7 @@ func (m *Machine) tryKernel(ctx context.Context) {
 	}
 	k, err := steer.Open(nil)
 	if err != nil {
-		m.Ways = []Way{{m.Steering.Method, err}}
+		m.Ways = []Way{{Method: m.Steering.Method, Err: err}}
 		return
 	}
 	defer func() { _ = k.Abandon() }() // it has changed nothing
@@ -33,7 +33,7 @@ func (m *Machine) tryKernel(ctx context.Context) {
 		s.Method = method
 		s.Spoof = s.Spoof && len(s.Interfaces) > 0 && method == platform.TPROXY
 		err := k.Check(ctx, s)
-		m.Ways = append(m.Ways, Way{method, err})
+		m.Ways = append(m.Ways, Way{Method: method, Err: err})
 		if err == nil {
 			m.Steering.Method = method
 			return
@@ -41,6 +41,10 @@ func (m *Machine) tryKernel(ctx context.Context) {
 		if i == 0 && !unsupported(err) {
 			return
 		}
+	}
+	if x, err := steer.OpenBackend("iptables", nil); err == nil {
+		m.IPTables = true
+		_ = x.Abandon() // it has changed nothing
 	}
 }
 

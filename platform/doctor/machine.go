@@ -39,8 +39,9 @@ type Machine struct {
 
 	// Ways are the methods that were tried, until one that works; nothing if there
 	// was no right to, or a transom runs.
-	Ways []Way
-	Left []string // of an earlier run
+	Ways     []Way
+	IPTables bool     // there are its programs, for when none does
+	Left     []string // of an earlier run
 
 	Settings             Settings
 	ReadOnly             bool     // the settings can't be changed from here

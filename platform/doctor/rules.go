@@ -165,7 +165,7 @@ func rules(m *Machine) (found []Finding) {
 		return []Finding{{ID: "rules", Level: Note, What: "rules can't be listed: " + m.RulesErr.Error()}}
 	}
 	if !m.Admin {
-		return m.unseen("rules", "firewalls, and rules of other proxies,")
+		return m.unseen("rules", "what the kernel can do, firewalls, and rules of other proxies")
 	}
 	for i := range m.Obstacles {
 		o := &m.Obstacles[i]

@@ -21,8 +21,12 @@ type setName struct {
 // A set is a set, or a map, by what its keys are compared with.
 type set struct {
 	intervals bool
+	opaque    bool // its elements are too many, or of a kind that is not looked into
 	elements  []element
 }
+
+// mostElements bounds what is kept of a set.
+const mostElements = 1 << 16
 
 // An element of a set of intervals is where one begins, or, if it is an end, the
 // first that is behind it.
@@ -37,12 +41,14 @@ func (r *Ruleset) addSet(f Family, a attributes) {
 		r.sets = map[setName]*set{}
 	}
 	flags, _ := a.number(3)
-	r.sets[setName{f, a.text(1), a.text(2)}] = &set{intervals: flags&setInterval != 0}
+	const concatenated = 0x80
+	intervals := flags&setInterval != 0
+	r.sets[setName{f, a.text(1), a.text(2)}] = &set{intervals: intervals, opaque: intervals && flags&concatenated != 0}
 }
 
 func (r *Ruleset) addElements(f Family, a attributes) {
 	s := r.sets[setName{f, a.text(1), a.text(2)}]
-	if s == nil {
+	if s == nil || s.opaque {
 		return
 	}
 	for list := a.get(3); ; {
@@ -54,6 +60,9 @@ func (r *Ruleset) addElements(f Family, a attributes) {
 		e := attributes(value)
 		flags, _ := e.number(3)
 		s.elements = append(s.elements, element{key: e.get(1).get(1), data: e.get(2), end: flags&1 != 0, until: e.get(10).get(1)})
+	}
+	if len(s.elements) > mostElements {
+		s.elements, s.opaque = nil, true
 	}
 	if s.intervals {
 		slices.SortStableFunc(s.elements, func(x, y element) int { return bytes.Compare(x.key, y.key) })
