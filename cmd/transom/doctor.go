@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -95,6 +96,9 @@ func (f *doctorFlags) question(cmd *cobra.Command) (q doctor.Question, err error
 	if q.Running != nil && !f.given(cmd.Flags()) {
 		if g := gatewayOf(q.Running.Args); g != nil {
 			c, s = &g.captureFlags, &g.spoof
+			if f.caDir == "" && g.caDir != "" && !filepath.IsAbs(g.caDir) {
+				g.caDir = filepath.Join(q.Running.Dir, g.caDir)
+			}
 			f.caDir = cmp.Or(f.caDir, g.caDir)
 			q.Backend = g.backend
 		}

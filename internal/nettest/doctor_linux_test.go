@@ -135,7 +135,7 @@ func TestDoctor(t *testing.T) {
 
 // listens starts a program that does, and waits until it does.
 func listens(port int) string {
-	return fmt.Sprintf("python3 -c 'import socket, time\ns = socket.create_server((\"\", %d))\ntime.sleep(100)' >/dev/null 2>&1 & until ss -ltn | grep -q :%[1]d; do :; done", port)
+	return fmt.Sprintf("python3 -c 'import socket\ns = socket.create_server((\"\", %d))\nwhile True: s.accept()[0].close()' >/dev/null 2>&1 & until ss -ltn | grep -q :%[1]d; do :; done", port)
 }
 
 func (b *breakage) test(t *testing.T) {
@@ -289,6 +289,30 @@ func TestDoctorWatches(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestDoctorForward has a firewall drop what is not captured, as Docker's does.
+func TestDoctorForward(t *testing.T) {
+	for _, by := range []struct{ name, rules string }{
+		{"iptables", "iptables -P FORWARD DROP; ip6tables -P FORWARD DROP"},
+		{"docker", "iptables -N DOCKER-USER; iptables -A FORWARD -j DOCKER-USER; iptables -P FORWARD DROP"},
+		{"nft", "nft 'add table inet other; add chain inet other across { type filter hook forward priority 0; policy drop; }'"},
+	} {
+		t.Run(by.name, func(t *testing.T) {
+			need(t, "iptables", "ip6tables")
+			w := newGatewayWorld(t)
+			w.site()
+			w.must(w.Gateway, "sh", "-euc", "ip route add default via "+lab.ServerAddr4+"; ip -6 route add default via "+lab.ServerAddr6+"; "+by.rules)
+			g := w.gateway()
+			if v := w.reach(w.Client, &net.Dialer{Timeout: time.Second}, addrPort(lab.ServerAddr4, 8443)); v.how == direct {
+				t.Error("nothing is broken")
+			}
+			w.mend("forward")
+			w.wantAll(w.Client, 8443, direct, seenClientPort)
+			w.wantAll(w.Client, 443, captured, seenAnybody)
+			g.stop()
+		})
+	}
 }
 
 // TestDoctorIsCalm has the doctor find no fault where gateways work: before one runs,

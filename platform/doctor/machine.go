@@ -68,6 +68,7 @@ type Machine struct {
 type Running struct {
 	PID  int      // 0 if it is in another container
 	Args []string // its command line; nothing if it can't be read
+	Dir  string   // what paths there begin at, if that can be seen
 }
 
 // Settings are the kernel's, by their names as sysctl has them. What is not there is

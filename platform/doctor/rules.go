@@ -97,7 +97,8 @@ func (m *Machine) pass(o *Obstacle) string {
 	case Sent:
 		words = append(words, nft.Mark(m.marks().Upstream, m.marks().Mask).String())
 	case Across:
-		words = append(words, fmt.Sprintf("iifname %q", o.Interface))
+		in := fmt.Sprintf("insert rule %s %s %s", o.Chain.Family, o.Chain.Table, o.Chain.Name)
+		return fmt.Sprintf("nft '%s iifname %q accept; %[1]s oifname %[2]q ct state established,related accept'", in, o.Interface)
 	}
 	return fmt.Sprintf("nft 'insert rule %s %s %s %s accept'", o.Chain.Family, o.Chain.Table, o.Chain.Name, strings.Join(words, " "))
 }
@@ -127,6 +128,8 @@ func (m *Machine) passByIPTables(o *Obstacle) string {
 		if m.Docker && o.Chain.Family == nft.IPv4 {
 			chain = "DOCKER-USER" // which Docker leaves alone
 		}
+		put := fmt.Sprintf("%s -t %s -I %s", program, o.Chain.Table, chain)
+		return fmt.Sprintf("%s -i %s -j ACCEPT && %[1]s -o %[2]s -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT", put, o.Interface)
 	}
 	return fmt.Sprintf("%s -t %s -I %s %s -j ACCEPT", program, o.Chain.Table, chain, match)
 }

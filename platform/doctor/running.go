@@ -19,6 +19,7 @@ func Steers() *Running {
 	if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", who.PID)); err == nil && r.PID != 0 {
 		r.Args = strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")
 	}
+	r.Dir, _ = os.Readlink(fmt.Sprintf("/proc/%d/cwd", who.PID)) // who may not see it does without
 	return r
 }
 
