@@ -117,7 +117,7 @@ func (f *doctorFlags) question(cmd *cobra.Command) (q doctor.Question, err error
 	if q.Watch = time.Duration(f.watch); !cmd.Flags().Changed("watch") && os.Geteuid() == 0 {
 		q.Watch = watchFor
 	}
-	q.CADir = f.caDir
+	q.CADir, q.NoInterface = f.caDir, c.noInterface()
 	q.Gateway = "transom gateway"
 	if len(c.interfaces) > 0 {
 		q.Gateway += " --interface " + shellLine(c.interfaces)

@@ -43,11 +43,14 @@ func (m *Machine) findLinks() (err error) {
 	if m.Links, err = steer.Links(); err != nil {
 		return err
 	}
-	if m.Steering.Local && len(m.Steering.Interfaces) == 0 {
+	if m.NoInterface {
 		return nil
 	}
 	chosen, _, err := steer.Choose(m.Links, m.Steering.Interfaces)
-	if err != nil {
+	switch {
+	case m.Steering.Local && errors.Is(err, steer.ErrNoClients):
+		return nil
+	case err != nil:
 		m.NoClients = err
 		return nil
 	}

@@ -13,6 +13,8 @@ import (
 type Question struct {
 	// Steering is what would be put in force, with the interfaces that were named.
 	Steering platform.Steering
+	// NoInterface says that what this host sends is meant alone.
+	NoInterface bool
 	// Methods are those that would be tried, the best first; empty is both.
 	Methods []platform.Method
 	// Running is the transom that steers here; nil if there is none.
