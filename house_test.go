@@ -22,7 +22,7 @@ var house = plan{
 	// A package may import packages of lower floors only, and those that beside
 	// names for it.
 	floors: []string{
-		"flow ca",
+		"flow ca pattern",
 		"exchange message platform platform/*",
 		"policy capture egress store",
 		"internal/proto/*",
@@ -73,7 +73,7 @@ var house = plan{
 	// Who may import what is neither ours, nor of the standard library, nor in
 	// golang.org/x; "" is tests only.
 	libraries: map[string]string{
-		"github.com/dlclark/regexp2":                "policy filter", // patterns mean what they mean in mitmproxy
+		"github.com/dlclark/regexp2":                "pattern", // patterns mean what they mean in mitmproxy
 		"github.com/mdlayher/netlink":               "platform platform/*",
 		"github.com/vishvananda/netlink":            "platform platform/*",
 		"golang.org/x/sys":                          "platform platform/*",

@@ -5,57 +5,35 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"regexp"
 	"strconv"
-	"time"
-
-	"github.com/dlclark/regexp2"
 
 	"transom/flow"
+	"transom/pattern"
 )
-
-// patternTime bounds one match of a pattern that needs backtracking.
-const patternTime = 100 * time.Millisecond
 
 // A Pattern is a regular expression over host names and addresses, in Python's
 // syntax: searched for, not anchored, without regard to case.
-type Pattern struct {
-	text string
-	re   *regexp.Regexp  // linear time; nil if the pattern needs more
-	back *regexp2.Regexp // backtracking, for look-around and back-references
-}
+type Pattern struct{ *pattern.Pattern }
 
-// CompilePattern compiles one pattern. Of Python's syntax it lacks named groups
-// in a pattern with look-around or back-references, possessive quantifiers,
-// \N{…}, (?a), and {,n} for {0,n}. Its error names the pattern and what is
-// wrong with it.
+// CompilePattern compiles one pattern; see package pattern. Its error names the
+// pattern and what is wrong with it.
 func CompilePattern(text string) (*Pattern, error) {
 	if text == "" {
 		return nil, errors.New("an empty pattern matches everything; write . if that is meant")
 	}
-	if re, err := regexp.Compile("(?i)" + text); err == nil {
-		return &Pattern{text: text, re: re}, nil
-	}
-	back, err := regexp2.Compile(text, regexp2.IgnoreCase)
+	p, err := pattern.Compile(text, pattern.Options{IgnoreCase: true})
 	if err != nil {
 		return nil, fmt.Errorf("pattern %q is not a regular expression: %w", text, err)
 	}
-	back.MatchTimeout = patternTime
-	return &Pattern{text: text, back: back}, nil
+	return &Pattern{p}, nil
 }
 
 // Match reports whether the pattern occurs in s. A match that takes too long
 // counts as one.
 func (p *Pattern) Match(s string) bool {
-	if p.re != nil {
-		return p.re.MatchString(s)
-	}
-	ok, err := p.back.MatchString(s)
+	ok, err := p.MatchString(s)
 	return ok || err != nil
 }
-
-// String returns the pattern as it was written.
-func (p *Pattern) String() string { return p.text }
 
 // Hosts is the Policy of --ignore-hosts, --allow-hosts and --tcp-hosts, with
 // mitmproxy's meaning. The first two are matched against "host:port" for the
