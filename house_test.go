@@ -22,8 +22,8 @@ var house = plan{
 	// A package may import packages of lower floors only, and those that beside
 	// names for it.
 	floors: []string{
-		"flow ca pattern",
-		"exchange message platform platform/*",
+		"flow ca pattern coding",
+		"exchange message platform platform/* filter",
 		"policy capture egress store",
 		"internal/proto/*",
 		"internal/engine/*",
@@ -39,6 +39,7 @@ var house = plan{
 		"internal/proto/tls13":     "internal/proto/sniff",
 		"internal/proto/tlsterm":   "internal/proto/sniff internal/proto/tls13",
 		"app/export":               "app/follow",
+		"filter":                   "message",
 		"platform/lab":             "platform platform/nft",
 		"platform":                 "platform/pf",
 		"platform/nft":             "platform",
@@ -74,6 +75,8 @@ var house = plan{
 	// golang.org/x; "" is tests only.
 	libraries: map[string]string{
 		"github.com/dlclark/regexp2":                "pattern", // patterns mean what they mean in mitmproxy
+		"github.com/klauspost/compress":             "coding",  // zstd
+		"github.com/molecule-man/go-brrr":           "coding",  // brotli
 		"github.com/mdlayher/netlink":               "platform platform/*",
 		"github.com/vishvananda/netlink":            "platform platform/*",
 		"golang.org/x/sys":                          "platform platform/*",

@@ -1,0 +1,241 @@
+package filter
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"transom/flow"
+)
+
+// A span is numbers from one to another, both in it.
+type span struct{ low, up int64 }
+
+// spans reads what is written as >1, >=1, <1, <=1, 1-2, 1, or several of these with
+// commas between them.
+func spans(arg string, number func(string) (low, up int64, err error)) ([]span, error) {
+	var list []span
+	for one := range strings.SplitSeq(arg, ",") {
+		s, err := spanOf(strings.TrimSpace(one), number)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+func spanOf(text string, number func(string) (low, up int64, err error)) (span, error) {
+	rest := strings.TrimLeft(text, "<>=")
+	sign := text[:len(text)-len(rest)]
+	from, to, isRange := strings.Cut(rest, "-")
+	low, up, err := number(strings.TrimSpace(from))
+	switch {
+	case err != nil:
+		return span{}, err
+	case sign == "" && isRange:
+		if _, up, err = number(strings.TrimSpace(to)); err == nil && up < low {
+			err = fmt.Errorf("%s is more than %s", from, to)
+		}
+		return span{low, up}, err
+	case isRange:
+		return span{}, fmt.Errorf("%q is both a range and %s", text, sign)
+	}
+	switch sign {
+	case "":
+		return span{low, up}, nil
+	case ">=":
+		return span{low, math.MaxInt64}, nil
+	case "<=":
+		return span{math.MinInt64, up}, nil
+	case ">":
+		return span{up + 1, math.MaxInt64}, nil
+	case "<":
+		return span{math.MinInt64, low - 1}, nil
+	}
+	return span{}, fmt.Errorf("%s is no comparison: want >, >=, < or <=", sign)
+}
+
+func within(list []span, n int64) bool {
+	for _, s := range list {
+		if s.low <= n && n <= s.up {
+			return true
+		}
+	}
+	return false
+}
+
+// code reads what ~c takes. A number that is too large is no response's.
+func code(arg string) (func(*subject) bool, error) {
+	n, err := strconv.Atoi(arg)
+	if err != nil {
+		n = -1
+	}
+	return func(s *subject) bool { st := s.status(); return st != 0 && st == n }, nil
+}
+
+// status reads ranges of response codes, of which 4xx is one.
+func status(arg string) (func(*subject) bool, error) {
+	list, err := spans(arg, func(text string) (low, up int64, err error) {
+		if len(text) == 3 && strings.EqualFold(text[1:], "xx") && text[0] >= '1' && text[0] <= '9' {
+			low = int64(text[0]-'0') * 100
+			return low, low + 99, nil
+		}
+		n, err := strconv.ParseUint(text, 10, 16)
+		if err != nil {
+			return 0, 0, fmt.Errorf("%q is no response code: want 404, 4xx, 500-599, or several with commas", text)
+		}
+		return int64(n), int64(n), nil
+	})
+	return func(s *subject) bool { st := s.status(); return st != 0 && within(list, int64(st)) }, err
+}
+
+// duration reads how long a flow lasted, which is known when it has ended.
+func duration(arg string) (func(*subject) bool, error) {
+	list, err := spans(arg, func(text string) (low, up int64, err error) {
+		d, err := time.ParseDuration(text)
+		if err != nil || d < 0 {
+			return 0, 0, fmt.Errorf("%q is no duration: want >1s, <=250ms or 1s-2m30s", text)
+		}
+		return int64(d), int64(d), nil
+	})
+	return func(s *subject) bool { return !s.End.IsZero() && within(list, int64(s.Duration())) }, err
+}
+
+// size reads how many bytes of content there were from one side to another.
+func size(from, to int) func(arg string) (func(*subject) bool, error) {
+	return func(arg string) (func(*subject) bool, error) {
+		list, err := spans(arg, bytesOf)
+		return func(s *subject) bool {
+			sizes := s.sizes()
+			n := sizes[from]
+			if to != from {
+				n += sizes[to]
+			}
+			return within(list, n)
+		}, err
+	}
+}
+
+func bytesOf(text string) (low, up int64, err error) {
+	bad := fmt.Errorf("%q is no size: want >1m, <=1.5k or 1k-64k; units are k, m and g, powers of 1024", text)
+	digits, unit := strings.ToLower(text), 1.0
+	if n := len(digits); n > 1 {
+		if i := strings.IndexByte("kmg", digits[n-1]); i >= 0 {
+			digits, unit = digits[:n-1], float64(int(1)<<(10*(i+1)))
+		}
+	}
+	if strings.Trim(digits, "0123456789.") != "" {
+		return 0, 0, bad
+	}
+	n, err := strconv.ParseFloat(digits, 64)
+	if err != nil || n*unit > 1<<60 {
+		return 0, 0, bad
+	}
+	return int64(n * unit), int64(n * unit), nil
+}
+
+// sizes returns how much content there was to the server, and to the client.
+func (s *subject) sizes() [2]int64 {
+	switch d := s.Detail.(type) {
+	case *flow.HTTP:
+		return [2]int64{d.RequestBody.Size, d.ResponseBody.Size}
+	case *flow.Messages:
+		return d.Bytes
+	case *flow.Connection:
+		return d.Bytes
+	case *flow.DNS:
+		return [2]int64{rawSize(d.Query), rawSize(d.Answer)}
+	}
+	return [2]int64{}
+}
+
+func rawSize(m *flow.DNSMessage) int64 {
+	if m == nil {
+		return 0
+	}
+	return int64(len(m.Raw))
+}
+
+// version reads versions of TLS that one of the legs has agreed on.
+func version(client, server bool) func(arg string) (func(*subject) bool, error) {
+	return func(arg string) (func(*subject) bool, error) {
+		list, err := spans(arg, func(text string) (low, up int64, err error) {
+			for i, v := range [...]string{"1.0", "1.1", "1.2", "1.3"} {
+				if text == v {
+					return 0x301 + int64(i), 0x301 + int64(i), nil
+				}
+			}
+			return 0, 0, fmt.Errorf("%q is no version: want 1.0, 1.1, 1.2 or 1.3, as in <1.2", text)
+		})
+		is := func(t *flow.TLS) bool { return t != nil && t.Version != 0 && within(list, int64(t.Version)) }
+		return func(s *subject) bool {
+			return s.Conn != nil && (client && is(s.Conn.TLS()) || server && s.Conn.Server != nil && is(s.Conn.Server.TLS))
+		}, err
+	}
+}
+
+// network reads networks and addresses, with commas between them.
+func network(of func(*flow.Conn) netip.Addr) func(arg string) (func(*subject) bool, error) {
+	return func(arg string) (func(*subject) bool, error) {
+		var list []netip.Prefix
+		for one := range strings.SplitSeq(arg, ",") {
+			n, err := prefix(strings.TrimSpace(one))
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, n)
+		}
+		return func(s *subject) bool {
+			if s.Conn == nil {
+				return false
+			}
+			a := of(s.Conn).Unmap().WithZone("")
+			for _, n := range list {
+				if n.Contains(a) {
+					return true
+				}
+			}
+			return false
+		}, nil
+	}
+}
+
+func prefix(text string) (netip.Prefix, error) {
+	if n, err := netip.ParsePrefix(text); err == nil {
+		return n.Masked(), nil
+	}
+	a, err := netip.ParseAddr(text)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("%q is no network: want 192.168.7.0/24, 2001:db8::/32, an address, or several with commas", text)
+	}
+	a = a.Unmap().WithZone("")
+	return netip.PrefixFrom(a, a.BitLen()), nil
+}
+
+func since(arg string) (func(*subject) bool, error) {
+	t, err := moment(arg)
+	return func(s *subject) bool { return !s.Start.Before(t) }, err
+}
+
+func until(arg string) (func(*subject) bool, error) {
+	t, err := moment(arg)
+	return func(s *subject) bool { return s.Start.Before(t) }, err
+}
+
+// moment reads a time, in the local zone unless it names another.
+func moment(text string) (time.Time, error) {
+	if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
+		return t, nil
+	}
+	for _, layout := range [...]string{"2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02"} {
+		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, errors.New("no time: want 2026-01-31, 2026-01-31T15:04 or 2026-01-31T15:04:05Z")
+}
