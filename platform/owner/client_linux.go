@@ -40,6 +40,7 @@ type Options struct {
 type Client struct {
 	pair  *net.UnixConn
 	cmd   *exec.Cmd
+	gone  chan struct{} // closed when that process has ended; nil without one
 	log   *slog.Logger
 	here  func(netip.Addr) bool
 	asks  sync.WaitGroup
@@ -78,13 +79,17 @@ func Start(charter Charter, o Options) (*Client, error) {
 	}
 	defer far.Close()
 	c := newClient(near, &o)
-	err = c.spawn(&o, far)
-	if err == nil {
+	if err = c.spawn(&o, far); err == nil {
+		c.gone = make(chan struct{})
+		go func() {
+			_ = c.cmd.Wait() // how it ended matters to nobody
+			close(c.gone)
+		}()
 		err = c.send(charter)
 	}
 	if err != nil {
 		near.Close()
-		return nil, fmt.Errorf("start who looks for processes: %w", err)
+		return nil, errors.Join(fmt.Errorf("start who looks for processes: %w", err), c.awaitEnd())
 	}
 	c.begin()
 	return c, nil
@@ -337,15 +342,41 @@ func (c *Client) lose(why error) {
 	c.log.Warn("who looks for the programs behind connections is gone: they are recorded without", "err", why)
 }
 
-// Close ends the process and waits for it.
+// Close ends the process and waits for it; not for ever, if somebody has stopped it.
 func (c *Client) Close() error { return c.close() }
 
 func (c *Client) end() error {
 	close(c.done)
 	err := c.pair.Close()
 	c.asks.Wait()
-	if c.cmd != nil {
-		_ = c.cmd.Wait() // how it ended matters to nobody
+	return errors.Join(err, c.awaitEnd())
+}
+
+// endsWithin is how long the process may take to end by itself, and then when it is
+// killed.
+const endsWithin = time.Second
+
+// awaitEnd waits for the end of the process, whose connection is closed.
+func (c *Client) awaitEnd() error {
+	if c.gone == nil || c.endsSoon() {
+		return nil
 	}
-	return err
+	if err := c.cmd.Process.Kill(); err != nil { // it may be another user's
+		return fmt.Errorf("process %d, which looks for the programs behind connections, does not end: %w", c.cmd.Process.Pid, err)
+	}
+	if !c.endsSoon() {
+		return fmt.Errorf("process %d, which looks for the programs behind connections, does not end though it was killed", c.cmd.Process.Pid)
+	}
+	return nil
+}
+
+func (c *Client) endsSoon() bool {
+	t := time.NewTimer(endsWithin)
+	defer t.Stop()
+	select {
+	case <-c.gone:
+		return true
+	case <-t.C:
+		return false
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -104,6 +105,21 @@ func TestClientAsAnotherUser(t *testing.T) {
 	c = start(t, Options{UID: 65534, GID: 65534})
 	if p := c.owner("tcp", own.LocalAddr().String(), tcp); p == nil || p.PID != 0 || p.UID != 0 || p.User != "root" {
 		t.Errorf("without: %+v", p)
+	}
+}
+
+// TestClientStoppedFinder: one that can't end by itself keeps nobody from ending.
+func TestClientStoppedFinder(t *testing.T) {
+	noLeaks(t)
+	c := start(t, Options{})
+	if err := c.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if c.cmd.ProcessState == nil || c.cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		t.Errorf("it ended as %v", c.cmd.ProcessState)
 	}
 }
 

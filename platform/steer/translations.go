@@ -151,10 +151,24 @@ func network(t nft.Test) (netip.Prefix, bool) {
 		for bits = 0; bits < 8*len(t.Mask) && t.Mask[bits/8]&(0x80>>(bits%8)) != 0; {
 			bits++
 		}
+		for _, b := range leftOf(t.Mask, bits) {
+			if b != 0 { // bits apart from each other are no network
+				return netip.Prefix{}, false
+			}
+		}
 	}
 	a, _ := netip.AddrFromSlice(append(bytes.Clone(t.Value), make([]byte, size-len(t.Value))...))
 	p, err := a.Prefix(bits)
 	return p, err == nil
+}
+
+// leftOf is a mask without its first bits.
+func leftOf(mask []byte, bits int) []byte {
+	rest := bytes.Clone(mask[min(bits/8, len(mask)):])
+	if len(rest) > 0 {
+		rest[0] &= 0xff >> (bits % 8)
+	}
+	return rest
 }
 
 // jumpsMax bounds a walk through chains, as the kernel does.
