@@ -34,6 +34,9 @@ func Tables(s platform.Steering) []*nft.Table {
 	}
 	if t.refuses() {
 		list = append(list, t.closed())
+		if s.Draining { // as long as we live nobody can take away what refuses
+			list[1].Chains = t.closed().Chains
+		}
 	}
 	return list
 }

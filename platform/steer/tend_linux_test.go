@@ -3,11 +3,13 @@ package steer_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -172,16 +174,7 @@ func TestFlushedForever(t *testing.T) {
 	k := openWith(t, n.Gateway, said.log())
 	apply(t, k, usual(platform.TPROXY))
 	c := beside(t, n.Gateway)
-	// Six times, or more if that takes so long that some are forgiven.
-	for said.count("again and again") == 0 {
-		times := said.count(back)
-		var b nft.Batch
-		b.Remove(nft.Inet, "transom_divert")
-		if err := c.Commit(&b); err != nil {
-			t.Fatal(err)
-		}
-		said.until(t, func() bool { return said.count(back) > times || said.count("again and again") > 0 })
-	}
+	flushForever(t, said, c)
 	ask := func(when, by string) {
 		t.Helper()
 		t.Log(when)
@@ -190,16 +183,54 @@ func TestFlushedForever(t *testing.T) {
 		}
 	}
 	ask("it is back, but who knows", "")
-	var b nft.Batch
-	b.Remove(nft.Inet, "transom_divert")
-	if err := c.Commit(&b); err != nil {
-		t.Fatal(err)
-	}
+	flushOurs(t, c)
 	ask("it was taken away once more", "")
 	k.Tend()
 	ask("it has just been put back", "")
 	k.Tend()
 	ask("nothing was missing", "by us, ")
+}
+
+// flushForever removes tables of ours until that is said to be again and again: six
+// times, or more if that takes so long that some are forgiven.
+func flushForever(t *testing.T, said *lines, c *nft.Conn) {
+	t.Helper()
+	for said.count("again and again") == 0 {
+		times := said.count(back)
+		flushOurs(t, c)
+		said.until(t, func() bool { return said.count(back) > times || said.count("again and again") > 0 })
+	}
+}
+
+// flushOurs removes what anybody can remove.
+func flushOurs(t *testing.T, c *nft.Conn) {
+	t.Helper()
+	var b nft.Batch
+	b.Remove(nft.Inet, "transom_divert")
+	b.Remove(nft.Inet, "transom_closed")
+	if err := c.Commit(&b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestFlushedForeverClosed: where nothing may go past, nothing does then.
+func TestFlushedForeverClosed(t *testing.T) {
+	n := labtest.Gateway(t)
+	serve(t, n.Server, 80)
+	s := usual(platform.TPROXY)
+	s.Closed = true
+	proxy(t, n.Gateway, s)
+	said := newLines()
+	k := openWith(t, n.Gateway, said.log())
+	apply(t, k, s)
+	c := beside(t, n.Gateway)
+	flushForever(t, said, c)
+	flushOurs(t, c)
+	for _, a := range servers() {
+		if said, _, err := visit(t, n.Client, at(a, 80)); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("%s: %q, %v; want refused", a, said, err)
+		}
+	}
 }
 
 // TestIPTablesFlushedForever is TestFlushedForever, by iptables.
