@@ -18,6 +18,7 @@ type body struct {
 	done bool
 	data []byte
 	none bool // there is nothing
+	lost bool // it can't be read
 }
 
 // both makes one operator of the two for bodies.
@@ -52,7 +53,7 @@ func (s *subject) searchBodies(p *pattern.Pattern, of side) bool {
 	switch d := s.Detail.(type) {
 	case *flow.HTTP:
 		b := s.body(d, of)
-		return !b.none && s.find(p, b.data)
+		return b.lost || !b.none && s.find(p, b.data)
 	case *flow.DNS:
 		m := d.Query
 		if of == response {
@@ -95,8 +96,7 @@ func (s *subject) body(d *flow.HTTP, of side) *body {
 	h, _ := s.fields(of)
 	data, err := s.decoded(ref, h)
 	if err != nil {
-		s.fail(err)
-		b.none = true
+		b.lost = s.fail(err)
 		return b
 	}
 	b.data = data
