@@ -12,6 +12,7 @@ import (
 
 	"transom/app/export"
 	"transom/app/follow"
+	"transom/filter"
 	"transom/flow"
 	"transom/store"
 )
@@ -35,6 +36,11 @@ type Options struct {
 	Color  bool         // see ColorFor
 	Store  store.Store  // for bodies; nil shows none
 	Log    *slog.Logger // is told of what was left out; nil for nobody
+
+	// Filter, if there is one, chooses flows: of one that does not match nothing is
+	// shown. From Detail 3 on, where flows are shown while they grow, one is shown
+	// from its beginning as soon as it matches, and then to its end.
+	Filter *filter.Filter
 }
 
 // Run prints news on w until there are no more: each flow with the number of
@@ -51,7 +57,7 @@ func Run(ctx context.Context, w io.Writer, news iter.Seq2[*flow.Flow, int], o Op
 		return nil
 	}
 	out := newOutput(w)
-	p := &printer{ctx: ctx, o: o, out: out, open: map[flow.ID]*follow.Place{}}
+	p := &printer{ctx: ctx, o: o, out: out, open: map[flow.ID]*follow.Place{}, chosen: choice{Options: &o, ctx: ctx}}
 	p.reader = follow.Reader{Store: o.Store, StreamsOnly: !o.JSON}
 	skipped := missed{log: o.Log}
 	for f, n := range news {
@@ -76,6 +82,7 @@ type printer struct {
 	open    map[flow.ID]*follow.Place // flows that were shown to begin, and how far they were
 	reader  follow.Reader
 	scratch []byte
+	chosen  choice
 }
 
 // maxOpen bounds what is remembered of flows whose end may have been lost. Past
@@ -92,7 +99,10 @@ func (p *printer) flush() error {
 
 // show prints what is new about f.
 func (p *printer) show(f *flow.Flow) {
-	if p.o.Detail < level(f) {
+	if p.o.Detail < level(f) || f.State == flow.Open && p.o.Detail < 3 {
+		return
+	}
+	if p.open[f.ID] == nil && !p.chosen.match(f) {
 		return
 	}
 	if p.o.Detail >= 3 {

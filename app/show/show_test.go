@@ -23,6 +23,7 @@ import (
 	"go.uber.org/goleak"
 
 	"transom/app/show"
+	"transom/filter"
 	"transom/flow"
 	"transom/message"
 	"transom/store"
@@ -331,6 +332,52 @@ func TestBeginnings(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			var got strings.Builder
 			for line := range strings.Lines(run(t, show.Options{Detail: tc.detail, JSON: true}, tc.news...)) {
+				var l struct{ Event string }
+				if err := json.Unmarshal([]byte(line), &l); err != nil {
+					t.Fatal(err)
+				}
+				got.WriteString(l.Event + " ")
+			}
+			if got.String() != tc.want {
+				t.Errorf("got %q, want %q", got.String(), tc.want)
+			}
+		})
+	}
+}
+
+// TestFilter: of a flow either everything is shown or nothing.
+func TestFilter(t *testing.T) {
+	s := newScene(t)
+	end := s.add(conn(), get("/"), "")
+	end.Detail.(*flow.HTTP).ResponseBody = s.body([]byte("secret"))
+	open, answered := *end, *end
+	open.Rev, open.State, open.End = 0, flow.Open, time.Time{}
+	open.Detail = &flow.HTTP{Request: end.Detail.(*flow.HTTP).Request}
+	answered.State, answered.End = flow.Open, time.Time{}
+	end.Rev = 2
+	for _, tc := range []struct {
+		filter string
+		detail int
+		want   string
+	}{
+		{"~u shop", 3, "start data end "},
+		{"~u shop", 1, "end "},
+		{"~u other", 3, ""},
+		{"~c 200", 3, "start data end "},
+		{"~c 404", 3, ""},
+		{"~q", 3, "start data end "}, // it matched once
+		{"~q", 1, ""},
+		{"~b secret", 3, "start data end "},
+		{"~b other", 3, ""},
+		{"~duration >1ms", 3, "start data end "},
+	} {
+		t.Run(fmt.Sprint(tc.filter, tc.detail), func(t *testing.T) {
+			x, err := filter.Parse(tc.filter, filter.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got strings.Builder
+			for line := range strings.Lines(run(t, show.Options{Detail: tc.detail, JSON: true, Store: s.store, Filter: x}, &open, &answered, end)) {
 				var l struct{ Event string }
 				if err := json.Unmarshal([]byte(line), &l); err != nil {
 					t.Fatal(err)

@@ -33,7 +33,7 @@ type gatewayFlags struct {
 func gatewayCommand() *cobra.Command {
 	f := &gatewayFlags{}
 	cmd := &cobra.Command{
-		Use:   "gateway [--interface INTERFACE]",
+		Use:   "gateway [--interface INTERFACE] [FILTER...]",
 		Short: "Capture what this host forwards; set redirection up and take it back",
 		Long: `gateway is for a host that devices send their traffic through: their router, or
 any machine that they have as their gateway. It makes the host forward, brings
@@ -45,16 +45,22 @@ It takes root, or the capabilities CAP_NET_ADMIN and CAP_NET_RAW. A helper keeps
 them; the process that reads traffic has none.
 
 Servers see the devices' own addresses and ports (--spoof-source) where answers
-to them come back through this host.`,
+to them come back through this host.
+
+With FILTER, which is --filter, only flows that match it are shown.`,
 		Example: `  sudo transom gateway
   sudo transom gateway --interface wlan0 --from 192.168.7.0/24 --ports all --json -o flows.ndjson
   sudo transom gateway --interface eth1 --local --spoof-source none
   sudo transom gateway --udp-ports 53
-  sudo transom gateway --interface none --local`,
-		Args: noArguments,
+  sudo transom gateway --interface none --local
+  sudo transom gateway '~d example\.com$ & !~m GET'`,
+		Args: cobra.ArbitraryArgs,
 	}
 	f.add(cmd.Flags())
-	cmd.RunE = running(func(cmd *cobra.Command, _ []string) error {
+	cmd.RunE = running(func(cmd *cobra.Command, args []string) error {
+		if err := f.positional(args); err != nil {
+			return err
+		}
 		s, err := f.steering()
 		if err != nil {
 			return &usageError{err}

@@ -27,16 +27,18 @@ type listenFlags struct {
 func listenCommand() *cobra.Command {
 	f := &listenFlags{port: portFlag(0)}
 	cmd := &cobra.Command{
-		Use:   "listen [--mode SPEC]",
+		Use:   "listen [--mode SPEC] [FILTER...]",
 		Short: "Open listeners for traffic that your own rules redirect",
 		Long: `listen opens listeners and nothing else: the host's redirection rules are yours.
 In transparent mode every connection that a REDIRECT or TPROXY rule brings is
 read, shown, and carried on to where its client meant to go. A connection made
 to the port itself gets a page that offers the certificate, or is served as by
-an ordinary HTTP proxy.`,
+an ordinary HTTP proxy.
+
+With FILTER, which is --filter, only flows that match it are shown.`,
 		Example: `  transom listen --mode transparent
   transom listen -T -p 8443 --ignore-hosts '\.bank\.example:443$' --json -o flows.ndjson`,
-		Args: noArguments,
+		Args: cobra.ArbitraryArgs,
 	}
 	fl := cmd.Flags()
 	fl.StringArrayVarP(&f.modes, "mode", "m", nil, "what to listen for, `SPEC`: transparent[@[host:]port] (default: transparent); may be repeated")
@@ -44,7 +46,10 @@ an ordinary HTTP proxy.`,
 	fl.StringVar(&f.host, "listen-host", "", "`ADDRESS` to listen on (default: all, IPv4 and IPv6)")
 	fl.VarP(&f.port, "listen-port", "p", "port to listen on")
 	f.add(fl)
-	cmd.RunE = running(func(cmd *cobra.Command, _ []string) error {
+	cmd.RunE = running(func(cmd *cobra.Command, args []string) error {
+		if err := f.positional(args); err != nil {
+			return err
+		}
 		captures, err := f.captures()
 		if err != nil {
 			return &usageError{err}

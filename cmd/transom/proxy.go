@@ -17,6 +17,7 @@ import (
 	"transom"
 	"transom/app/show"
 	"transom/capture"
+	"transom/filter"
 	"transom/platform"
 	"transom/store"
 )
@@ -40,6 +41,9 @@ type proxyFlags struct {
 	detail    numberFlag
 	json      bool
 	quiet     bool
+	filter    string
+	given     bool           // filter is, behind the options
+	chosen    *filter.Filter // compiled
 	verbose   bool
 	logFormat string
 	storeMax  sizeFlag
@@ -134,7 +138,7 @@ func (f *proxyFlags) run(cmd *cobra.Command, j *job) (err error) {
 		if j.begin != nil {
 			return j.begin(p)
 		}
-		f.tellBegun(p.Log, lines, signer)
+		f.tellBegun(p.Log, append(lines, f.choosing()...), signer)
 		return nil
 	}
 	return f.serve(ctx, p, j, out)
@@ -196,6 +200,7 @@ func (f *proxyFlags) add(fl *pflag.FlagSet) {
 	fl.StringVar(&f.onTLSFailure, "on-upstream-tls-failure", "mirror", "when TLS with a server fails, show the client the same, answer 502, or pass undecrypted: `mirror|502|pass`")
 	fl.StringVarP(&f.out, "output", "o", "", "write flows to this `FILE`, in place of what it held; to +FILE, behind that; to &3, where descriptor 3 goes; to -, stdout (default: stdout)")
 	fl.Var(&f.detail, "flow-detail", "how much to show of a flow: 0 nothing, 1 a line, 2 heads, 3 streams as they come, 4 bodies in full")
+	fl.StringVar(&f.filter, "filter", "", "show only flows that match `EXPR`, in mitmproxy's language, as in '~d example\\.com & !~c 200'")
 	fl.BoolVar(&f.json, "json", false, "show flows as JSON, one object a line")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "show no flows")
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "log each connection, to stderr: where it was going, what was found in it, how it ended")
@@ -222,7 +227,7 @@ func (f *proxyFlags) check() error {
 	case f.quiet && (f.json || f.out != ""):
 		return errors.New("-q shows no flows: leave it out, or --json and -o")
 	}
-	return nil
+	return f.readFilter()
 }
 
 // serve runs p and shows its flows until a signal ends it.
@@ -248,7 +253,7 @@ func (f *proxyFlags) serve(ctx context.Context, p *transom.Proxy, j *job, out io
 		news := watch(watching)
 		wg.Go(func() {
 			shown = show.Run(watching, to, news, show.Options{
-				Detail: f.detail.value, JSON: f.json, Store: p.Flows(), Log: p.Log, Color: show.ColorFor(out),
+				Detail: f.detail.value, JSON: f.json, Store: p.Flows(), Log: p.Log, Color: show.ColorFor(out), Filter: f.chosen,
 			})
 			if shown != nil {
 				p.Log.Warn("stopping, as nobody reads the flows any more: " + f.grace.grace())
