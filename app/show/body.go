@@ -1,17 +1,14 @@
 package show
 
 import (
-	"bufio"
 	"bytes"
-	"compress/flate"
-	"compress/gzip"
-	"compress/zlib"
 	"io"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"transom/app/follow"
+	"transom/coding"
 	"transom/flow"
 )
 
@@ -66,9 +63,13 @@ func (p *printer) body(prefix string, h flow.Header, ref flow.BodyRef) {
 // can't be decoded it is returned as it is.
 func (p *printer) read(r io.ReadSeeker, h flow.Header) (data []byte, how string) {
 	how = strings.ToLower(strings.TrimSpace(h.Get("Content-Encoding")))
-	if dec := decoder(r, how); dec != nil {
-		if data = p.some(dec); len(data) > 0 {
-			return data, how
+	if how != "" && how != "identity" {
+		if dec, err := coding.NewReader(r, how); err == nil {
+			data = p.some(dec)
+			dec.Close()
+			if len(data) > 0 {
+				return data, how
+			}
 		}
 	}
 	if _, err := r.Seek(0, io.SeekStart); err != nil {
@@ -85,26 +86,6 @@ func (p *printer) some(r io.Reader) []byte {
 		p.scratch = buf.Bytes()[:0]
 	}
 	return buf.Bytes()
-}
-
-// decoder returns a reader of what r holds, or nil if the coding is not known.
-func decoder(r io.Reader, coding string) io.Reader {
-	switch coding {
-	case "gzip", "x-gzip":
-		if z, err := gzip.NewReader(r); err == nil {
-			return z
-		}
-	case "deflate": // zlib by RFC 9110, section 8.4.1.2, bare from some servers
-		b := bufio.NewReader(r)
-		if head, err := b.Peek(2); err == nil && head[0]&15 == 8 && (int(head[0])<<8|int(head[1]))%31 == 0 {
-			if z, err := zlib.NewReader(b); err == nil {
-				return z
-			}
-			return nil
-		}
-		return flate.NewReader(b)
-	}
-	return nil
 }
 
 // cut returns what is shown of data.

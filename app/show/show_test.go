@@ -345,6 +345,17 @@ func TestBeginnings(t *testing.T) {
 	}
 }
 
+func TestBrotli(t *testing.T) {
+	s := newScene(t)
+	packed := get("/packed")
+	packed.Response.Header = flow.Header{{Name: "Content-Type", Value: "text/plain"}, {Name: "Content-Encoding", Value: "br"}}
+	packed.ResponseBody = s.body([]byte("\x0b\x02\x80hello\x03")) // uncompressed, as RFC 7932 lets it be
+	got := run(t, show.Options{Detail: 4, Store: s.store}, s.add(conn(), packed, ""))
+	if !strings.Contains(got, "hello") || !strings.Contains(got, "decoded from br") {
+		t.Error(got)
+	}
+}
+
 // TestFilter: of a flow either everything is shown or nothing.
 func TestFilter(t *testing.T) {
 	s := newScene(t)
