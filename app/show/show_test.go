@@ -402,6 +402,41 @@ func TestFilter(t *testing.T) {
 	}
 }
 
+// counted is a store that counts how often bodies are opened.
+type counted struct {
+	store.Store
+	n int
+}
+
+func (c *counted) OpenBody(ctx context.Context, ref flow.BodyRef) (io.ReadSeekCloser, error) {
+	c.n++
+	return c.Store.OpenBody(ctx, ref)
+}
+
+// TestFilterGrowing: what grows is not searched anew for each byte.
+func TestFilterGrowing(t *testing.T) {
+	s := newScene(t)
+	body := s.store.NewBody()
+	defer body.Close()
+	end := s.add(conn(), get("/"), "")
+	var news []*flow.Flow
+	for i := range 1000 {
+		body.Write([]byte("x"))
+		f, d := *end, *end.Detail.(*flow.HTTP)
+		f.Rev, f.State, f.End, f.Detail = uint32(i+1), flow.Open, time.Time{}, &d
+		d.ResponseBody = body.Ref()
+		news = append(news, &f)
+	}
+	x, err := filter.Parse("~bs y", filter.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &counted{Store: s.store}
+	if got := run(t, show.Options{Detail: 3, Store: c, Filter: x}, news...); got != "" || c.n > 12 {
+		t.Errorf("searched %d times; shown is %q", c.n, got)
+	}
+}
+
 func TestMissed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
