@@ -115,8 +115,8 @@ func tables() (out []string, err error) {
 			return nil, err
 		}
 		for _, r := range rules {
-			r.Packets = 0
-			out = append(out, fmt.Sprintf("rule %+v", r))
+			// What it does has counters in it.
+			out = append(out, fmt.Sprintf("rule %s %s %s %d %q", r.Family, r.Table, r.Chain, r.Handle, r.Comment))
 		}
 	}
 	return out, err
