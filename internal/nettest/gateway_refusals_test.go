@@ -49,7 +49,6 @@ func TestGatewayRefuses(t *testing.T) {
 		{"quic", "--interface lan0 --quic maybe", "2", `--quic.*maybe.*reject.*pass`, nil},
 		{"on-dead", "--interface lan0 --on-dead never", "2", `--on-dead.*never.*open.*closed`, nil},
 		{"mark", "--interface lan0 --mark 0x5", "2", `--mark.*0x5`, nil},
-		{"extra", "--interface lan0 more", "2", `more`, nil},
 		{"twice-spoofed", "--interface lan0 --spoof-source none --spoof-source-address", "2", `--spoof-source`, nil},
 		{"quiet-json", "--interface lan0 -q --json", "2", `-q`, nil},
 	} {

@@ -276,7 +276,7 @@ func TestCommandLine(t *testing.T) {
 		{"listen -m transparent@x", 2, `^transom: listen: mode "transparent@x": `},
 		{"listen -T -p 70000", 2, `^transom: listen: .*70000`},
 		{"listen -T --no-such", 2, `^transom: listen: .*--no-such`},
-		{"listen -T extra", 2, `^transom: listen: unexpected argument "extra"`},
+		{"demo extra", 2, `^transom: demo: unexpected argument "extra"`},
 		{"listen -T --ignore-hosts (", 2, `^transom: listen: --ignore-hosts: pattern "\("`},
 		{"listen -T --flow-detail 5", 2, `^transom: listen: .*--flow-detail.*from 0 to 4`},
 		{"listen -T --on-upstream-tls-failure no", 2, `^transom: listen: --on-upstream-tls-failure "no": `},
