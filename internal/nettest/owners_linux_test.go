@@ -56,7 +56,7 @@ func (p *process) is(t *testing.T, rs []record, host string, found bool) {
 			continue
 		}
 		last = r.Client.Process
-		if last == nil || last.PID == 0 && last.UID == p.UID {
+		if last == nil || last.UID == p.UID && (last.PID == 0 || last.PID == p.PID && last.Path == "") {
 			continue
 		}
 		if last.PID != p.PID || last.UID != p.UID || last.Name != p.Name && last.Name != "sh" ||

@@ -67,7 +67,7 @@ func newFoe(t testing.TB, c Charter) *foe {
 		t.Fatal(err)
 	}
 	open := func(*slog.Logger, string, Memory) (Steerer, error) { return f.steerer, nil }
-	f.server, err = newServer(role{Charter: c, Epoch: 1}, ServeOptions{Rights: Rights{Open: open}}, &voice{p, 1}, nil)
+	f.server, err = newServer(role{Charter: c, Epoch: 1}, ServeOptions{Rights: Rights{Open: open}}, &voice{pair: p, epoch: 1}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -124,6 +124,7 @@ func (s *server) unwatch(ctx context.Context) {
 // end takes back what is in force. The proxy is gone.
 func (s *server) end(ctx context.Context) error {
 	defer s.voice.pair.f.Close()
+	s.voice.alone.Store(true)
 	errs := []error{s.host.Close()}
 	if s.steerer != nil {
 		if s.dirty {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,6 +14,7 @@ import (
 type voice struct {
 	pair  *pair
 	epoch uint32
+	alone atomic.Bool // the proxy is gone: what is said to it is lost, though its socket may be there still
 }
 
 // say sends a report, with a descriptor unless it is negative.
@@ -32,7 +34,7 @@ func (v *voice) lost(why error) error {
 func (v *voice) log(r *Rights) *slog.Logger {
 	return slog.New(&handler{
 		send: func(level slog.Level, text []byte) bool {
-			return v.say(report{kind: sayLog, id: uint64(level), text: text}, -1) == nil
+			return !v.alone.Load() && v.say(report{kind: sayLog, id: uint64(level), text: text}, -1) == nil
 		},
 		stderr: r.handler(patient{os.Stderr}),
 	})

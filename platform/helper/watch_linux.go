@@ -215,6 +215,7 @@ func (w *watch) retreat(ctx context.Context, why error) error {
 	case <-w.gone:
 	case <-ctx.Done():
 	}
+	w.voice.alone.Store(true)
 	if s == nil {
 		return errors.Join(why, w.takeBack(ctx))
 	}
@@ -234,6 +235,7 @@ func (w *watch) bypass(ctx context.Context, s Steerer) error {
 
 // takeBack does what a helper does at its end.
 func (w *watch) takeBack(ctx context.Context) error {
+	w.voice.alone.Store(true)
 	s, err := w.o.open(w.log, &w.role.Charter, w.notes)
 	if err != nil {
 		return fmt.Errorf("take back what was put into the kernel: %w", err)
