@@ -105,6 +105,8 @@ func (f *captureFlags) named() ([]string, error) {
 		return nil, errors.New("with --interface none nothing is captured; add --local for what this host's own programs send")
 	case len(f.from) > 0:
 		return nil, aboutClients("from")
+	case f.method == "tproxy":
+		return nil, errors.New("--method tproxy is for what devices send; this host's own programs are captured by redirect: leave it out")
 	}
 	return nil, nil
 }

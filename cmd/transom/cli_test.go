@@ -137,6 +137,7 @@ func TestCommandLine(t *testing.T) {
 		{"steer", "show", "--local", "--format", "ipfw"},
 		{"steer", "show", "--format", "ebpf"},
 		{"gateway", "--interface", "none", "--local", "--from", "fd00::/8"},
+		{"gateway", "--interface", "none", "--local", "--method", "tproxy"},
 		{"gateway", "--interface", "none", "--local", "--spoof-source", "ip"},
 		{"steer", "show", "--interface", "none"},
 		{"steer", "show", "--interface", "none", "--local", "--spoof-source-address"},

@@ -30,7 +30,7 @@ func (f *captureFlags) find(s *platform.Steering, assumes bool) (in inward, err 
 	}
 	s.Interfaces, in.leftOut, err = steer.Choose(in.links, f.interfaces)
 	switch {
-	case errors.Is(err, steer.ErrNoClients) && f.local && len(f.from) == 0 && !assumes:
+	case errors.Is(err, steer.ErrNoClients) && f.local && len(f.from) == 0 && !assumes && f.method != "tproxy":
 		return in, nil
 	case err != nil && !errors.Is(err, steer.ErrNoClients):
 		return in, &usageError{err}
