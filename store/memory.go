@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"io"
-	"iter"
 	"sync"
 	"sync/atomic"
 
@@ -161,40 +160,6 @@ func (m *Memory) Close() error {
 	m.flows, m.done, m.open, m.used = index{}, list{}, list{}, 0
 	clear(m.conns)
 	return nil
-}
-
-// Flows implements Store. A flow that is Put while they are yielded is seen in
-// its new state if its turn is still to come. Nothing is locked while a flow is
-// yielded, so the loop may use the store.
-func (m *Memory) Flows(ctx context.Context, q Query) iter.Seq2[*flow.Flow, error] {
-	return func(yield func(*flow.Flow, error) bool) {
-		var batch [64]*flow.Flow
-		after, left := q.After, q.Limit
-		for {
-			if ctx.Err() != nil {
-				yield(nil, context.Cause(ctx))
-				return
-			}
-			m.mu.Lock()
-			n := m.flows.after(after, batch[:])
-			m.mu.Unlock()
-			if n == 0 {
-				return
-			}
-			for _, f := range batch[:n] {
-				if q.Match != nil && !q.Match(f) {
-					continue
-				}
-				if !yield(f, nil) {
-					return
-				}
-				if left--; left == 0 {
-					return
-				}
-			}
-			after = batch[n-1].ID
-		}
-	}
 }
 
 // NewBody implements Store.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 
+	"transom/filter"
 	"transom/flow"
 )
 
@@ -31,7 +32,8 @@ type Store interface {
 	// find more. It fails with ErrGone if retention has dropped it; so do reads
 	// of a body that is dropped meanwhile.
 	OpenBody(ctx context.Context, ref flow.BodyRef) (io.ReadSeekCloser, error)
-	// Flows yields flows by ID, that is by time of creation.
+	// Flows yields the flows that q selects, by ID unless it says otherwise. An After that is
+	// not there is ErrGone.
 	Flows(ctx context.Context, q Query) iter.Seq2[*flow.Flow, error]
 	// Delete drops flows and the bodies only they refer to.
 	Delete(ctx context.Context, ids ...flow.ID) error
@@ -48,9 +50,27 @@ type BodyWriter interface {
 	Ref() flow.BodyRef
 }
 
-// A Query selects flows.
+// A Query selects flows, and says in which order they come.
 type Query struct {
-	Match func(*flow.Flow) bool // nil matches all
-	After flow.ID               // only flows with a greater ID
-	Limit int                   // 0 is no limit
+	Match  func(*flow.Flow) bool // nil matches all
+	Filter *filter.Filter        // nil matches all; what a store can look up it need not read
+	// Doubt, if set, is told of flows that Filter could not judge, and why. They
+	// count as matching.
+	Doubt func(*flow.Flow, error)
+
+	By         Order
+	Descending bool
+	After      flow.ID // only flows that come after this one, which must still be kept, unless By is ByTime
+	Limit      int     // 0 is no limit
 }
+
+// An Order is what flows are sorted by. Where that is the same they are sorted by ID.
+type Order uint8
+
+// Orders.
+const (
+	ByTime     Order = iota // by ID, that is by when they began
+	BySize                  // by Traffic
+	ByDuration              // by Flow.Duration
+	ByHost                  // by Conn.Name
+)
