@@ -21,6 +21,7 @@ func conn() *flow.Conn {
 	return &flow.Conn{
 		Client: netip.MustParseAddrPort("192.168.7.2:51000"), Dst: netip.MustParseAddrPort("203.0.113.7:443"),
 		Process: &flow.Process{Name: "curl", Path: "/usr/bin/curl-8", User: "alice", Container: "docker web", Unit: "job.service"},
+		Device:  &flow.Device{MAC: "02:00:5e:10:00:01", Name: "Alice's phone", NamedBy: "dhcp"},
 		Layers: []flow.Layer{
 			{Proto: "tls", Host: "shop.example", TLS: &flow.TLS{ServerName: "shop.example", Version: 0x304, JA3: "769,47", JA4: "t13d1516h2_a_b"}},
 			{Proto: "h2"},
@@ -84,7 +85,7 @@ func TestOperators(t *testing.T) {
 		"~since 2026-01-31T15:04:05Z": every, "~until 2026-01-31T15:04:05Z": "", "~since 2026-02-02": "", "~until 2026-02-02": every,
 		"~srcnet 192.168.0.0/16 ~udp": "udp", "~srcnet 2001:db8::/32,10.0.0.1": "conn", "~dstnet 198.51.100.1": "conn",
 		"~process ^curl$ ~dns": "dns", "~process bin/ ~dns": "dns", "~user alice ~udp": "udp", "~container web ~udp": "udp", "~unit ^job ~udp": "udp", "~user .": "http asked websocket tcp udp dns tls",
-		"~tag odd": "http",
+		"~tag odd": "http", "~device phone ~udp": "udp", "~device ^02:00:5E: & ~http": "http asked websocket", "~device dhcp": "", "!~device .": "conn",
 	} {
 		x, err := filter.Parse(text, filter.Options{})
 		if err != nil {

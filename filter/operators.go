@@ -101,6 +101,7 @@ var operators = []*operator{
 	{code: "c", takes: number, says: "response code is", reads: code, example: "404"},
 
 	{code: "container", takes: regex, says: "container matches", search: process(func(p *flow.Process) string { return p.Container }), in: inText, ours: true, example: "web"},
+	{code: "device", takes: regex, says: "device matches", search: (*subject).device, in: inText, ours: true, example: "^phone$"},
 	{code: "dstnet", takes: words, says: "destination is in", reads: network(destinationAddress), ours: true, example: "203.0.113.0/24"},
 	{code: "duration", takes: words, says: "duration is", reads: duration, ours: true, example: ">1s"},
 	{code: "ja3", takes: regex, says: "the client's JA3 matches", search: hello(func(t *flow.TLS) string { return t.JA3 }), in: inText, ours: true, example: "^769,"},

@@ -37,6 +37,15 @@ func processNamed(s *subject, p *pattern.Pattern) bool {
 	return process(func(p *flow.Process) string { return p.Name })(s, p) || process(func(p *flow.Process) string { return p.Path })(s, p)
 }
 
+// device searches the name and the hardware address of the client, as far as known.
+func (s *subject) device(p *pattern.Pattern) bool {
+	if s.Conn == nil || s.Conn.Device == nil {
+		return false
+	}
+	d := s.Conn.Device
+	return d.Name != "" && s.findText(p, d.Name) || d.MAC != "" && s.findText(p, d.MAC)
+}
+
 // hello searches what is known of the client's hello.
 func hello(of func(*flow.TLS) string) func(*subject, *pattern.Pattern) bool {
 	return func(s *subject, p *pattern.Pattern) bool {

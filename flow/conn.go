@@ -19,6 +19,7 @@ type Conn struct {
 	Dst     netip.AddrPort // where the client meant to go; zero if that is unknown
 	Host    string         // the name it asked an explicit proxy for, "" otherwise
 	Process *Process       // the local program behind it, if known
+	Device  *Device        // the device behind it, if known
 	Layers  []Layer        // what has been found on the client's leg, outermost first
 	Server  *Leg           // the server's leg; nil until it was tried
 }

@@ -91,6 +91,9 @@ func connCost(c *flow.Conn) int64 {
 		p := c.Process
 		n += int64(unsafe.Sizeof(*p)) + text(p.Name) + text(p.Path) + text(p.User) + text(p.Cgroup) + text(p.Container) + text(p.Unit)
 	}
+	if c.Device != nil { // which many connections share
+		n += int64(unsafe.Sizeof(*c.Device)) + text(c.Device.MAC) + text(c.Device.Name)
+	}
 	if c.Server != nil {
 		n += int64(unsafe.Sizeof(*c.Server)) + text(c.Server.Err) + tlsCost(c.Server.TLS)
 	}

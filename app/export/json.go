@@ -79,6 +79,11 @@ func (w *writer) conn(c *flow.Conn) {
 	}
 	w.key("client").open('{')
 	w.key("addr").addr(c.Client)
+	if d := c.Device; d != nil {
+		w.optional("mac", d.MAC)
+		w.optional("name", d.Name)
+		w.optional("named_by", d.NamedBy)
+	}
 	if c.Process != nil {
 		w.key("process").process(c.Process)
 	}

@@ -121,7 +121,13 @@ func flows() map[string]*flow.Flow {
 	})
 	gone := conn().WithProcess(&flow.Process{UID: 0})
 
+	device := conn().WithDevice(&flow.Device{MAC: "02:00:5e:10:00:01", Name: "odd\x1b\xff\"", NamedBy: "dhcp"})
+	nameless := conn().WithDevice(&flow.Device{MAC: "02:00:5e:10:00:01"})
+
 	return map[string]*flow.Flow{
+		"device":   done(device, get()),
+		"nameless": done(nameless, &flow.Connection{Action: "inspect"}),
+
 		"local": done(local, get()),
 		"gone":  done(gone, &flow.Connection{Action: "inspect"}),
 		"dns":   done(udp, dns),

@@ -13,6 +13,7 @@ import (
 // ">", what came back after "<".
 func (p *printer) details(f *flow.Flow) {
 	if f.Conn != nil {
+		p.device(f.Conn.Device)
 		p.process(f.Conn.Process)
 		p.legs(f.Conn)
 	}
@@ -77,6 +78,19 @@ func (p *printer) process(of *flow.Process) {
 		s += ", in cgroup " + of.Cgroup
 	}
 	p.info(s)
+}
+
+// device prints who the client is on the network.
+func (p *printer) device(d *flow.Device) {
+	switch {
+	case d == nil:
+	case d.Name == "":
+		p.info("client: " + d.MAC)
+	case d.MAC == "":
+		p.info("client: " + d.Name + " (by " + d.NamedBy + ")")
+	default:
+		p.info("client: " + d.Name + " (by " + d.NamedBy + "), " + d.MAC)
+	}
 }
 
 func (p *printer) leg(side string, t *flow.TLS) {

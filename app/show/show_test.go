@@ -182,6 +182,13 @@ func newScene(t *testing.T) *scene {
 	} {
 		s.add(bare("192.0.2.1:80").WithProcess(of), &flow.Connection{Action: "inspect"}, "")
 	}
+	for _, of := range []*flow.Device{
+		{MAC: "02:00:5e:10:00:01", Name: "phone", NamedBy: "dhcp"},
+		{MAC: "02:00:5e:10:00:01"},
+		{Name: "odd\n\x1b[31m", NamedBy: "hosts"},
+	} {
+		s.add(bare("192.0.2.1:80").WithDevice(of), &flow.Connection{Action: "inspect"}, "")
+	}
 	return s
 }
 
@@ -294,7 +301,7 @@ func TestWideAndEndless(t *testing.T) {
 
 func TestJSONLines(t *testing.T) {
 	s := newScene(t)
-	for level, want := range []int{0, 18, 25, 41, 41} {
+	for level, want := range []int{0, 18, 28, 44, 44} {
 		got := run(t, show.Options{Detail: level, JSON: true}, s.flows...)
 		lines := strings.Split(strings.TrimSuffix(got, "\n"), "\n")
 		if got == "" {
