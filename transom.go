@@ -47,6 +47,7 @@ type Proxy struct {
 	Steering platform.Steering
 	Store    store.Store  // default: in memory, within its default bound; the caller closes its own
 	Owners   Owners       // finds the programs that clients on this host are; default: nobody looks
+	Devices  Devices      // finds the devices that other clients are; default: nobody looks
 	Log      *slog.Logger // default: discard
 	Timeouts Timeouts     // zero fields have defaults
 	Limits   Limits       // zero fields have defaults
@@ -94,6 +95,10 @@ const (
 // Owners find out which program of this host a client is. They are asked at accept, and
 // nobody waits for them but the record of a connection at its end, for a second.
 type Owners = engine.Owners
+
+// Devices find out which device a client is. They are asked at accept, and as little is
+// waited for as for Owners.
+type Devices = engine.Devices
 
 // Timeouts bound the waits. Zero takes the default, a negative value waits for
 // ever.
@@ -265,6 +270,7 @@ func (p *Proxy) setup() {
 			Sessions: tlsterm.NewSessions(tlsterm.SessionsOptions{}),
 			Message:  p.Limits.Message,
 			Owners:   p.Owners,
+			Devices:  p.Devices,
 		}
 	})
 }

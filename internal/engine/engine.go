@@ -82,6 +82,7 @@ type Engine struct {
 	Pipes    *splice.Pool      // for what is passed in the kernel; nil for none
 	Sessions *tlsterm.Sessions // for resuming TLS; nil for full handshakes only
 	Owners   Owners            // finds the programs that clients are; nil for nobody
+	Devices  Devices           // finds the devices that clients are; nil for nobody
 	Message  int64             // how long a message may be for middleware to see it; 0 is the protocol's default
 
 	mu            sync.Mutex
@@ -96,12 +97,10 @@ type Engine struct {
 func (e *Engine) Serve(ctx context.Context, cc *capture.Conn) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	s := &session{e: e, p: e.Program.Load(), raw: cc.Conn, c: cc.Conn, info: cc.Info}
+	rec, settle := e.record(cc)
+	defer settle()
+	s := &session{e: e, p: e.Program.Load(), raw: cc.Conn, c: cc.Conn, info: cc.Info, rec: rec}
 	s.ctx, s.cancel = ctx, cancel
-	s.rec = e.Recorder.Conn(cc.Info)
-	if e.own(s.rec, cc) {
-		defer s.rec.Settle()
-	}
 	e.enter(s)
 	defer e.leave(s)
 	s.debugBegin()

@@ -18,7 +18,7 @@ type Conn struct {
 	open  list       // what has not ended
 	flows int64      // that were recorded
 
-	program *program // nil: nobody looks for it
+	client *client // nil: nobody looks for it
 }
 
 // Conn begins to record a connection. Whoever calls it calls End.

@@ -6,7 +6,7 @@
 // A connection is recorded like this:
 //
 //	c := recorder.Conn(info)
-//	c.Await(within)                         // if somebody will call c.Owned
+//	c.Await(within)                         // if somebody will call c.Owned or c.Known
 //	c.Update(info)                          // as more is found out
 //	handler := c.HTTP(middleware)(upstream) // for each request: a flow
 //	m := c.Messages(info, middleware)       // or for raw TCP: one flow
