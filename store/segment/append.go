@@ -1,0 +1,157 @@
+package segment
+
+import (
+	"errors"
+	"fmt"
+)
+
+// writeBuffer is how much is written at once.
+const writeBuffer = 1 << 20
+
+// maxBatch is how much one Append may take.
+const maxBatch = 1 << 30
+
+// Append writes records behind all others and returns where they are; what it returns
+// is valid until the next call. All are appended or none. They can be read at once,
+// and are on disk after the next Sync. An error that is ErrFull goes away with its
+// reason: the log is as it was before, and a later Append is as good as any.
+func (l *Log) Append(recs ...Record) ([]Position, error) {
+	total, err := l.measure(recs)
+	if err != nil {
+		return nil, err
+	}
+	l.append.Lock()
+	defer l.append.Unlock()
+	if l.closed {
+		return nil, ErrClosed
+	}
+	e, err := l.activeLocked()
+	if err != nil {
+		return nil, fmt.Errorf("begin a segment: %w", explain(err))
+	}
+	if err := l.writeLocked(e, recs, total); err != nil {
+		l.undoLocked(e)
+		return nil, fmt.Errorf("write to %s: %w", e.name, explain(err))
+	}
+	l.publish(e, total, len(recs))
+	return l.positions, nil
+}
+
+// measure returns how much the file grows by.
+func (l *Log) measure(recs []Record) (total int64, err error) {
+	for i := range recs {
+		n := len(recs[i].Payload)
+		if recs[i].Kind == kindOwn {
+			return 0, errors.New("records of kind 0 are the log's own")
+		}
+		if n > MaxPayload {
+			return 0, fmt.Errorf("a record of %d bytes is too large: at most %d", n, MaxPayload)
+		}
+		total += frameSize + int64(n)
+	}
+	if total > maxBatch {
+		return 0, fmt.Errorf("%d bytes at once are too many: at most %d", total, maxBatch)
+	}
+	return total, nil
+}
+
+// writeLocked writes records at the end of a segment.
+func (l *Log) writeLocked(e *entry, recs []Record, total int64) error {
+	l.positions = l.positions[:0]
+	l.buf = l.buf[:0]
+	at := e.end
+	for i := range recs {
+		offset := at + int64(len(l.buf))
+		l.positions = append(l.positions, Position{e.Number, offset})
+		l.buf = appendFrame(l.buf, e.w.seed, offset, recs[i])
+		if len(l.buf) < writeBuffer && i < len(recs)-1 {
+			continue
+		}
+		if _, err := e.w.WriteAt(l.buf, at); err != nil {
+			return err
+		}
+		at += int64(len(l.buf))
+		l.buf = l.buf[:0]
+	}
+	return nil
+}
+
+// appendFrame appends a record as it stands in the file.
+func appendFrame(b []byte, seed uint32, offset int64, r Record) []byte {
+	at := len(b)
+	b = append(b, make([]byte, frameSize)...)
+	b = append(b, r.Payload...)
+	stored := b[at+frameSize:]
+	frame{length: len(stored), kind: r.Kind, offset: offset, sum: checksum(stored)}.put(b[at:], seed)
+	return b
+}
+
+// publish lets records be read.
+func (l *Log) publish(e *entry, total int64, records int) {
+	now := l.now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e.end += total
+	e.limit += total
+	e.Size += total
+	e.Records += uint64(records)
+	e.Last = now
+}
+
+// activeLocked returns the segment to append to.
+func (l *Log) activeLocked() (*entry, error) {
+	if l.active != nil && l.active.end >= l.size {
+		l.retireLocked()
+	}
+	if l.active != nil {
+		return l.active, nil
+	}
+	e, err := l.begin()
+	if err != nil {
+		return nil, err
+	}
+	l.active = e
+	l.add(e)
+	return e, nil
+}
+
+// begin makes the file of a new segment. Its name is on disk before anything that is
+// in it has a position, so that no later segment gets the same number.
+func (l *Log) begin() (*entry, error) {
+	h := newHeader(l.next, l.now(), 0)
+	name := fileName(h.number)
+	f, err := l.files.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	l.next++
+	if _, err = f.WriteAt(h.bytes(), 0); err == nil {
+		err = l.files.SyncDir()
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close(), l.files.Remove(name))
+	}
+	return &entry{
+		Info: Info{Number: h.number, Size: headerSize, First: h.created, Last: h.created},
+		name: name, end: headerSize, limit: headerSize, synced: 0,
+		w: newHandle(f, name, h),
+	}, nil
+}
+
+// undoLocked ends a segment to which writing has failed. Readers in other processes
+// may have seen what is taken back, so nothing else may come to stand there.
+func (l *Log) undoLocked(e *entry) {
+	e.w.Truncate(e.limit) // what stays if it fails is taken for torn
+	l.retireLocked()
+}
+
+// retireLocked ends the segment that is appended to. Sync seals it.
+func (l *Log) retireLocked() {
+	if l.active == nil {
+		return
+	}
+	l.mu.Lock()
+	l.active.closed = true
+	l.mu.Unlock()
+	l.active = nil
+}

@@ -1,0 +1,84 @@
+package segment
+
+import (
+	"io"
+	"sync"
+)
+
+// A handle is an open segment, and what has to be known to read it. It is closed
+// when nobody uses it any more.
+type handle struct {
+	File
+	head header
+	seed uint32
+	name string
+
+	mu   sync.Mutex
+	uses int // the cache's is one
+}
+
+// openHandle opens a segment for reading.
+func openHandle(files FS, name string, number uint64) (*handle, error) {
+	f, err := files.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	h, err := readHeader(f, name, number)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return newHandle(f, name, h), nil
+}
+
+// readHeader reads the header of the file that is meant to be segment number. That it
+// is none is Damage.
+func readHeader(f File, name string, number uint64) (header, error) {
+	size, err := f.Size()
+	if err != nil {
+		return header{}, err
+	}
+	b := make([]byte, headerSize)
+	if n, err := f.ReadAt(b, 0); n < headerSize {
+		if err != io.EOF {
+			return header{}, err
+		}
+		return header{}, &Damage{File: name, Length: size, Reason: "it ends in its header"}
+	}
+	h, err := parseHeader(b)
+	if err == nil && h.number != number {
+		err = errNoHeader
+	}
+	if err != nil {
+		return header{}, &Damage{File: name, Length: size, Reason: err.Error()}
+	}
+	return h, nil
+}
+
+// newHandle returns a handle with one use.
+func newHandle(f File, name string, h header) *handle {
+	return &handle{File: f, head: h, seed: h.seed(), name: name, uses: 1}
+}
+
+// use adds a use, unless the last one has ended.
+func (h *handle) use() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.uses == 0 {
+		return false
+	}
+	h.uses++
+	return true
+}
+
+// release ends a use. What closing a file that was only read says is of no concern;
+// what is written has been synced before.
+func (h *handle) release() {
+	h.mu.Lock()
+	h.uses--
+	last := h.uses == 0
+	h.mu.Unlock()
+	if last {
+		h.File.Close()
+	}
+}

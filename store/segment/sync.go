@@ -1,0 +1,116 @@
+package segment
+
+import "errors"
+
+// Sync returns when all that was appended before it was called is on disk. A
+// *SyncError says what is not and never will be by itself. Segments that are full are
+// sealed by it, so who appends must call it too.
+func (l *Log) Sync() error {
+	l.append.Lock()
+	closed := l.closed
+	l.append.Unlock()
+	if closed {
+		return ErrClosed
+	}
+	return l.flush()
+}
+
+// flush is Sync, also of a log that is being closed.
+func (l *Log) flush() error {
+	l.sync.Lock()
+	defer l.sync.Unlock()
+	var lost *SyncError
+	for _, e := range l.unsynced() {
+		failed := l.syncSegment(e)
+		switch {
+		case failed == nil:
+		case lost == nil:
+			lost = failed
+		default:
+			lost.To, lost.Err = failed.To, errors.Join(lost.Err, failed.Err)
+		}
+	}
+	if lost == nil {
+		return nil
+	}
+	return lost
+}
+
+// unsynced returns the segments of which something is not on disk, or that are to be
+// sealed.
+func (l *Log) unsynced() (out []*entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.entries {
+		if e.w != nil && (e.closed || e.end > e.synced) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// latest returns the number of the last segment.
+func (l *Log) latest() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.entries[len(l.entries)-1].Number
+}
+
+// syncSegment puts a segment on disk, and seals it if nothing more is appended.
+func (l *Log) syncSegment(e *entry) *SyncError {
+	l.mu.Lock()
+	end, size, closed := e.end, e.limit, e.closed
+	l.mu.Unlock()
+	if closed && e.Records == 0 && e.Number < l.latest() {
+		l.files.Remove(e.name) // an Append has failed before there was anything in it
+		l.drop(e.Number)
+		e.w.release()
+		return nil
+	}
+	if closed {
+		size = finish(e.w, e)
+	}
+	if err := e.w.Sync(); err != nil {
+		return l.fail(e, explain(err))
+	}
+	l.mu.Lock()
+	e.synced = end
+	w := e.w
+	if closed {
+		e.Size, e.Sealed, e.w = size, size > e.limit, nil // without room for a footer it has none
+	}
+	l.mu.Unlock()
+	if closed {
+		w.release()
+	}
+	return nil
+}
+
+// finish writes the footer, and returns the size of the file. It is no loss when there
+// is no room for it: the segment is read from its begin when the log is opened.
+func finish(h *handle, e *entry) int64 {
+	f := footer{records: e.Records, last: e.Last, end: e.end}
+	if _, err := h.WriteAt(f.bytes(h.seed), e.limit); err != nil {
+		h.Truncate(e.limit)
+		return e.limit
+	}
+	return e.limit + footerSize
+}
+
+// fail gives a segment up that the system can't put on disk. It is not tried again: a
+// second fsync may succeed because the kernel has dropped what the first one could not
+// write.
+func (l *Log) fail(e *entry, err error) *SyncError {
+	l.append.Lock()
+	if l.active == e {
+		l.retireLocked()
+	}
+	l.append.Unlock()
+	l.mu.Lock()
+	failed := &SyncError{From: Position{e.Number, max(e.synced, headerSize)}, To: Position{e.Number, e.end}, Err: err}
+	w := e.w
+	e.synced, e.w = e.end, nil
+	l.mu.Unlock()
+	w.release()
+	return failed
+}
