@@ -62,9 +62,12 @@ type anchorMemory struct {
 	was   map[string]string // settings, by their short names
 }
 
-// anchorSettings are the settings that change, by names that fit into a table's,
-// with what they are set to.
-var anchorSettings = []struct{ short, key, value string }{
+// An anchorSetting is a setting by a name that fits into a table's, with what it is
+// set to.
+type anchorSetting struct{ short, key, value string }
+
+// anchorSettings are those that change.
+var anchorSettings = [...]anchorSetting{
 	{"fwd4", "net.inet.ip.forwarding", "1"},
 	{"fwd6", "net.inet6.ip6.forwarding", "1"},
 	{"red4", "net.inet.ip.redirect", "0"},

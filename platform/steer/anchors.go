@@ -15,8 +15,8 @@ import (
 
 // A pfAnchor steers by an anchor of its own in pf of macOS, FreeBSD or OpenBSD, which
 // pfctl loads. It changes no rule of others, and no file. Nothing takes the anchor
-// away when the process dies: what it would have brought is refused then, until the next
-// one is made, which takes it back.
+// away when the process dies: what it would have brought is refused then, until somebody
+// takes it back, as the next one does before it puts anything in force.
 type pfAnchor struct {
 	system string // as runtime.GOOS has it
 	log    *slog.Logger
@@ -33,55 +33,18 @@ type anchorOS interface {
 	// run runs a command to its end, and returns what it printed on both outputs.
 	run(ctx context.Context, stdin string, argv ...string) (string, error)
 	linkLocal(iface string) (netip.Addr, bool)
+	has(iface string) bool
 	alive(pid int) bool
 	pid() int
 }
 
-// newPFAnchor takes back what dead processes have left.
-func newPFAnchor(ctx context.Context, system string, log *slog.Logger, os anchorOS) (*pfAnchor, error) {
+// newPFAnchor opens nothing: it is pfctl that does.
+func newPFAnchor(system string, log *slog.Logger, os anchorOS) *pfAnchor {
 	p := &pfAnchor{system: system, log: log, os: os, anchor: "transom"}
 	if system == "darwin" { // what /etc/pf.conf has as delivered runs these
 		p.anchor = "com.apple/transom." + strconv.Itoa(os.pid())
 	}
-	return p, p.reap(ctx)
-}
-
-// reap takes back the anchors of processes that are dead, and refuses to be the second.
-func (p *pfAnchor) reap(ctx context.Context) error {
-	anchors := []string{p.anchor}
-	if p.system == "darwin" {
-		text, err := p.pfctl(ctx, "", "-a", "com.apple", "-s", "Anchors")
-		if err != nil {
-			return err
-		}
-		anchors = nil
-		for _, name := range strings.Fields(text) {
-			if strings.HasPrefix(name, "com.apple/transom.") {
-				anchors = append(anchors, name)
-			}
-		}
-	}
-	for _, anchor := range anchors {
-		text, err := p.pfctl(ctx, "", "-a", anchor, "-s", "Tables")
-		if err != nil {
-			if p.system == "darwin" {
-				return err
-			}
-			continue // BSDs know no anchor before it has something in it
-		}
-		m, ok := remembered(text)
-		switch {
-		case !ok:
-		case m.pid != p.os.pid() && p.os.alive(m.pid):
-			return fmt.Errorf("another transom steers by pf here, process %d: end it; if that is no transom: pfctl -a %s -F rules and -F nat, and -F Tables", m.pid, anchor)
-		default:
-			p.log.Warn("an earlier run has left something behind, which is removed", "what", "pf's anchor "+anchor)
-			if err := p.takeBack(ctx, anchor, m); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return p
 }
 
 // can refuses what an anchor can't do.
@@ -101,30 +64,81 @@ func (p *pfAnchor) can(want platform.Steering) error {
 	case want.Spoof:
 		return no("clients' addresses towards servers")
 	}
+	for _, name := range want.Interfaces {
+		if !p.os.has(name) {
+			return fmt.Errorf("steer by pf: there is no interface %s", name)
+		}
+	}
 	return nil
 }
 
-// named makes sure that somebody looks into the anchor.
+// A pfName is a rule of the main ruleset that has pf look into an anchor, and what
+// lists it.
+type pfName struct{ list, rule string }
+
+// pfNames are those that each system takes: where there is rdr, one for it and one
+// for what refuses.
+var pfNames = map[string][]pfName{
+	"darwin":  {{"nat", `rdr-anchor "com.apple/*"`}, {"rules", `anchor "com.apple/*"`}},
+	"freebsd": {{"nat", `rdr-anchor "transom"`}, {"rules", `anchor "transom"`}},
+	"openbsd": {{"rules", `anchor "transom"`}},
+}
+
+// named makes sure that somebody looks into the anchor, and that pf is on.
 func (p *pfAnchor) named(ctx context.Context) error {
-	list := "-s nat"
-	want := map[string]string{"darwin": `rdr-anchor "com.apple/*"`, "freebsd": `rdr-anchor "transom"`, "openbsd": `anchor "transom"`}[p.system]
-	if p.system == "openbsd" {
-		list = "-s rules"
+	var missing []string
+	for _, n := range pfNames[p.system] {
+		text, err := p.pfctl(ctx, "", "-s", n.list)
+		if err != nil {
+			return p.hint(err)
+		}
+		if !names(text, n.rule) {
+			missing = append(missing, n.rule)
+		}
 	}
-	text, err := p.pfctl(ctx, "", strings.Fields(list)...)
-	if err != nil {
-		return err
-	}
-	if !strings.Contains(text, want) {
-		return fmt.Errorf("no rule of pf looks into transom's anchor: add to /etc/pf.conf, and load it with pfctl -f /etc/pf.conf: %s", want)
+	if missing != nil {
+		return fmt.Errorf("no rule of pf looks into transom's anchor: add to /etc/pf.conf, and load it with pfctl -f /etc/pf.conf: %s: %w", strings.Join(missing, "; and, behind it, "), errNotReady)
 	}
 	if p.system == "darwin" {
 		return nil // which turns it on
 	}
-	text, err = p.pfctl(ctx, "", "-s", "info")
+	text, err := p.pfctl(ctx, "", "-s", "info")
 	if err == nil && !strings.Contains(text, "Status: Enabled") {
-		err = errors.New("pf is off: turn it on with pfctl -e")
+		err = fmt.Errorf("pf is off: turn it on with pfctl -e: %w", errNotReady)
 	}
+	return err
+}
+
+// errNotReady is wrapped where another backend may do.
+var errNotReady = fmt.Errorf("pf is not ready: %w", platform.ErrUnsupported)
+
+// hint adds what may have to be done before pfctl says anything.
+func (p *pfAnchor) hint(err error) error {
+	if p.system == "freebsd" {
+		return fmt.Errorf("%w; if pf is not loaded: kldload pf: %w", err, errNotReady)
+	}
+	return err
+}
+
+// names reports whether a list of rules has one that begins so.
+func names(list, rule string) bool {
+	for line := range strings.Lines(list) {
+		if strings.HasPrefix(strings.TrimSpace(line), rule) {
+			return true
+		}
+	}
+	return false
+}
+
+// Check implements Steerer.
+func (p *pfAnchor) Check(ctx context.Context, want platform.Steering) error {
+	if err := p.can(want); err != nil {
+		return err
+	}
+	if err := p.named(ctx); err != nil {
+		return err
+	}
+	_, err := p.found(ctx)
 	return err
 }
 
@@ -153,6 +167,9 @@ func (p *pfAnchor) Apply(ctx context.Context, want platform.Steering) error {
 		return nil
 	}
 	if err := p.named(ctx); err != nil {
+		return err
+	}
+	if err := p.reap(ctx); err != nil {
 		return err
 	}
 	if err := p.begin(ctx, want); err != nil {
@@ -223,20 +240,51 @@ func (p *pfAnchor) takeBack(ctx context.Context, anchor string, m anchorMemory) 
 	if p.system != "openbsd" {
 		do(p.pfctl(ctx, "", "-q", "-a", anchor, "-F", "nat"))
 	}
-	for _, s := range anchorSettings {
-		if was, changed := m.was[s.short]; changed {
-			do(p.os.run(ctx, "", "sysctl", s.key+"="+was))
-		}
+	for _, s := range p.changed(ctx, m) {
+		do(p.os.run(ctx, "", "sysctl", s.key+"="+m.was[s.short]))
 	}
 	if m.token != 0 {
-		do(p.pfctl(ctx, "", "-q", "-X", strconv.FormatUint(m.token, 10)))
+		errs = append(errs, p.letGo(ctx, m.token))
 	}
 	do(p.pfctl(ctx, "", "-q", "-a", anchor, "-F", "Tables"))
 	return errors.Join(errs...)
 }
 
+// changed are the settings to put back: one that somebody has changed meanwhile is
+// no more ours.
+func (p *pfAnchor) changed(ctx context.Context, m anchorMemory) (list []anchorSetting) {
+	for _, s := range anchorSettings {
+		if _, ok := m.was[s.short]; !ok {
+			continue
+		}
+		if now, err := p.os.run(ctx, "", "sysctl", "-n", s.key); err != nil || strings.TrimSpace(now) == s.value {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// letGo gives back the token by which macOS has pf on. Who turns pf off takes all
+// tokens away.
+func (p *pfAnchor) letGo(ctx context.Context, token uint64) error {
+	_, err := p.pfctl(ctx, "", "-q", "-X", strconv.FormatUint(token, 10))
+	if err == nil {
+		return nil
+	}
+	if text, e := p.pfctl(ctx, "", "-s", "References"); e == nil && !strings.Contains(text, strconv.FormatUint(token, 10)) {
+		return nil
+	}
+	return err
+}
+
 // Close takes everything back.
 func (p *pfAnchor) Close() error { return p.Apply(context.Background(), platform.Steering{}) }
+
+// Abandon implements Steerer: nothing is open.
+func (p *pfAnchor) Abandon() error { return nil }
+
+// Remember implements Steerer: the anchor itself is the memory.
+func (p *pfAnchor) Remember(Memory) {}
 
 func (p *pfAnchor) pfctl(ctx context.Context, stdin string, args ...string) (string, error) {
 	text, err := p.os.run(ctx, stdin, append([]string{"pfctl"}, args...)...)

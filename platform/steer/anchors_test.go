@@ -38,8 +38,9 @@ func newBSD(system string) *bsd {
 func (b *bsd) linkLocal(name string) (netip.Addr, bool) {
 	return netip.MustParseAddr("fe80::1%" + name), name == "em1"
 }
-func (b *bsd) alive(pid int) bool { return slices.Contains(b.living, pid) }
-func (b *bsd) pid() int           { return 4711 }
+func (b *bsd) has(name string) bool { return strings.HasPrefix(name, "em") }
+func (b *bsd) alive(pid int) bool   { return slices.Contains(b.living, pid) }
+func (b *bsd) pid() int             { return 4711 }
 
 func (b *bsd) run(_ context.Context, stdin string, argv ...string) (string, error) {
 	words := strings.Join(argv, " ")
@@ -66,7 +67,12 @@ func (b *bsd) run(_ context.Context, stdin string, argv ...string) (string, erro
 		b.tokens = append(b.tokens, "11072443333123952000")
 		return "No ALTQ support in kernel\nALTQ related functions disabled\npf enabled\nToken : 11072443333123952000\n", nil
 	case strings.Contains(words, "-X"):
+		if !slices.Contains(b.tokens, argv[len(argv)-1]) {
+			return "pfctl: DIOCSTOPREF: Invalid argument\n", errors.New("exit status 1")
+		}
 		b.tokens = slices.DeleteFunc(b.tokens, func(t string) bool { return t == argv[len(argv)-1] })
+	case strings.HasSuffix(words, "-s References"):
+		return "TOKENS:\nPID      Process Name                 TOKEN                     TIMESTAMP\n" + strings.Join(b.tokens, "\n"), nil
 	case strings.HasSuffix(words, "-s Anchors"):
 		out := "  com.apple/200.AirDrop\n"
 		for name := range b.anchors {
@@ -86,7 +92,7 @@ func (b *bsd) run(_ context.Context, stdin string, argv ...string) (string, erro
 		case b.unnamed:
 			return "", nil
 		case b.system == "darwin":
-			return "nat-anchor \"com.apple/*\" all\nrdr-anchor \"com.apple/*\" all\n", nil
+			return "nat-anchor \"com.apple/*\" all\nrdr-anchor \"com.apple/*\" all\nscrub-anchor \"com.apple/*\" all fragment reassemble\nanchor \"com.apple/*\" all\n", nil
 		}
 		return "rdr-anchor \"transom\" all\nanchor \"transom\" all\n", nil
 	case strings.HasSuffix(words, "-s info"):
@@ -116,7 +122,7 @@ func onBSD(t *testing.T, f func(t *testing.T, b *bsd)) {
 func TestAnchors(t *testing.T) {
 	onBSD(t, func(t *testing.T, b *bsd) {
 		before := fmt.Sprint(b.settings)
-		p := openPF(t, b)
+		p := pfOn(t, b)
 		step := func(words string, s platform.Steering) {
 			fmt.Fprintf(&b.text, "\n# %s\n", words)
 			if err := p.Apply(t.Context(), s); err != nil {
@@ -150,10 +156,10 @@ func TestAnchors(t *testing.T) {
 	})
 }
 
-func openPF(t *testing.T, b *bsd) *pfAnchor {
+func pfOn(t *testing.T, b *bsd) *pfAnchor {
 	t.Helper()
-	p, err := newPFAnchor(t.Context(), b.system, slog.New(slog.DiscardHandler), b)
-	if err != nil {
+	p := newPFAnchor(b.system, slog.New(slog.DiscardHandler), b)
+	if err := p.reap(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -165,19 +171,16 @@ func TestAnchorsOfTheDead(t *testing.T) {
 	onBSD(t, func(t *testing.T, b *bsd) {
 		before := fmt.Sprint(b.settings)
 		dead := &otherPID{b}
-		p, err := newPFAnchor(t.Context(), b.system, slog.New(slog.DiscardHandler), dead)
-		if err != nil {
-			t.Fatal(err)
-		}
+		p := newPFAnchor(b.system, slog.New(slog.DiscardHandler), dead)
 		if err := p.Apply(t.Context(), anchored); err != nil {
 			t.Fatal(err)
 		}
 		b.living = []int{99}
-		if _, err := newPFAnchor(t.Context(), b.system, slog.New(slog.DiscardHandler), b); err == nil || !strings.Contains(err.Error(), "process 99") {
+		if err := newPFAnchor(b.system, slog.New(slog.DiscardHandler), b).reap(t.Context()); !errors.Is(err, ErrLiving) || !strings.Contains(err.Error(), "process 99") {
 			t.Errorf("beside one that lives: %v", err)
 		}
 		b.living = nil
-		openPF(t, b)
+		pfOn(t, b)
 		if len(b.anchors) != 0 || len(b.tokens) != 0 || fmt.Sprint(b.settings) != before {
 			t.Errorf("left: anchors %q, tokens %q, settings %v", b.anchors, b.tokens, b.settings)
 		}
@@ -197,7 +200,7 @@ func TestAnchorsFailed(t *testing.T) {
 			ways = append(ways, "-E", "-s nat")
 		}
 		for _, fail := range ways {
-			p := openPF(t, b)
+			p := pfOn(t, b)
 			b.fail = fail
 			if err := p.Apply(t.Context(), anchored); err == nil {
 				t.Errorf("%s failed, and Apply did not", fail)
@@ -212,7 +215,7 @@ func TestAnchorsFailed(t *testing.T) {
 
 func TestAnchorsCheck(t *testing.T) {
 	onBSD(t, func(t *testing.T, b *bsd) {
-		p := openPF(t, b)
+		p := pfOn(t, b)
 		for name, change := range map[string]func(*platform.Steering){
 			"local": func(s *platform.Steering) { s.Local = true },
 			"spoof": func(s *platform.Steering) { s.Spoof = true },
@@ -240,6 +243,106 @@ func TestAnchorsCheck(t *testing.T) {
 			t.Errorf("%v, left %q", err, b.anchors)
 		}
 	})
+}
+
+// TestAnchorsCleanup: what a dead process has left is listed and taken back; what a
+// living one has is listed, and let be; what somebody else has set meanwhile stays.
+func TestAnchorsCleanup(t *testing.T) {
+	onBSD(t, func(t *testing.T, b *bsd) {
+		before := fmt.Sprint(b.settings)
+		if err := newPFAnchor(b.system, slog.New(slog.DiscardHandler), &otherPID{b}).Apply(t.Context(), anchored); err != nil {
+			t.Fatal(err)
+		}
+		p := newPFAnchor(b.system, slog.New(slog.DiscardHandler), b)
+		b.living = []int{99}
+		living, err := p.Leftovers(t.Context())
+		if !errors.Is(err, ErrLiving) || len(living) < 4 || !strings.HasPrefix(living[0], "pf's anchor ") || !slices.Contains(living, "net.inet.ip.forwarding = 1 (was 0)") {
+			t.Errorf("beside one that lives: %q, %v", living, err)
+		}
+		if lines, err := p.Cleanup(t.Context()); !errors.Is(err, ErrLiving) || lines != nil || len(b.anchors) != 1 {
+			t.Errorf("cleanup beside one that lives: %q, %v", lines, err)
+		}
+		if err := p.Check(t.Context(), anchored); !errors.Is(err, ErrLiving) {
+			t.Errorf("check beside one that lives: %v", err)
+		}
+		b.living = nil
+		b.settings["net.inet.ip.redirect"] = "2"
+		lines, err := p.Cleanup(t.Context())
+		if err != nil || slices.Contains(lines, "net.inet.ip.redirect = 0 (was 1)") {
+			t.Errorf("%q, %v", lines, err)
+		}
+		if b.settings["net.inet.ip.redirect"] != "2" {
+			t.Error("what somebody else has set is lost")
+		}
+		b.settings["net.inet.ip.redirect"] = "1"
+		if len(b.anchors) != 0 || len(b.tokens) != 0 || fmt.Sprint(b.settings) != before {
+			t.Errorf("left: anchors %q, tokens %q, settings %v", b.anchors, b.tokens, b.settings)
+		}
+		if lines, err := p.Cleanup(t.Context()); err != nil || lines != nil {
+			t.Errorf("again: %q, %v", lines, err)
+		}
+	})
+}
+
+// TestAnchorsLeave: with Closed what would be captured is refused until somebody
+// cleans up; without nothing is left.
+func TestAnchorsLeave(t *testing.T) {
+	onBSD(t, func(t *testing.T, b *bsd) {
+		before := fmt.Sprint(b.settings)
+		s := anchored
+		for _, s.Closed = range []bool{true, false} {
+			p := pfOn(t, b)
+			if err := errors.Join(p.Apply(t.Context(), s), p.Leave(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+			refuses := strings.Contains(b.anchors[p.anchor], "block return in quick on em1 inet proto tcp")
+			if refuses != s.Closed || strings.Contains(b.anchors[p.anchor], "-> 127") {
+				t.Errorf("closed %v, and left is %q", s.Closed, b.anchors)
+			}
+		}
+		if len(b.anchors) != 0 || len(b.tokens) != 0 || fmt.Sprint(b.settings) != before {
+			t.Errorf("left: anchors %q, tokens %q, settings %v", b.anchors, b.tokens, b.settings)
+		}
+	})
+}
+
+// TestAnchorsTend: an anchor that somebody empties is filled again, with all that it
+// remembers.
+func TestAnchorsTend(t *testing.T) {
+	onBSD(t, func(t *testing.T, b *bsd) {
+		p := pfOn(t, b)
+		if back, err := p.Tend(t.Context()); back != "" || err != nil {
+			t.Errorf("nothing in force: %q, %v", back, err)
+		}
+		if err := p.Apply(t.Context(), anchored); err != nil {
+			t.Fatal(err)
+		}
+		whole := b.anchors[p.anchor]
+		if back, err := p.Tend(t.Context()); back != "" || err != nil {
+			t.Errorf("all is there: %q, %v", back, err)
+		}
+		delete(b.anchors, p.anchor)
+		if back, err := p.Tend(t.Context()); !strings.Contains(back, p.anchor) || err != nil || b.anchors[p.anchor] != whole {
+			t.Errorf("emptied: %q, %v, %q", back, err, b.anchors[p.anchor])
+		}
+		b.unnamed = true
+		if _, err := p.Tend(t.Context()); !errors.Is(err, platform.ErrUnsupported) || !strings.Contains(err.Error(), "/etc/pf.conf") {
+			t.Errorf("nobody looks into it: %v", err)
+		}
+	})
+}
+
+// TestAnchorsTokenGone: who turns macOS's pf off has taken our token.
+func TestAnchorsTokenGone(t *testing.T) {
+	b := newBSD("darwin")
+	p := pfOn(t, b)
+	if err := p.Apply(t.Context(), anchored); err != nil {
+		t.Fatal(err)
+	}
+	b.tokens = nil
+	if err := p.Close(); err != nil || len(b.anchors) != 0 {
+		t.Errorf("%v, left %q", err, b.anchors)
+	}
 }
 
 // FuzzRemembered: names of tables are anybody's.

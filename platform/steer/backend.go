@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 
 	"transom/platform"
 )
@@ -40,8 +41,16 @@ type Steerer interface {
 	Abandon() error
 }
 
-// Backends are the names that OpenBackend knows, the best first.
-func Backends() []string { return []string{"nft", "iptables"} }
+// Backends are the names that OpenBackend knows on this system, the best first.
+func Backends() []string { return backendsOf(runtime.GOOS) }
+
+func backendsOf(system string) []string {
+	switch system {
+	case "darwin", "freebsd", "openbsd":
+		return []string{"pf"}
+	}
+	return []string{"nft", "iptables"}
+}
 
 // OpenBackend opens a backend by its name. log gets what an operator should
 // know; nil is silence.
@@ -62,6 +71,8 @@ func OpenBackend(name string, log *slog.Logger) (Steerer, error) {
 			return nil, err
 		}
 		return x, nil
+	case "pf":
+		return openPF(log)
 	}
 	return nil, fmt.Errorf("there is no backend %q", name)
 }

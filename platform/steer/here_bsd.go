@@ -20,12 +20,12 @@ func openHere(log *slog.Logger) (kernel, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	p, err := newPFAnchor(context.Background(), runtime.GOOS, log, thisBSD{})
-	if err != nil {
-		return nil, err
-	}
-	return p, nil
+	p := newPFAnchor(runtime.GOOS, log, thisBSD{})
+	return p, p.reap(context.Background())
 }
+
+// openPF opens the backend of that name.
+func openPF(log *slog.Logger) (Steerer, error) { return newPFAnchor(runtime.GOOS, log, thisBSD{}), nil }
 
 // thisBSD is the system that this process is on.
 type thisBSD struct{}
@@ -58,6 +58,11 @@ func (thisBSD) linkLocal(name string) (netip.Addr, bool) {
 		}
 	}
 	return netip.Addr{}, false
+}
+
+func (thisBSD) has(name string) bool {
+	_, err := net.InterfaceByName(name)
+	return err == nil
 }
 
 func (thisBSD) alive(pid int) bool {

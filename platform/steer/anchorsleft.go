@@ -1,0 +1,160 @@
+package steer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"transom/platform"
+)
+
+// A foundAnchor is one that a process has put things into.
+type foundAnchor struct {
+	name   string
+	memory anchorMemory
+}
+
+// found returns what other processes have left, and this one's that it has no
+// knowledge of. If one of them lives the error wraps ErrLiving, and all are returned.
+func (p *pfAnchor) found(ctx context.Context) (list []foundAnchor, err error) {
+	anchors, err := p.candidates(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range anchors {
+		text, err := p.pfctl(ctx, "", "-a", name, "-s", "Tables")
+		if err != nil {
+			if p.system == "darwin" {
+				return nil, err
+			}
+			continue // BSDs know no anchor before it has something in it
+		}
+		if m, ok := remembered(text); ok {
+			list = append(list, foundAnchor{name, m})
+		}
+	}
+	for _, f := range list {
+		if pid := f.memory.pid; pid != p.os.pid() && p.os.alive(pid) {
+			return list, fmt.Errorf("%w by pf, process %d: end it; if that is no transom: pfctl -a %s -F rules and -F nat, and -F Tables", ErrLiving, pid, f.name)
+		}
+	}
+	return list, nil
+}
+
+// candidates are the anchors that may be a transom's.
+func (p *pfAnchor) candidates(ctx context.Context) ([]string, error) {
+	if p.system != "darwin" {
+		return []string{p.anchor}, nil
+	}
+	text, err := p.pfctl(ctx, "", "-a", "com.apple", "-s", "Anchors")
+	if err != nil {
+		return nil, err
+	}
+	var anchors []string
+	for _, name := range strings.Fields(text) {
+		if strings.HasPrefix(name, "com.apple/transom.") {
+			anchors = append(anchors, name)
+		}
+	}
+	return anchors, nil
+}
+
+// reap takes back what dead processes have left, and refuses to be the second.
+func (p *pfAnchor) reap(ctx context.Context) error {
+	list, err := p.found(ctx)
+	if err != nil {
+		return err
+	}
+	for _, f := range list {
+		p.log.Warn("an earlier run has left something behind, which is removed", "what", "pf's anchor "+f.name)
+		if err := p.takeBack(ctx, f.name, f.memory); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Leftovers implements Steerer.
+func (p *pfAnchor) Leftovers(ctx context.Context) (lines []string, err error) {
+	list, err := p.found(ctx)
+	for _, f := range list {
+		lines = append(lines, p.words(ctx, f)...)
+	}
+	return lines, err
+}
+
+// words lists what an anchor stands for.
+func (p *pfAnchor) words(ctx context.Context, f foundAnchor) []string {
+	lines := []string{"pf's anchor " + f.name}
+	for _, s := range p.changed(ctx, f.memory) {
+		lines = append(lines, fmt.Sprintf("%s = %s (was %s)", s.key, s.value, f.memory.was[s.short]))
+	}
+	if f.memory.token != 0 {
+		lines = append(lines, "pf, which is on for the token "+strconv.FormatUint(f.memory.token, 10))
+	}
+	return lines
+}
+
+// Cleanup implements Steerer.
+func (p *pfAnchor) Cleanup(ctx context.Context) (lines []string, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list, err := p.found(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, f := range list {
+		words := p.words(ctx, f)
+		if err := p.takeBack(ctx, f.name, f.memory); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		lines = append(lines, words...)
+	}
+	p.now = nil
+	return lines, errors.Join(errs...)
+}
+
+// Yield implements Steerer. Settings are remembered by each backend for itself.
+func (p *pfAnchor) Yield(ctx context.Context) ([]string, error) { return p.Cleanup(ctx) }
+
+// Leave implements Steerer. What Steering.Closed refuses by is rules of the anchor,
+// which stays with what it remembers until the next start: forwarding too, for what
+// was never captured.
+func (p *pfAnchor) Leave(ctx context.Context) error {
+	p.mu.Lock()
+	now := p.now
+	p.mu.Unlock()
+	switch {
+	case now == nil:
+		_, err := p.Cleanup(ctx)
+		return err
+	case !now.Closed:
+		return p.Apply(ctx, platform.Steering{})
+	}
+	refusing := *now
+	refusing.Draining, refusing.Refusing = true, true
+	return p.Apply(ctx, refusing)
+}
+
+// Tend puts back what others have taken from the anchor while it is in force, and
+// says what they have. What it can't put back is an error.
+func (p *pfAnchor) Tend(ctx context.Context) (back string, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.now == nil {
+		return "", nil
+	}
+	text, err := p.pfctl(ctx, "", "-a", p.anchor, "-s", "Tables")
+	m, ok := remembered(text)
+	if err != nil || !ok || m.pid != p.memory.pid {
+		if err := p.load(ctx, *p.now); err != nil {
+			return "", err
+		}
+		back = "somebody has emptied pf's anchor " + p.anchor + ": it is filled again"
+	}
+	return back, p.named(ctx)
+}
