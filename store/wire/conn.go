@@ -48,6 +48,7 @@ func AppendConn(dst []byte, c *flow.Conn, blobs []uint64) []byte {
 		w.layer(&c.Layers[i])
 	}
 	w.leg(c.Server, c)
+	w.device(c.Device)
 	return w.b
 }
 
@@ -64,6 +65,7 @@ func ReadConn(b []byte, blob func(name uint64) ([]byte, error)) (c *flow.Conn, e
 		c.Layers = append(c.Layers, r.layer())
 	}
 	c.Server = r.leg(c)
+	c.Device = r.device()
 	if err != nil {
 		return nil, err
 	}
@@ -134,6 +136,26 @@ func (r *connReader) process() *flow.Process {
 		PID: b.small(), Name: b.text(), Path: b.text(), UID: b.small(), User: b.text(),
 		Cgroup: b.text(), Container: b.text(), Unit: b.text(),
 	}
+}
+
+func (w *connWriter) device(d *flow.Device) {
+	if d == nil {
+		w.nothing()
+		return
+	}
+	begun := w.begin()
+	w.text(d.MAC)
+	w.text(d.Name)
+	w.text(d.NamedBy)
+	w.end(begun)
+}
+
+func (r *connReader) device() *flow.Device {
+	b, ok := r.block()
+	if !ok {
+		return nil
+	}
+	return &flow.Device{MAC: b.text(), Name: b.text(), NamedBy: b.text()}
 }
 
 func (w *connWriter) layer(l *flow.Layer) {

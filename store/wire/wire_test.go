@@ -253,7 +253,8 @@ func TestLaterFieldsAreSkipped(t *testing.T) {
 	// The layer's block grows by two octets.
 	i := strings.LastIndex(string(b), "\x02h2")
 	b[i-1] += 2
-	b = append(b[:len(b)-1], 7, 7, b[len(b)-1])
+	behind := []byte{7, 7, 0, 0} // and that there is no server and no device
+	b = append(b[:len(b)-2], behind...)
 	got, err := wire.ReadConn(b, nil)
 	if err != nil {
 		t.Fatal(err)
