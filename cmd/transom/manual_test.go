@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,7 +23,9 @@ func TestManual(t *testing.T) {
 	for _, cmd := range documented(rootCommand()) {
 		refer(reference, cmd)
 		name := pageName(cmd) + ".1"
-		written(t, filepath.Join("../../packaging/man", name), manPage(cmd))
+		page := manPage(cmd)
+		written(t, filepath.Join("../../packaging/man", name), page)
+		renders(t, name, page)
 		pages = append(pages, name)
 	}
 	written(t, "../../docs/reference.md", reference.String())
@@ -141,6 +144,27 @@ func roffText(text string) string {
 		w.WriteString(".fi\n")
 	}
 	return w.String()
+}
+
+// renders fails t if a page asks for what man(7) does not have, or if groff, where
+// it is installed, has something to say about it.
+func renders(t *testing.T, name, page string) {
+	t.Helper()
+	for i, line := range strings.Split(page, "\n") {
+		macro, _, _ := strings.Cut(line, " ")
+		if strings.HasPrefix(line, ".") && !slices.Contains([]string{".TH", ".SH", ".TP", ".PP", ".nf", ".fi"}, macro) || strings.HasPrefix(line, "'") {
+			t.Errorf("packaging/man/%s:%d: %q is no request", name, i+1, line)
+		}
+	}
+	groff, err := exec.LookPath("groff")
+	if err != nil {
+		return
+	}
+	cmd := exec.Command(groff, "-man", "-Tutf8", "-ww", "-z")
+	cmd.Stdin = strings.NewReader(page)
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("packaging/man/%s: groff: %v\n%s", name, err, out)
+	}
 }
 
 // roff escapes what roff would take for its own.
