@@ -18,7 +18,7 @@ COUNT     ?= 1
 LOAD      ?=
 
 .DELETE_ON_ERROR:
-.PHONY: all build shim demo test bench load lint vet staticcheck gofumpt cross install uninstall service clean help
+.PHONY: all build shim demo test bench load lint vet staticcheck gofumpt cross install completions unit uninstall service clean help
 
 all: build
 
@@ -58,18 +58,35 @@ cross: $(TARGETS:%=cross/%)
 cross/%:
 	GOOS=$(word 1,$(subst /, ,$*)) GOARCH=$(word 2,$(subst /, ,$*)) CGO_ENABLED=0 $(GO) vet ./...
 
-install: build ## install program and man pages to PREFIX (/usr/local), below DESTDIR
+# Root's PATH may lack Go, as under sudo: then what "make" has built is installed.
+install: $(if $(shell command -v $(GO)),build) completions unit ## install program, man pages, completions and, on Linux, systemd's unit to PREFIX (/usr/local), below DESTDIR
 	mkdir -p '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1'
 	install -m 755 bin/transom '$(DESTDIR)$(PREFIX)/bin/transom'
 	install -m 644 packaging/man/*.1 '$(DESTDIR)$(PREFIX)/share/man/man1'
 
+# Completions are written by a program for this machine, whichever is installed.
+SELF = $(shell ./bin/transom version >/dev/null 2>&1 && echo ./bin/transom || echo GOOS= GOARCH= $(GO) run -buildvcs=false ./cmd/transom)
+BASH := share/bash-completion/completions/transom
+ZSH  := share/zsh/site-functions/_transom
+FISH := share/fish/vendor_completions.d/transom.fish
+UNIT := lib/systemd/system/transom.service
+
+completions:
+	mkdir -p $(patsubst %,'$(DESTDIR)$(PREFIX)/%',$(dir $(BASH) $(ZSH) $(FISH)))
+	$(SELF) completion bash >'$(DESTDIR)$(PREFIX)/$(BASH)'
+	$(SELF) completion zsh >'$(DESTDIR)$(PREFIX)/$(ZSH)'
+	$(SELF) completion fish >'$(DESTDIR)$(PREFIX)/$(FISH)'
+
+unit:
+	case "$$($(GO) env GOOS 2>/dev/null || uname)" in [lL]inux) mkdir -p '$(DESTDIR)$(PREFIX)/lib/systemd/system' && \
+	sed 's,/usr/local,$(PREFIX),' packaging/systemd/transom.service >'$(DESTDIR)$(PREFIX)/$(UNIT)';; esac
+
 uninstall: ## remove what install put there
-	rm -f '$(DESTDIR)$(PREFIX)/bin/transom'
+	cd '$(DESTDIR)$(PREFIX)' && rm -f bin/transom $(BASH) $(ZSH) $(FISH) $(UNIT)
 	cd packaging/man && for page in *.1; do rm -f '$(DESTDIR)$(PREFIX)/share/man/man1'/$$page; done
 
-service: ## install what systemd needs to run transom gateway, below DESTDIR; docs/service.md
-	mkdir -p '$(DESTDIR)/etc/systemd/system' '$(DESTDIR)/usr/lib/sysusers.d' '$(DESTDIR)/usr/lib/tmpfiles.d' '$(DESTDIR)/etc/transom'
-	sed 's,/usr/local,$(PREFIX),' packaging/systemd/transom.service >'$(DESTDIR)/etc/systemd/system/transom.service'
+service: unit ## install what else the unit needs, below DESTDIR: a user, directories, options; docs/service.md
+	mkdir -p '$(DESTDIR)/usr/lib/sysusers.d' '$(DESTDIR)/usr/lib/tmpfiles.d' '$(DESTDIR)/etc/transom'
 	install -m 644 packaging/systemd/sysusers.conf '$(DESTDIR)/usr/lib/sysusers.d/transom.conf'
 	install -m 644 packaging/systemd/tmpfiles.conf '$(DESTDIR)/usr/lib/tmpfiles.d/transom.conf'
 	[ -e '$(DESTDIR)/etc/transom/gateway.conf' ] || install -m 644 packaging/systemd/gateway.conf '$(DESTDIR)/etc/transom/gateway.conf'

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 )
 
 // TestManual holds what is written of every command, docs/reference.md and the man
@@ -40,19 +38,6 @@ func TestManual(t *testing.T) {
 	}
 }
 
-// documented are the commands that a person uses, each before its subcommands.
-func documented(cmd *cobra.Command) []*cobra.Command {
-	cmd.InitDefaultHelpFlag()
-	cmd.DisableAutoGenTag = true
-	all := []*cobra.Command{cmd}
-	for _, c := range cmd.Commands() {
-		if c.IsAvailableCommand() {
-			all = append(all, documented(c)...)
-		}
-	}
-	return all
-}
-
 // refer writes a section about a command.
 func refer(w *bytes.Buffer, cmd *cobra.Command) {
 	text := cmd.Long
@@ -69,81 +54,6 @@ func refer(w *bytes.Buffer, cmd *cobra.Command) {
 	if flags := cmd.NonInheritedFlags(); flags.HasAvailableFlags() {
 		w.WriteString("\n```text\n" + flags.FlagUsages() + "```\n")
 	}
-}
-
-func pageName(cmd *cobra.Command) string { return strings.ReplaceAll(cmd.CommandPath(), " ", "-") }
-
-// manPage writes of a command what man(7) wants of it. What stands indented in a
-// text, as examples and lists do, stays in its lines.
-func manPage(cmd *cobra.Command) string {
-	var w bytes.Buffer
-	fmt.Fprintf(&w, ".TH %s 1 \"\" transom transom\n", roff(strings.ToUpper(pageName(cmd))))
-	fmt.Fprintf(&w, ".SH NAME\n%s \\- %s\n", roff(pageName(cmd)), roff(cmd.Short))
-	fmt.Fprintf(&w, ".SH SYNOPSIS\n%s\n", roff(cmd.UseLine()))
-	if cmd.Long != "" {
-		fmt.Fprintf(&w, ".SH DESCRIPTION\n%s", roffText(cmd.Long))
-	}
-	if flags := cmd.NonInheritedFlags(); flags.HasAvailableFlags() {
-		w.WriteString(".SH OPTIONS\n")
-		flags.VisitAll(func(f *pflag.Flag) {
-			if !f.Hidden {
-				w.WriteString(roffOption(f))
-			}
-		})
-	}
-	if cmd.Example != "" {
-		fmt.Fprintf(&w, ".SH EXAMPLES\n%s", roffText(cmd.Example))
-	}
-	var also []string
-	for _, c := range append([]*cobra.Command{cmd.Parent()}, cmd.Commands()...) {
-		if c != nil && (c == cmd.Parent() || c.IsAvailableCommand()) {
-			also = append(also, roff(pageName(c))+"(1)")
-		}
-	}
-	if len(also) > 0 {
-		fmt.Fprintf(&w, ".SH SEE ALSO\n%s\n", strings.Join(also, ", "))
-	}
-	return w.String()
-}
-
-func roffOption(f *pflag.Flag) string {
-	value, usage := pflag.UnquoteUsage(f)
-	name := `\fB\-\-` + roff(f.Name) + `\fR`
-	if f.Shorthand != "" {
-		name = `\fB\-` + f.Shorthand + `\fR, ` + name
-	}
-	if value != "" {
-		name += ` \fI` + roff(value) + `\fR`
-	}
-	switch f.DefValue {
-	case "", "false", "[]", "0":
-	default:
-		usage += " (default " + f.DefValue + ")"
-	}
-	return ".TP\n" + name + "\n" + roff(usage) + "\n"
-}
-
-// roffText writes paragraphs.
-func roffText(text string) string {
-	var w strings.Builder
-	asItIs := false
-	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, "\n")
-		if indented := strings.HasPrefix(line, "  "); indented != asItIs && line != "" {
-			asItIs = indented
-			w.WriteString(map[bool]string{true: ".nf\n", false: ".fi\n"}[asItIs])
-		}
-		if line == "" && !asItIs {
-			line = ".PP"
-		} else {
-			line = roff(line)
-		}
-		w.WriteString(line + "\n")
-	}
-	if asItIs {
-		w.WriteString(".fi\n")
-	}
-	return w.String()
 }
 
 // renders fails t if a page asks for what man(7) does not have, or if groff, where
@@ -165,15 +75,6 @@ func renders(t *testing.T, name, page string) {
 	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("packaging/man/%s: groff: %v\n%s", name, err, out)
 	}
-}
-
-// roff escapes what roff would take for its own.
-func roff(text string) string {
-	text = strings.NewReplacer(`\`, `\e`, "-", `\-`).Replace(text)
-	if strings.HasPrefix(text, ".") || strings.HasPrefix(text, "'") {
-		text = `\&` + text
-	}
-	return text
 }
 
 // written compares a file with what it has to be.

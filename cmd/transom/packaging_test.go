@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,8 +42,9 @@ func TestUnit(t *testing.T) {
 	if !ok {
 		t.Fatal("gateway.conf has no options")
 	}
+	unit := strings.TrimPrefix(filepath.Join(dir, "lib/systemd/system/transom.service"), "/")
 	program, started := filepath.Join(dir, "bin/transom"), 0
-	for line := range strings.Lines(read("etc/systemd/system/transom.service")) {
+	for line := range strings.Lines(read(unit)) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 		if !strings.HasPrefix(key, "Exec") {
 			continue
@@ -56,6 +59,15 @@ func TestUnit(t *testing.T) {
 	if started != 2 {
 		t.Errorf("%d programs are started", started)
 	}
+	if systemd, err := exec.LookPath("systemd-analyze"); err == nil {
+		// Whatever it starts has to be there.
+		if err := errors.Join(os.MkdirAll(filepath.Dir(program), 0o755), os.WriteFile(program, []byte("#!/bin/sh\n"), 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command(systemd, "verify", "--man=no", filepath.Join(dir, unit)).CombinedOutput(); err != nil || strings.Contains(string(out), "transom") {
+			t.Errorf("systemd-analyze: %v\n%s", err, out)
+		}
+	}
 	// A file of the operator's stays.
 	if err := os.WriteFile(filepath.Join(dir, "etc/transom/gateway.conf"), []byte("own"), 0o644); err != nil {
 		t.Fatal(err)
@@ -63,6 +75,42 @@ func TestUnit(t *testing.T) {
 	if out, err := exec.Command("make", "-C", "../..", "service", "DESTDIR="+dir).CombinedOutput(); err != nil || read("etc/transom/gateway.conf") != "own" {
 		t.Errorf("gateway.conf is lost: %v\n%s", err, out)
 	}
+}
+
+// TestInstalled has make install write completions, each of which its shell reads, and
+// take all back.
+func TestInstalled(t *testing.T) {
+	dir := t.TempDir()
+	install := func(targets ...string) {
+		t.Helper()
+		args := append([]string{"-C", "../..", "DESTDIR=" + dir, "PREFIX=/opt/of mine"}, targets...)
+		if out, err := exec.Command("make", args...).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	share := filepath.Join(dir, "opt/of mine/share")
+	install("completions", "unit")
+	for shell, file := range map[string]string{
+		"bash": "bash-completion/completions/transom",
+		"zsh":  "zsh/site-functions/_transom",
+		"fish": "fish/vendor_completions.d/transom.fish",
+	} {
+		if b, err := os.ReadFile(filepath.Join(share, file)); err != nil || !strings.Contains(string(b), "transom") {
+			t.Errorf("%s: %v, %d bytes", file, err, len(b))
+		}
+		if path, err := exec.LookPath(shell); err == nil {
+			if out, err := exec.Command(path, "-n", filepath.Join(share, file)).CombinedOutput(); err != nil {
+				t.Errorf("%s: %v\n%s", file, err, out)
+			}
+		}
+	}
+	install("uninstall")
+	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			t.Errorf("%s is left: %v", path, err)
+		}
+		return nil
+	})
 }
 
 // procd are functions of OpenWrt's that write down what they are told.
