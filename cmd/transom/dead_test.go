@@ -44,11 +44,13 @@ func TestNothingDead(t *testing.T) {
 
 // others are options of other programs that pages name by themselves.
 var others = map[string][]string{
-	"docs/by-hand.md":   {"-m"},                  // of iptables
-	"docs/doctor.md":    {"--cap-add"},           // of docker run
-	"docs/gateway.md":   {"-ip6tables"},          // how a setting's name ends
-	"docs/macos.md":     {"-a"},                  // of pfctl
-	"docs/mitmproxy.md": {"--showhost", "--set"}, // of mitmproxy
+	"docs/by-hand.md":   {"-m"},                      // of iptables
+	"docs/devices.md":   {"-writable-system"},        // of Android's emulator
+	"docs/doctor.md":    {"--cap-add"},               // of docker run
+	"docs/gateway.md":   {"-ip6tables"},              // how a setting's name ends
+	"docs/machines.md":  {"-nic", "--network", "-e"}, // of QEMU and docker run
+	"docs/macos.md":     {"-a"},                      // of pfctl
+	"docs/mitmproxy.md": {"--showhost", "--set"},     // of mitmproxy
 	"docs/run.md":       {"--"},
 }
 
