@@ -33,6 +33,11 @@ func TestNothingDead(t *testing.T) {
 		}
 		r.read(s)
 	}
+	for _, o := range others["docs/mitmproxy.md"] {
+		if r.option(o, "") == nil && o != "--mode" {
+			t.Errorf("docs/mitmproxy.md has %s for an option that is not there", o)
+		}
+	}
 	for _, f := range r.dead {
 		t.Error(f)
 	}
@@ -50,7 +55,10 @@ var others = map[string][]string{
 	"docs/gateway.md":   {"-ip6tables"},              // how a setting's name ends
 	"docs/machines.md":  {"-nic", "--network", "-e"}, // of QEMU and docker run
 	"docs/macos.md":     {"-a"},                      // of pfctl
-	"docs/mitmproxy.md": {"--showhost", "--set"},     // of mitmproxy
+	"docs/mitmproxy.md": {
+		"--showhost", "--set", "--mode", "--map-remote", "--map-local", "--modify-body", "--modify-headers", "--block-list",
+		"--intercept", "--anticache", "--anticomp", "--stickycookie", "--stickyauth", "--proxyauth", "--certs", "--client-certs",
+	}, // of mitmdump
 	"docs/run.md":       {"--"},
 }
 
