@@ -1,0 +1,308 @@
+package mitm
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"net/netip"
+	"time"
+
+	"transom/flow"
+)
+
+// tlsVersions are the names mitmproxy knows; any other makes it refuse a file.
+var tlsVersions = map[uint16]string{
+	tls.VersionSSL30: "SSLv3", tls.VersionTLS10: "TLSv1", tls.VersionTLS11: "TLSv1.1", tls.VersionTLS12: "TLSv1.2", tls.VersionTLS13: "TLSv1.3", //nolint:staticcheck // it has a name
+	0xfeff: "DTLSv1", 0xfefd: "DTLSv1.2",
+}
+
+// An end is one side of a connection as mitmproxy has it.
+type end struct {
+	id       string
+	network  string
+	peer, us netip.AddrPort
+	tls      *flow.TLS
+	err      string
+	start    time.Time
+	set      time.Time // when TLS stood: mitmproxy shows nothing of TLS without it
+}
+
+// clientEnd puts client_conn.
+func (b *builder) clientEnd(c *flow.Conn, version int) {
+	e := end{id: c.ID.String(), network: c.Network, peer: c.Client, us: c.Local, tls: c.TLS(), start: c.Start, set: c.Start}
+	at := b.open(tagDict)
+	b.end(&e, version)
+	b.keyNull("mitmcert")
+	if version >= 18 {
+		b.keyText("proxy_mode", mode(c))
+	}
+	if version < 19 {
+		b.keyNull("tls_extensions")
+		b.address("address", e.peer, true)
+		b.address("sockname", e.us, true)
+	} else {
+		b.address("peername", e.peer, true)
+		b.address("sockname", e.us, true)
+	}
+	b.keyTime("timestamp_start", notZero(e.start))
+	b.close(at)
+	b.key("client_conn")
+}
+
+// mode is one of mitmproxy's.
+func mode(c *flow.Conn) string {
+	switch c.Via {
+	case "direct", "proxy", "connect", "regular":
+		return "regular"
+	}
+	return "transparent"
+}
+
+// serverEnd puts server_conn.
+func (b *builder) serverEnd(c *flow.Conn, version int) {
+	id := c.ID
+	id[15] ^= 1 // it has none of its own
+	e := end{id: id.String(), network: c.Network}
+	if l := c.Server; l != nil {
+		e.peer, e.us, e.tls, e.err, e.start, e.set = l.To, l.From, l.TLS, l.Err, l.Dialed, l.Dialed
+		if e.set.IsZero() {
+			e.set = c.Start
+		}
+	}
+	at := b.open(tagDict)
+	b.end(&e, version)
+	b.serverAddress(c)
+	b.keyTime("timestamp_tcp_setup", e.start)
+	b.keyNull("via")
+	if version < 19 {
+		b.keyNull("via2")
+		b.address("ip_address", e.peer, false)
+		b.address("source_address", e.us, false)
+	} else {
+		b.address("peername", e.peer, false)
+		b.address("sockname", e.us, false)
+	}
+	b.keyTime("timestamp_start", e.start)
+	b.close(at)
+	b.key("server_conn")
+}
+
+// end puts what both sides have.
+func (b *builder) end(e *end, version int) {
+	t := e.tls
+	none := t == nil
+	if none {
+		t = &flow.TLS{}
+	}
+	up := !none && t.Version != 0
+	b.keyText("id", e.id)
+	b.keySome("error", e.err)
+	b.keyBool("tls", !none)
+	b.certificates(t.Chain)
+	b.keySomeBytes("alpn", t.Protocol)
+	b.alpnOffers(t.ALPN)
+	b.keySome(renamed(version, "cipher_name", "cipher"), cipher(t.CipherSuite))
+	b.list("cipher_list")
+	b.keySome("tls_version", tlsVersions[t.Version])
+	b.keySome("sni", t.ServerName)
+	b.keyNull("timestamp_end")
+	if up {
+		b.keyTime("timestamp_tls_setup", e.set)
+	} else {
+		b.keyNull("timestamp_tls_setup")
+	}
+	if version < 19 {
+		b.keyBool("tls_established", up)
+	}
+	if version >= 18 {
+		b.keyText("transport_protocol", network(e.network))
+	}
+	if version < 20 {
+		b.keyInt("state", 0) // closed
+	}
+}
+
+func renamed(version int, old, current string) string {
+	if version < 19 {
+		return old
+	}
+	return current
+}
+
+func network(n string) string {
+	if n == "udp" {
+		return n
+	}
+	return "tcp"
+}
+
+// list puts an empty one.
+func (b *builder) list(name string) {
+	b.close(b.open(tagList))
+	b.key(name)
+}
+
+func (b *builder) keySomeBytes(name, s string) {
+	if s == "" {
+		b.keyNull(name)
+	} else {
+		b.keyBytes(name, s)
+	}
+}
+
+func (b *builder) alpnOffers(names []string) {
+	at := b.open(tagList)
+	for i := len(names) - 1; i >= 0; i-- {
+		b.string(tagBytes, names[i])
+	}
+	b.close(at)
+	b.key("alpn_offers")
+}
+
+// certificates puts those that can be read: mitmproxy refuses files with others.
+func (b *builder) certificates(chain [][]byte) {
+	at := b.open(tagList)
+	if listed(chain) {
+		for i := len(chain) - 1; i >= 0; i-- {
+			b.put(tagBytes, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: chain[i]}))
+		}
+	}
+	b.close(at)
+	b.key("certificate_list")
+}
+
+func listed(chain [][]byte) bool {
+	for _, der := range chain {
+		if _, err := x509.ParseCertificate(der); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// address puts host and port. always is where there must be one.
+func (b *builder) address(name string, a netip.AddrPort, always bool) {
+	if !a.IsValid() && !always {
+		b.keyNull(name)
+		return
+	}
+	host := ""
+	if a.Addr().IsValid() {
+		host = a.Addr().String()
+	}
+	b.hostPort(name, host, int(a.Port()))
+}
+
+func (b *builder) serverAddress(c *flow.Conn) {
+	host, port := destination(c)
+	if host == "" {
+		b.keyNull("address")
+		return
+	}
+	b.hostPort("address", host, port)
+}
+
+func (b *builder) hostPort(name, host string, port int) {
+	at := b.open(tagList)
+	b.int(int64(port))
+	b.string(tagText, valid(host))
+	b.close(at)
+	b.key(name)
+}
+
+// notZero is for times that mitmproxy wants to have.
+func notZero(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Unix(0, 0)
+	}
+	return t
+}
+
+// connJSON returns what mitmproxy's form lacks of c.
+func connJSON(c *flow.Conn) ([]byte, error) {
+	m := connMeta{Network: c.Network, Via: c.Via, Host: text(c.Host), Client: c.Client, Local: c.Local, Dst: c.Dst}
+	if p := c.Process; p != nil {
+		m.Process = &processMeta{
+			PID: p.PID, Name: text(p.Name), Path: text(p.Path), UID: p.UID, User: text(p.User),
+			Cgroup: text(p.Cgroup), Container: text(p.Container), Unit: text(p.Unit),
+		}
+	}
+	first := c.TLS()
+	for _, l := range c.Layers {
+		lm := layerMeta{Proto: l.Proto, Host: text(l.Host), H2: text(l.H2), TLS: tlsMetaOf(l.TLS, l.TLS == first)}
+		m.Layers = append(m.Layers, lm)
+	}
+	if l := c.Server; l != nil {
+		m.Server = &legMeta{From: l.From, To: l.To, Err: text(l.Err), H2: text(l.H2), TLS: tlsMetaOf(l.TLS, true)}
+	}
+	return json.Marshal(&m)
+}
+
+// tlsMetaOf takes t apart; shown is of the one that stands in client_conn or
+// server_conn.
+func tlsMetaOf(t *flow.TLS, shown bool) *tlsMeta {
+	if t == nil {
+		return nil
+	}
+	m := &tlsMeta{
+		Name: text(t.ServerName), ALPN: texts(t.ALPN), Versions: t.Versions, Hello: t.Hello, ECH: t.ECH, JA3: t.JA3, JA4: t.JA4,
+		Version: t.Version, Suite: t.CipherSuite, Protocol: text(t.Protocol), Group: t.Group,
+		VerifyErr: text(t.VerifyErr), WantsCert: t.WantsCert, Resumed: t.Resumed,
+	}
+	if m.Listed = shown && len(t.Chain) > 0 && listed(t.Chain); !m.Listed {
+		m.Chain = t.Chain
+	}
+	return m
+}
+
+func (m *tlsMeta) tls(certificates value) *flow.TLS {
+	if m == nil {
+		return nil
+	}
+	t := &flow.TLS{
+		ServerName: string(m.Name), ALPN: untexts(m.ALPN), Versions: m.Versions, Hello: m.Hello, ECH: m.ECH, JA3: m.JA3, JA4: m.JA4,
+		Version: m.Version, CipherSuite: m.Suite, Protocol: string(m.Protocol), Group: m.Group, Chain: m.Chain,
+		VerifyErr: string(m.VerifyErr), WantsCert: m.WantsCert, Resumed: m.Resumed,
+	}
+	if m.Listed {
+		t.Chain = chain(certificates)
+	}
+	return t
+}
+
+// conn returns the connection of m, whose times and certificates are in the dicts
+// of mitmproxy.
+func (m *connMeta) conn(client, server value) *flow.Conn {
+	c := &flow.Conn{
+		Start: client.get("timestamp_start").time(), Network: m.Network, Via: m.Via, Host: string(m.Host),
+		Client: m.Client, Local: m.Local, Dst: m.Dst,
+	}
+	c.ID = idOf(client.get("id"), c.Start)
+	if p := m.Process; p != nil {
+		c.Process = &flow.Process{
+			PID: p.PID, Name: string(p.Name), Path: string(p.Path), UID: p.UID, User: string(p.User),
+			Cgroup: string(p.Cgroup), Container: string(p.Container), Unit: string(p.Unit),
+		}
+	}
+	for _, l := range m.Layers {
+		c.Layers = append(c.Layers, flow.Layer{Proto: l.Proto, Host: string(l.Host), H2: string(l.H2), TLS: l.TLS.tls(client.get("certificate_list"))})
+	}
+	if l := m.Server; l != nil {
+		c.Server = &flow.Leg{
+			From: l.From, To: l.To, Dialed: server.get("timestamp_tcp_setup").time(), Err: string(l.Err), H2: string(l.H2),
+			TLS: l.TLS.tls(server.get("certificate_list")),
+		}
+	}
+	return c
+}
+
+// chain reads certificates.
+func chain(v value) (ders [][]byte) {
+	for in := range v.items() {
+		if block, _ := pem.Decode(in.bytes()); block != nil {
+			ders = append(ders, block.Bytes)
+		}
+	}
+	return ders
+}
