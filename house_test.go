@@ -40,6 +40,7 @@ var house = plan{
 		"internal/proto/tlsterm":   "internal/proto/sniff internal/proto/tls13",
 		"app/export":               "app/follow",
 		"app/har":                  "app/export",
+		"app/command":              "app/export",
 		"filter":                   "message",
 		"store":                    "store/segment store/wire store/index",
 		"store/wire":               "store/segment",

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"io"
 	"strconv"
 
 	"transom/flow"
@@ -157,3 +158,32 @@ func appendField(dst []byte, name, value string) []byte {
 	dst = append(append(dst, name...), ": "...)
 	return append(append(dst, value...), "\r\n"...)
 }
+
+// CopyBody writes a body of size bytes, which r has, behind a head.
+func CopyBody(w io.Writer, r io.Reader, size int64, how Framing, trailer flow.Header) error {
+	if how != Chunked {
+		_, err := io.CopyN(w, r, size)
+		return err
+	}
+	buf := make([]byte, min(size, maxChunk))
+	var line []byte
+	for size > 0 {
+		p := buf[:min(size, maxChunk)]
+		if _, err := io.ReadFull(r, p); err != nil {
+			return err
+		}
+		size -= int64(len(p))
+		line = append(strconv.AppendInt(line[:0], int64(len(p)), 16), "\r\n"...)
+		for _, part := range [...][]byte{line, p, line[len(line)-2:]} {
+			if _, err := w.Write(part); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := w.Write(AppendTrailer(line[:0], trailer))
+	return err
+}
+
+// maxChunk is how large the chunks are that a body is cut into: how it had come is
+// not kept.
+const maxChunk = 32 << 10
