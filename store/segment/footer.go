@@ -6,17 +6,19 @@ import (
 )
 
 // A footer ends the file of a segment to which nothing will be appended. Where there
-// is one, opening the log need not read the segment.
+// is one, opening the log need not read the segment. It is a frame of kind 0, with the
+// offset that the next record would have had; one more in a compacted segment, where
+// the marks have that.
 //
 //	0  8  how many records there are
 //	8  8  when the last was appended, in nanoseconds since 1970
-//	16 8  zero
+//	16 8  in a compacted segment: where in the file its marks begin
 //	24 16 zero
 type footer struct {
 	records uint64
 	last    time.Time
-	end     int64 // the offset of the footer's frame: what would have been the next record's
-	at      int64 // in the file, where it begins
+	end     int64 // the offset that the next record would have had
+	at      int64 // in the file, where the records end
 }
 
 const (
@@ -25,17 +27,22 @@ const (
 	kindOwn      = 0 // frames that are no records
 )
 
-// bytes returns the footer's frame and payload.
-func (f footer) bytes(seed uint32) []byte {
+// bytes returns the footer's frame and payload as the segment's file has them.
+func (f footer) bytes(h *handle) []byte {
 	b := make([]byte, footerSize)
 	p := b[frameSize:]
 	binary.LittleEndian.PutUint64(p, f.records)
 	binary.LittleEndian.PutUint64(p[8:], uint64(f.last.UnixNano()))
-	frame{length: footerLength, kind: kindOwn, offset: f.end, sum: checksum(p)}.put(b, seed)
+	offset := f.end
+	if h.compacted() {
+		binary.LittleEndian.PutUint64(p[16:], uint64(f.at))
+		offset++
+	}
+	frame{length: footerLength, kind: kindOwn, offset: offset, sum: checksum(p)}.put(b, h.seed)
 	return b
 }
 
-// readFooter returns the footer of a file, if it has one.
+// readFooter returns the footer of a file of size bytes, if it has one.
 func (h *handle) readFooter(size int64) (f footer, ok bool, err error) {
 	at := size - footerSize
 	if at < headerSize {
@@ -47,13 +54,19 @@ func (h *handle) readFooter(size int64) (f footer, ok bool, err error) {
 	}
 	fr, ok := parseFrame(b, h.seed)
 	p := b[frameSize:]
-	if !ok || fr.kind != kindOwn || !fr.holds(p) || h.head.flags&flagCompacted == 0 && fr.offset != at {
+	if !ok || fr.kind != kindOwn || !fr.holds(p) {
 		return footer{}, false, nil
 	}
-	return footer{
+	f = footer{
 		records: binary.LittleEndian.Uint64(p),
 		last:    time.Unix(0, int64(binary.LittleEndian.Uint64(p[8:]))),
 		end:     fr.offset,
 		at:      at,
-	}, true, nil
+	}
+	if !h.compacted() {
+		return f, f.end == at, nil
+	}
+	f.end--
+	f.at = int64(binary.LittleEndian.Uint64(p[16:]))
+	return f, f.at >= headerSize && f.at <= at, nil
 }

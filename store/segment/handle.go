@@ -9,9 +9,11 @@ import (
 // when nobody uses it any more.
 type handle struct {
 	File
-	head header
-	seed uint32
-	name string
+	head  header
+	seed  uint32
+	name  string
+	foot  *footer // nil while there is none
+	marks []mark  // of a compacted segment
 
 	mu   sync.Mutex
 	uses int // the cache's is one
@@ -28,8 +30,34 @@ func openHandle(files FS, name string, number uint64) (*handle, error) {
 		f.Close()
 		return nil, err
 	}
-	return newHandle(f, name, h), nil
+	opened := newHandle(f, name, h)
+	if err := opened.readEnd(); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return opened, nil
 }
+
+// readEnd reads what stands behind the records.
+func (h *handle) readEnd() error {
+	size, err := h.Size()
+	if err != nil {
+		return err
+	}
+	foot, ok, err := h.readFooter(size)
+	if ok {
+		h.foot = &foot
+	} else {
+		foot.at = size
+	}
+	if err == nil && h.compacted() {
+		h.marks, err = h.readMarks(foot, size)
+	}
+	return err
+}
+
+// compacted reports whether records may stand elsewhere than their offsets say.
+func (h *handle) compacted() bool { return h.head.flags&flagCompacted != 0 }
 
 // readHeader reads the header of the file that is meant to be segment number. That it
 // is none is Damage.

@@ -11,6 +11,7 @@ type scanner struct {
 	at    int64 // in the file, of the next frame
 	limit int64 // in the file
 	last  int64 // frames have greater offsets
+	then  int64 // the offset to go on from; 0 is the end
 
 	buf  []byte // what was read: the bytes from pos on
 	pos  int64
@@ -46,7 +47,7 @@ func (s *scanner) next() (f frame, stored []byte, at int64, err error) {
 	if err != nil {
 		return frame{}, nil, at, err
 	}
-	s.at, s.last = at+f.size(), f.offset
+	s.at, s.last, s.then = at+f.size(), f.offset, f.offset+f.size()
 	if stored = b[frameSize:]; !f.holds(stored) {
 		return frame{}, nil, at, s.damage(at, f.size(), "the payload is not what its checksum says")
 	}
@@ -72,7 +73,7 @@ func (s *scanner) parse(b []byte, at int64) (frame, bool) {
 	switch {
 	case !ok, at+f.size() > s.limit, f.offset <= s.last:
 		return f, false
-	case s.h.head.flags&flagCompacted == 0:
+	case !s.h.compacted():
 		return f, f.offset == at
 	}
 	return f, true
@@ -90,14 +91,14 @@ func (s *scanner) seek() error {
 			break
 		}
 		for i := range len(b) - frameSize + 1 {
-			if _, ok := s.parse(b[i:], at+int64(i)); ok {
-				s.at = at + int64(i)
+			if f, ok := s.parse(b[i:], at+int64(i)); ok {
+				s.at, s.then = at+int64(i), f.offset
 				return s.damage(from, s.at-from, "no record begins there")
 			}
 		}
 		at += int64(len(b) - frameSize + 1)
 	}
-	s.at = s.limit
+	s.at, s.then = s.limit, 0
 	return s.damage(from, s.limit-from, "no record begins there")
 }
 

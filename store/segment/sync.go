@@ -89,8 +89,8 @@ func (l *Log) syncSegment(e *entry) *SyncError {
 // finish writes the footer, and returns the size of the file. It is no loss when there
 // is no room for it: the segment is read from its begin when the log is opened.
 func finish(h *handle, e *entry) int64 {
-	f := footer{records: e.Records, last: e.Last, end: e.end}
-	if _, err := h.WriteAt(f.bytes(h.seed), e.limit); err != nil {
+	f := footer{records: e.Records, last: e.Last, end: e.end, at: e.limit}
+	if _, err := h.WriteAt(f.bytes(h), e.limit); err != nil {
 		h.Truncate(e.limit)
 		return e.limit
 	}

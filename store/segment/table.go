@@ -111,6 +111,7 @@ type piece struct {
 	number  uint64
 	limit   int64 // in the file
 	end     int64 // as an offset
+	grows   bool  // something may be appended
 }
 
 // piece returns segment number, or the first behind it if later is set. It fails with
@@ -123,7 +124,7 @@ func (t *table) piece(number uint64, later bool) (piece, error) {
 		return piece{}, ErrGone
 	}
 	e := t.entries[i]
-	p := piece{number: e.Number, limit: e.limit, end: e.end}
+	p := piece{number: e.Number, limit: e.limit, end: e.end, grows: !e.closed}
 	broken, name := e.broken, e.name
 	switch p.handle = t.openedLocked(e.Number); {
 	case p.handle != nil:
@@ -134,17 +135,19 @@ func (t *table) piece(number uint64, later bool) (piece, error) {
 	if broken != nil {
 		return p, broken
 	}
-	if p.handle != nil {
-		return p, nil
+	if p.handle == nil {
+		h, err := openHandle(t.files, name, p.number)
+		if errors.Is(err, fs.ErrNotExist) {
+			return p, ErrGone
+		}
+		if err != nil {
+			return p, err
+		}
+		p.handle = t.keep(p.number, h)
 	}
-	h, err := openHandle(t.files, name, p.number)
-	if errors.Is(err, fs.ErrNotExist) {
-		return p, ErrGone
+	if foot := p.foot; foot != nil { // the file may be newer than its entry
+		p.limit, p.end, p.grows = foot.at, foot.end, false
 	}
-	if err != nil {
-		return p, err
-	}
-	p.handle = t.keep(p.number, h)
 	return p, nil
 }
 

@@ -1,0 +1,162 @@
+package segment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Compacted says what a compaction did to a segment.
+type Compacted struct {
+	Before, After int64     // the size of the file
+	Damage        []*Damage // what was damaged, and is gone now
+}
+
+// Compact leaves out of a segment the records for which keep says no; length is that
+// of the payload as stored. The others keep their positions, so that nothing that
+// refers to them has to change. The segment must be sealed, or given up by a Sync that
+// failed. A crash at any moment leaves it as it was or as it is to be. What is read of
+// it at the moment is read on as it was.
+func (l *Log) Compact(ctx context.Context, number uint64, keep func(p Position, kind uint8, length int) bool) (Compacted, error) {
+	l.change.Lock()
+	defer l.change.Unlock()
+	e, err := l.compactable(number)
+	if err != nil {
+		return Compacted{}, err
+	}
+	p, err := l.piece(number, false)
+	if err != nil {
+		return Compacted{}, err
+	}
+	defer p.release()
+	c := compaction{ctx: ctx, from: p, keep: keep, last: footer{last: e.Last, end: p.end}}
+	name := e.name + newSuffix
+	l.files.Remove(name) // of an attempt that could not even do that
+	f, err := l.files.Create(name)
+	if err == nil {
+		if err = c.write(f, name); err == nil {
+			err = l.files.Rename(name, e.name)
+		}
+		if err != nil {
+			err = errors.Join(err, f.Close(), l.files.Remove(name))
+		} else {
+			err = f.Close()
+		}
+	}
+	if err != nil {
+		return Compacted{}, fmt.Errorf("compact %s: %w", e.name, explain(err))
+	}
+	return l.replaced(e, c), l.files.SyncDir()
+}
+
+// compactable returns a segment that nobody writes to.
+func (l *Log) compactable(number uint64) (*entry, error) {
+	l.append.Lock()
+	closed := l.closed
+	l.append.Unlock()
+	if closed {
+		return nil, ErrClosed
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.getLocked(number)
+	if e == nil {
+		return nil, ErrGone
+	}
+	if !e.closed || e.w != nil {
+		return nil, fmt.Errorf("compact %s: it is still written to", e.name)
+	}
+	return e, nil
+}
+
+// replaced has the table know of the new file.
+func (l *Log) replaced(e *entry, c compaction) Compacted {
+	l.mu.Lock()
+	done := Compacted{Before: e.Size, After: c.size, Damage: c.damage}
+	e.Size, e.Records, e.limit, e.Sealed = c.size, c.last.records, c.last.at, true
+	l.mu.Unlock()
+	l.shut(e.Number)
+	return done
+}
+
+// A compaction is under way.
+type compaction struct {
+	ctx    context.Context
+	from   piece
+	keep   func(Position, uint8, int) bool
+	marks  []mark
+	damage []*Damage
+	last   footer
+	size   int64
+}
+
+// write makes the new file, and puts it on disk. Frames are copied as they stand: the
+// salt stays the same, and with it their checksums.
+func (c *compaction) write(f File, name string) error {
+	head := c.from.head
+	head.flags |= flagCompacted
+	h := newHandle(f, name, head)
+	w := &appender{f: f, buf: head.bytes()}
+	if err := c.copy(w); err != nil {
+		return err
+	}
+	c.last.at = w.size()
+	w.buf = append(w.buf, marksBytes(c.marks, c.last.end, h.seed)...)
+	w.buf = append(w.buf, c.last.bytes(h)...)
+	c.size = w.size()
+	return errors.Join(w.flush(), f.Sync())
+}
+
+// copy copies the frames to keep.
+func (c *compaction) copy(w *appender) error {
+	s := newScanner(c.from.handle, headerSize, c.from.limit)
+	for {
+		if err := context.Cause(c.ctx); err != nil {
+			return err
+		}
+		f, stored, _, err := s.next()
+		var damage *Damage
+		switch {
+		case err == io.EOF:
+			return nil
+		case errors.As(err, &damage):
+			c.damage = append(c.damage, damage)
+		case err != nil:
+			return err
+		case f.kind != kindOwn && c.keep(Position{c.from.number, f.offset}, f.kind, f.length):
+			c.marks = addMark(c.marks, f.offset, w.size())
+			c.last.records++
+			if err := w.frame(f, c.from.seed, stored); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// An appender writes a file from its begin.
+type appender struct {
+	f   File
+	at  int64
+	buf []byte
+}
+
+// size is how long the file is with what waits.
+func (w *appender) size() int64 { return w.at + int64(len(w.buf)) }
+
+func (w *appender) frame(f frame, seed uint32, stored []byte) error {
+	var b [frameSize]byte
+	f.put(b[:], seed)
+	w.buf = append(append(w.buf, b[:]...), stored...)
+	if len(w.buf) < writeBuffer {
+		return nil
+	}
+	return w.flush()
+}
+
+func (w *appender) flush() error {
+	_, err := w.f.WriteAt(w.buf, w.at)
+	w.at += int64(len(w.buf))
+	w.buf = w.buf[:0]
+	return err
+}

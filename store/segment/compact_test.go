@@ -1,0 +1,159 @@
+package segment
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"testing"
+)
+
+// fill appends n records and returns where they are.
+func fill(t testing.TB, l *Log, n int) (at []Position) {
+	t.Helper()
+	for i := range n {
+		p, err := l.Append(text(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		at = append(at, p[0])
+	}
+	return at
+}
+
+func same(t testing.TB, r Record, i int) {
+	t.Helper()
+	if want := text(i); r.Kind != want.Kind || !bytes.Equal(r.Payload, want.Payload) {
+		t.Fatalf("record %d: kind %d, %q", i, r.Kind, r.Payload)
+	}
+}
+
+func TestCompactKeepsPositions(t *testing.T) {
+	o := Options{Dir: t.TempDir(), SegmentSize: 100 << 10}
+	l := open(t, o)
+	at := fill(t, l, 1000)
+	if err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	wanted := map[Position]int{}
+	for i, p := range at {
+		if p.Segment > 2 || i%7 == 0 {
+			wanted[p] = i
+		}
+	}
+	check := func(l *Log) {
+		t.Helper()
+		for i, p := range at {
+			r, err := l.Read(p, nil)
+			if _, ok := wanted[p]; ok {
+				if err != nil {
+					t.Fatalf("record %d at %v: %v", i, p, err)
+				}
+				same(t, r, i)
+			} else if !errors.Is(err, ErrGone) {
+				t.Fatalf("record %d, which was dropped: %v", i, err)
+			}
+		}
+		left := slices.SortedFunc(maps.Keys(wanted), func(a, b Position) int {
+			if a.Before(b) {
+				return -1
+			}
+			return 1
+		})
+		for _, first := range []int{0, 1, 17, len(left) - 1} {
+			i := first
+			for r, err := range l.Scan(context.Background(), left[first]) {
+				if err != nil || r.Position != left[i] {
+					t.Fatalf("scan from %v: %v instead of %v, %v", left[first], r.Position, left[i], err)
+				}
+				same(t, r.Record, wanted[left[i]])
+				i++
+			}
+			if i != len(left) {
+				t.Errorf("scan from %d on ends at %d", first, i)
+			}
+		}
+	}
+	keep := func(p Position, _ uint8, _ int) bool { _, ok := wanted[p]; return ok }
+	var size int64
+	for range 2 { // the second time of what is compacted
+		for n := range uint64(2) {
+			c, err := l.Compact(context.Background(), n+1, keep)
+			if err != nil || c.After > c.Before || len(c.Damage) > 0 {
+				t.Fatalf("%+v, %v", c, err)
+			}
+		}
+		check(l)
+		if size != 0 && l.Size() != size {
+			t.Errorf("size was %d, is %d", size, l.Size())
+		}
+		size = l.Size()
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l = open(t, o)
+	if r := l.Recovered(); len(r) > 0 {
+		t.Error(r)
+	}
+	if l.Size() < size {
+		t.Errorf("size was %d, is %d", size, l.Size())
+	}
+	check(l)
+	if _, err := l.Compact(context.Background(), 99, keep); !errors.Is(err, ErrGone) {
+		t.Error(err)
+	}
+}
+
+func TestCompactWhileRead(t *testing.T) {
+	l := open(t, Options{Dir: t.TempDir(), SegmentSize: 50 << 10})
+	at := fill(t, l, 400)
+	if err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	i := 0
+	for r, err := range l.Scan(context.Background(), Position{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, r.Record, i)
+		if i == 10 {
+			for _, info := range l.Segments() {
+				if info.Sealed {
+					if _, err := l.Compact(context.Background(), info.Number, func(p Position, _ uint8, _ int) bool { return p.Segment > at[0].Segment }); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		}
+		i++
+	}
+	if i != len(at) {
+		t.Errorf("%d records of %d", i, len(at))
+	}
+}
+
+func TestRemove(t *testing.T) {
+	o := Options{Dir: t.TempDir(), SegmentSize: 50 << 10}
+	l := open(t, o)
+	at := fill(t, l, 400)
+	for _, info := range l.Segments() {
+		if err := l.Remove(info.Number); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := l.Read(at[0], nil); !errors.Is(err, ErrGone) {
+		t.Error(err)
+	}
+	if err := l.Remove(1); !errors.Is(err, ErrGone) {
+		t.Error(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l = open(t, o)
+	if p := fill(t, l, 1); !at[len(at)-1].Before(p[0]) {
+		t.Errorf("a position is given again: %v", p)
+	}
+}

@@ -1,0 +1,103 @@
+package segment
+
+import (
+	"context"
+	"errors"
+	"testing"
+)
+
+func TestReaderBesideWriter(t *testing.T) {
+	o := Options{Dir: t.TempDir(), SegmentSize: 10 << 10}
+	l := open(t, o)
+	r, err := OpenReader(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	var next Position
+	seen := 0
+	follow := func() {
+		t.Helper()
+		for at, err := range r.Scan(context.Background(), next) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			same(t, at.Record, seen)
+			seen, next = seen+1, at.Next
+		}
+	}
+	follow()
+	for i := range 300 {
+		p, err := l.Append(text(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec, err := r.Read(p[0], nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, rec, i)
+		if i%3 == 0 {
+			follow()
+		}
+		if i%50 == 0 {
+			if err := l.Sync(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	follow()
+	if seen != 300 {
+		t.Fatalf("%d records", seen)
+	}
+	first := l.Segments()[0].Number
+	if err := l.Remove(first); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Segments(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Read(Position{first, headerSize}, nil); !errors.Is(err, ErrGone) {
+		t.Errorf("read of what was removed: %v", err)
+	}
+}
+
+// TestReaderSeesTheRestLater gives a reader a record byte for byte.
+func TestReaderSeesTheRestLater(t *testing.T) {
+	o := Options{Dir: t.TempDir()}
+	l := open(t, o)
+	at := fill(t, l, 2)
+	whole := l.active.limit
+	r, err := OpenReader(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	b := make([]byte, whole-at[1].Offset)
+	if _, err := l.active.w.ReadAt(b, at[1].Offset); err != nil {
+		t.Fatal(err)
+	}
+	for n := range int64(len(b)) {
+		if err := l.active.w.Truncate(at[1].Offset + n); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Read(at[1], nil); !errors.Is(err, ErrGone) {
+			t.Fatalf("with %d bytes: %v", n, err)
+		}
+		count := 0
+		for _, err := range r.Scan(context.Background(), Position{}) {
+			if count++; err != nil {
+				t.Fatalf("with %d bytes: %v", n, err)
+			}
+		}
+		if count != 1 {
+			t.Fatalf("with %d bytes: %d records", n, count)
+		}
+		if _, err := l.active.w.WriteAt(b, at[1].Offset); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.Read(at[1], nil); err != nil {
+		t.Error(err)
+	}
+}
