@@ -84,10 +84,10 @@ func (l *Log) adoptHandle(h *handle, size int64) error {
 	if sealed {
 		return nil
 	}
-	e.Size = finish(h, e)
 	if err := h.Sync(); err != nil {
 		return err
 	}
+	e.Size = finish(h, e)
 	e.Sealed = e.Size > e.limit
 	return nil
 }

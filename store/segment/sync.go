@@ -67,11 +67,11 @@ func (l *Log) syncSegment(e *entry) *SyncError {
 		e.w.release()
 		return nil
 	}
-	if closed {
-		size = finish(e.w, e)
-	}
 	if err := e.w.Sync(); err != nil {
 		return l.fail(e, explain(err))
+	}
+	if closed {
+		size = finish(e.w, e)
 	}
 	l.mu.Lock()
 	e.synced = end
@@ -86,8 +86,10 @@ func (l *Log) syncSegment(e *entry) *SyncError {
 	return nil
 }
 
-// finish writes the footer, and returns the size of the file. It is no loss when there
-// is no room for it: the segment is read from its begin when the log is opened.
+// finish writes the footer of a segment that is synced, and returns the size of the
+// file. So a footer, even one that is not on disk yet, says that the records are. It is
+// no loss when there is no room for it, or when it does not come to the disk: the
+// segment is read from its begin when the log is opened.
 func finish(h *handle, e *entry) int64 {
 	f := footer{records: e.Records, last: e.Last, end: e.end, at: e.limit}
 	if _, err := h.WriteAt(f.bytes(h), e.limit); err != nil {

@@ -1,0 +1,327 @@
+package segment_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"transom/internal/testnet/disk"
+	"transom/store/segment"
+)
+
+// A book says what the log owes: what was appended where, and what of it has to be
+// there.
+type book struct {
+	all    map[segment.Position]uint32 // what was ever appended, by checksum
+	synced map[segment.Position]bool
+	tried  map[uint32]bool    // checksums of what an Append was to write, successful or not
+	fresh  []segment.Position // appended, and not synced
+	last   segment.Position
+	i      int
+}
+
+func newBook() *book {
+	return &book{all: map[segment.Position]uint32{}, synced: map[segment.Position]bool{}, tried: map[uint32]bool{}}
+}
+
+// clone returns the book of another world.
+func (b *book) clone() *book {
+	return &book{all: maps.Clone(b.all), synced: maps.Clone(b.synced), tried: maps.Clone(b.tried), fresh: slices.Clone(b.fresh), last: b.last, i: b.i}
+}
+
+func sum(r segment.Record) uint32 {
+	return crc32.ChecksumIEEE(append(bytes.Clone(r.Payload), r.Kind))
+}
+
+// work is a life of a log: batches, syncs, new segments, a compaction, removals and a
+// second opening. It ends with the first error.
+func (b *book) work(d *disk.Disk) error {
+	for range 2 {
+		l, err := b.open(d)
+		if err != nil {
+			return err
+		}
+		if err := b.write(l, 12); err != nil {
+			return err
+		}
+		if err := b.compact(l); err != nil {
+			return err
+		}
+		if err := b.write(l, 3); err != nil {
+			return err
+		}
+		if err := b.remove(l); err != nil {
+			return err
+		}
+		if err := l.Close(); err != nil {
+			return err
+		}
+		b.sync()
+	}
+	return nil
+}
+
+func (b *book) open(d *disk.Disk) (*segment.Log, error) {
+	return segment.Open(segment.Options{FS: d, SegmentSize: 2 << 10})
+}
+
+func (b *book) write(l *segment.Log, batches int) error {
+	for n := range batches {
+		if err := b.append(l, 1+b.i%4); err != nil {
+			return err
+		}
+		if n%2 == 1 {
+			if err := l.Sync(); err != nil {
+				return err
+			}
+			b.sync()
+		}
+	}
+	return nil
+}
+
+func (b *book) append(l *segment.Log, n int) error {
+	var batch []segment.Record
+	for range n {
+		b.i++
+		batch = append(batch, segment.Record{Kind: uint8(1 + b.i%7), Payload: bytes.Repeat(fmt.Appendf(nil, "%d,", b.i), b.i*37%150)})
+	}
+	for _, r := range batch {
+		b.tried[sum(r)] = true
+	}
+	at, err := l.Append(batch...)
+	for i, p := range at {
+		if !b.last.Before(p) {
+			return fmt.Errorf("position %v is given again after %v", p, b.last)
+		}
+		b.last, b.all[p] = p, sum(batch[i])
+		b.fresh = append(b.fresh, p)
+	}
+	return err
+}
+
+func (b *book) sync() {
+	for _, p := range b.fresh {
+		b.synced[p] = true
+	}
+	b.fresh = nil
+}
+
+// compact leaves every third record out.
+func (b *book) compact(l *segment.Log) error {
+	for _, info := range l.Segments()[:2] {
+		if !info.Sealed {
+			return errors.New("it is not sealed")
+		}
+		keep := func(p segment.Position) bool { return b.all[p]%3 != 0 }
+		for p := range b.synced {
+			if p.Segment == info.Number && !keep(p) {
+				delete(b.synced, p)
+			}
+		}
+		if _, err := l.Compact(context.Background(), info.Number, func(p segment.Position, _ uint8, _ int) bool { return keep(p) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *book) remove(l *segment.Log) error {
+	number := l.Segments()[1].Number
+	for p := range b.synced {
+		if p.Segment == number {
+			delete(b.synced, p)
+		}
+	}
+	return l.Remove(number)
+}
+
+// check opens what is left, compares it with the book, and goes on.
+func (b *book) check(d *disk.Disk) error {
+	l, err := b.open(d)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	found := map[segment.Position]bool{}
+	var last segment.Position
+	var damage *segment.Damage
+	for at, err := range l.Scan(context.Background(), segment.Position{}) {
+		switch want, ok := b.all[at.Position]; {
+		case errors.As(err, &damage): // of what was not synced
+		case err != nil:
+			return err
+		case ok && want != sum(at.Record), !b.tried[sum(at.Record)]:
+			return fmt.Errorf("%v has what was not written there", at.Position)
+		case !last.Before(at.Position):
+			return fmt.Errorf("%v comes after %v", at.Position, last)
+		default:
+			found[at.Position], last = true, at.Position
+		}
+	}
+	for p := range b.synced {
+		if r, err := l.Read(p, nil); err != nil || sum(r) != b.all[p] || !found[p] {
+			return fmt.Errorf("%v was synced: %w, in the scan %v", p, err, found[p])
+		}
+	}
+	if err := b.append(l, 3); err != nil {
+		return err
+	}
+	return l.Close()
+}
+
+// TestPowerCut cuts the power at every step of a log's life, and looks at what is left
+// if all, some or none of the changes that were not synced have come to the disk.
+func TestPowerCut(t *testing.T) {
+	whole := disk.New()
+	if err := newBook().work(whole); err != nil {
+		t.Fatal(err)
+	}
+	steps := whole.Steps()
+	t.Logf("%d steps", steps)
+	if steps < 100 {
+		t.Fatalf("only %d steps", steps)
+	}
+	for n := 1; n <= steps+1; n++ {
+		for what := range 6 {
+			chance := rand.New(rand.NewPCG(uint64(n), uint64(what)))
+			d := disk.New()
+			d.CutAt = n
+			b := newBook()
+			if err := b.work(d); err != nil && !errors.Is(err, disk.ErrPower) { // without a last footer it has ended well
+				t.Fatalf("cut in step %d: %v", n, err)
+			}
+			after := d.Crash(min(what, disk.Some), chance)
+			if err := b.clone().check(after); err != nil {
+				t.Fatalf("cut in step %d, of the rest there is %d: %v", n, what, err)
+			}
+			// And again, in the middle of what the first opening does.
+			again := d.Crash(min(what, disk.Some), chance)
+			again.CutAt = 1 + chance.IntN(6)
+			_ = b.check(again)
+			if err := b.check(again.Crash(disk.Some, chance)); err != nil {
+				t.Fatalf("cut in step %d and again: %v", n, err)
+			}
+		}
+	}
+}
+
+// TestKilledThenPowerCut takes what an opened log has for synced, whoever wrote it.
+func TestKilledThenPowerCut(t *testing.T) {
+	for n := 1; n < 120; n++ {
+		d := disk.New()
+		d.CutAt = n
+		b := newBook()
+		if err := b.work(d); !errors.Is(err, disk.ErrPower) {
+			t.Fatal(err)
+		}
+		d = d.Kill()
+		l, err := b.open(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for at, err := range l.Scan(context.Background(), segment.Position{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.all[at.Position], b.synced[at.Position] = sum(at.Record), true
+		}
+		if err := b.check(d.Crash(disk.None, nil)); err != nil {
+			t.Fatalf("killed in step %d: %v", n, err)
+		}
+	}
+}
+
+// TestSyncFails has each sync fail once: what the log calls synced is there after a
+// crash, and it says what may not be.
+func TestSyncFails(t *testing.T) {
+	for n := 1; n < 40; n++ {
+		d := disk.New()
+		b := newBook()
+		l, err := b.open(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Set(func(d *disk.Disk) { d.SyncFail = n })
+		failed := 0
+		for range 30 {
+			if err := b.append(l, 3); err != nil {
+				t.Fatal(err)
+			}
+			err := l.Sync()
+			var lost *segment.SyncError
+			if errors.As(err, &lost) {
+				failed++
+				var fresh []segment.Position
+				for _, p := range b.fresh {
+					if p.Before(lost.From) || !p.Before(lost.To) {
+						fresh = append(fresh, p)
+					}
+				}
+				b.fresh = fresh
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			b.sync()
+		}
+		if failed > 1 || failed == 0 && n < 30 {
+			t.Fatalf("sync %d: %d have failed", n, failed)
+		}
+		if err := b.check(d.Crash(disk.None, nil)); err != nil {
+			t.Fatalf("sync %d: %v", n, err)
+		}
+	}
+}
+
+// TestFull fills the disk at each byte of an append.
+func TestFull(t *testing.T) {
+	for room := int64(1); room < 1200; room++ {
+		d := disk.New()
+		b := newBook()
+		l, err := b.open(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Set(func(d *disk.Disk) { d.Room = room })
+		for err == nil {
+			err = b.append(l, 2)
+		}
+		if !errors.Is(err, segment.ErrFull) {
+			t.Fatalf("room for %d bytes: %v", room, err)
+		}
+		for range 3 {
+			if err := b.append(l, 2); err != nil && !errors.Is(err, segment.ErrFull) { // there may be room for a smaller one
+				t.Fatalf("room for %d bytes: then %v", room, err)
+			}
+			if err := l.Sync(); err != nil {
+				t.Fatalf("room for %d bytes: %v", room, err)
+			}
+			b.sync()
+		}
+		before := b.last
+		d.Set(func(d *disk.Disk) { d.Room = 10 })
+		if err := b.append(l, 2); !errors.Is(err, segment.ErrFull) {
+			t.Fatalf("no room: %v", err)
+		}
+		d.Set(func(d *disk.Disk) { d.Room = 0 })
+		if err := b.append(l, 2); err != nil {
+			t.Fatalf("room again: %v", err)
+		}
+		if b.last.Segment == before.Segment { // somebody may have read what was taken back
+			t.Fatalf("room for %d bytes: %v is used again", room, b.last)
+		}
+		if err := l.Sync(); err != nil {
+			t.Fatalf("room again: %v", err)
+		}
+		b.sync()
+		if err := b.check(d.Crash(disk.None, nil)); err != nil {
+			t.Fatalf("room for %d bytes: %v", room, err)
+		}
+	}
+}
