@@ -54,7 +54,7 @@ var house = plan{
 		"platform/steer":           "platform platform/nft",
 		"platform/doctor":          "platform platform/nft platform/steer platform/helper platform/sandbox platform/trust",
 		"platform/sandbox":         "platform",
-		"platform/helper":          "platform platform/nft platform/steer platform/sandbox",
+		"platform/helper":          "platform platform/nft platform/pf platform/steer platform/sandbox",
 		"app/demo":                 "app/landing app/show",
 		"internal/engine/record":   "internal/engine/bus internal/engine/leg",
 		"internal/engine/relay":    "internal/engine/leg",

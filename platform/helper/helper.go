@@ -57,6 +57,9 @@ type Charter struct {
 	// are the clients this host, unless it is one program that is captured: then
 	// they have no other address.
 	Answers []netip.Prefix
+	// Lookups are the listeners of which pf is asked where connections to them were
+	// meant to go, on a system where root alone gets an answer; see pf.Serve.
+	Lookups []netip.AddrPort
 }
 
 // Check refuses a charter that makes no sense.

@@ -1,4 +1,4 @@
-//go:build !linux
+//go:build !linux && !darwin && !freebsd && !openbsd
 
 package helper
 
@@ -74,15 +74,6 @@ type Hold struct{}
 
 // Close does nothing.
 func (h *Hold) Close() error { return nil }
-
-// A RunningError is not made on this system.
-type RunningError struct {
-	PID   int
-	Ended bool
-}
-
-// Error implements error.
-func (e *RunningError) Error() string { return "another transom steers this network" }
 
 // Running returns nil: none does.
 func Running() *RunningError { return nil }

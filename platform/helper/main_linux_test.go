@@ -50,6 +50,8 @@ func program(what string) int {
 		err = helper.Serve(context.Background(), helper.ServeOptions{Rights: rights, Test: selfTest, Patience: patience()})
 	case "proxy":
 		err = proxy()
+	case "root-watch", "root-serve", "root-proxy":
+		err = rootProgram(what)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, what, err)

@@ -2,6 +2,9 @@ package helper
 
 import "time"
 
+// pingEvery is how often the proxy is asked whether it is there.
+const pingEvery = time.Second
+
 // A pulse finds out whether the proxy still answers. It knows no clock.
 type pulse struct {
 	every    time.Duration // between pings

@@ -17,7 +17,6 @@ import (
 )
 
 const (
-	pingEvery    = time.Second
 	pingPatience = 5 * time.Second
 	applyWithin  = 10 * time.Second // what the kernel does in milliseconds
 )
