@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -86,8 +87,11 @@ func (f *gatewayFlags) captured(p *transom.Proxy) string {
 		ports += udp
 	}
 	how := s.Method.String()
-	if len(s.Interfaces) == 0 {
+	switch {
+	case len(s.Interfaces) == 0:
 		how = "redirect" // as what Local brings is in any case
+	case f.chosen == "pf":
+		how = pfWay(runtime.GOOS)
 	}
 	return fmt.Sprintf("capturing %s %s (%s, %s); %s", ports, strings.Join(whose, " and "), how, f.chosen, quic)
 }
@@ -105,7 +109,7 @@ func (f *gatewayFlags) seen(p *transom.Proxy) string {
 func (f *gatewayFlags) seenOf(p *transom.Proxy) string {
 	const back = ", where answers to these come back through this host"
 	switch mode := p.Spoof.Mode(); {
-	case !p.Steering.Spoof && !f.spoof.given() && len(p.Steering.Interfaces) > 0:
+	case !p.Steering.Spoof && !f.spoof.given() && len(p.Steering.Interfaces) > 0 && f.chosen != "pf":
 		return "servers see this host's address: by redirect it is the devices' only with --spoof-source"
 	case !p.Steering.Spoof:
 		return "servers see this host's address"

@@ -31,12 +31,21 @@ what that has in force.`,
 		if err != nil {
 			return err
 		}
-		if err := r.need("look for what was left", sandbox.NetAdmin); err != nil {
+		if err := r.mayLook(); err != nil {
 			return err
 		}
 		return cleanup(cmd, r, list)
 	})
 	return cmd
+}
+
+// mayLook refuses to go on without the right to see what was left.
+func (r *rights) mayLook() error {
+	const what = "look for what was left"
+	if steer.ByPF() {
+		return needRoot(what)
+	}
+	return r.need(what, sandbox.NetAdmin)
 }
 
 // cleanup takes back what was left, or lists it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -47,6 +48,9 @@ them; the process that reads traffic has none.
 Servers see the devices' own addresses and ports (--spoof-source) where answers
 to them come back through this host.
 
+On macOS, FreeBSD and OpenBSD it is pf that redirects. What isn't there (--local,
+--udp-ports, --spoof-source, --mark) is refused by name.
+
 With FILTER, which is --filter, only flows that match it are shown.`,
 		Example: `  sudo transom gateway
   sudo transom gateway --interface wlan0 --from 192.168.7.0/24 --ports all --json -o flows.ndjson
@@ -72,9 +76,16 @@ With FILTER, which is --filter, only flows that match it are shown.`,
 			return &usageError{err}
 		}
 		if f.backend != "auto" && !slices.Contains(steer.Backends(), f.backend) {
-			return usagef("--backend %q: want auto, nft or iptables", f.backend)
+			return usagef("--backend %q: want %s", f.backend, backendNames())
 		}
-		return f.run(cmd, &job{steering: s, spoof: "ip+port", open: f.open, begun: f.begun})
+		open := f.open
+		if steer.ByPF() {
+			if err := f.refuseByPF(runtime.GOOS); err != nil {
+				return &usageError{err}
+			}
+			open = f.openByPF
+		}
+		return f.run(cmd, &job{steering: s, spoof: gatewaySpoof(), open: open, begun: f.begun})
 	})
 	return cmd
 }
@@ -83,7 +94,7 @@ With FILTER, which is --filter, only flows that match it are shown.`,
 func (f *gatewayFlags) add(fl *pflag.FlagSet) {
 	f.captureFlags.add(fl)
 	fl.StringVar(&f.udp, "udp-ports", none, "UDP `PORTS` to capture, as in 53,5000-5010, or all, or none")
-	fl.StringVar(&f.backend, "backend", "auto", "what the rules are made with: `auto|nft|iptables`")
+	fl.StringVar(&f.backend, "backend", "auto", "what the rules are made with: `auto|nft|iptables|pf`, the first two on Linux, pf on macOS and the BSDs")
 	f.proxyFlags.add(fl)
 }
 

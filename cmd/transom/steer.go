@@ -86,7 +86,7 @@ func (f *captureFlags) findHere(w io.Writer, s *platform.Steering, assumes bool,
 	switch {
 	case len(f.interfaces) > 0:
 		return nil
-	case format == "pf" || format == "ipfw":
+	case (format == "pf" || format == "ipfw") && !steer.ByPF():
 		return usagef("which interface are the clients behind? name it with --interface")
 	}
 	in, err := f.find(s, assumes)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,7 +58,7 @@ type stage struct {
 	requests chan request
 	watch    chan struct{}
 	told     chan string
-	deaf     bool // nobody answers pings
+	deaf     atomic.Bool // nobody answers pings
 	ended    chan error
 }
 
@@ -73,7 +74,7 @@ func newStage(closed bool) *stage {
 		case sayAnswer:
 			words = fmt.Sprintf("answer %d %s", r.id, r.text)
 		case sayPing:
-			if !s.deaf {
+			if !s.deaf.Load() {
 				pongs <- request{kind: sayPong, id: r.id}
 			}
 			return nil
@@ -141,17 +142,17 @@ func TestRootServer(t *testing.T) {
 		}, "hello, answer 7 refused by the helper: this helper steers, and does nothing else"},
 		"proxy hangs, and comes back": {false, func(s *stage) {
 			on(s)
-			s.deaf = true
+			s.deaf.Store(true)
 			time.Sleep(8 * time.Second)
 			synctest.Wait()
 			s.requests <- request{kind: sayPong, id: s.pulse.id}
 			synctest.Wait()
-			s.deaf = false
+			s.deaf.Store(false)
 			close(s.requests)
 		}, "hello, apply on, answer 1, apply draining, apply on, leave"},
 		"proxy hangs, and nothing may go past it": {true, func(s *stage) {
 			on(s)
-			s.deaf = true
+			s.deaf.Store(true)
 			time.Sleep(8 * time.Second)
 			synctest.Wait()
 			close(s.requests)

@@ -366,3 +366,34 @@ func FuzzRemembered(f *testing.F) {
 		}
 	})
 }
+
+// TestAnchorsShown: the rules that gateway loads are those that steer show prints, line
+// for line, on each system.
+func TestAnchorsShown(t *testing.T) {
+	onBSD(t, func(t *testing.T, b *bsd) {
+		s := anchored
+		s.Interfaces, s.Closed = []string{"em1"}, false
+		var script strings.Builder
+		if err := Show(&script, s, "pf"); err != nil {
+			t.Fatal(err)
+		}
+		shown := strings.ReplaceAll(script.String(), "$ll0", "fe80::1")
+		p := pfOn(t, b)
+		if err := p.Apply(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		rules := 0
+		for line := range strings.Lines(b.anchors[p.anchor]) {
+			if strings.HasSuffix(line, "> persist\n") {
+				continue // what it remembers
+			}
+			rules++
+			if !strings.Contains(shown, "\n"+line) {
+				t.Errorf("not shown: %s", line)
+			}
+		}
+		if rules < 8 {
+			t.Errorf("%d lines are no rules:\n%s", rules, b.anchors[p.anchor])
+		}
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 
 	"transom/platform"
 )
@@ -43,6 +44,9 @@ type Steerer interface {
 
 // Backends are the names that OpenBackend knows on this system, the best first.
 func Backends() []string { return backendsOf(runtime.GOOS) }
+
+// ByPF reports whether this system's packets are steered by pf.
+func ByPF() bool { return slices.Contains(Backends(), "pf") }
 
 func backendsOf(system string) []string {
 	switch system {
