@@ -49,17 +49,17 @@ func TestNothingDead(t *testing.T) {
 
 // others are options of other programs that pages name by themselves.
 var others = map[string][]string{
-	"docs/by-hand.md":   {"-m"},                      // of iptables
-	"docs/devices.md":   {"-writable-system"},        // of Android's emulator
-	"docs/doctor.md":    {"--cap-add"},               // of docker run
-	"docs/gateway.md":   {"-ip6tables"},              // how a setting's name ends
-	"docs/machines.md":  {"-nic", "--network", "-e"}, // of QEMU and docker run
-	"docs/macos.md":     {"-a"},                      // of pfctl
+	"docs/by-hand.md":  {"-m"},                      // of iptables
+	"docs/devices.md":  {"-writable-system"},        // of Android's emulator
+	"docs/doctor.md":   {"--cap-add"},               // of docker run
+	"docs/gateway.md":  {"-ip6tables"},              // how a setting's name ends
+	"docs/machines.md": {"-nic", "--network", "-e"}, // of QEMU and docker run
+	"docs/macos.md":    {"-a"},                      // of pfctl
 	"docs/mitmproxy.md": {
 		"--showhost", "--set", "--mode", "--map-remote", "--map-local", "--modify-body", "--modify-headers", "--block-list",
 		"--intercept", "--anticache", "--anticomp", "--stickycookie", "--stickyauth", "--proxyauth", "--certs", "--client-certs",
 	}, // of mitmdump
-	"docs/run.md":       {"--"},
+	"docs/run.md": {"--"},
 }
 
 // A reader finds what is dead in snippets.
