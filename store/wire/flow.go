@@ -164,3 +164,11 @@ func (r *reader) connection() *flow.Connection {
 	c.Client, c.Server = flow.Close(r.octet()), flow.Close(r.octet())
 	return c
 }
+
+// ReadState reads of what AppendFlow has written which flow it is, and which state of
+// it.
+func ReadState(b []byte) (id flow.ID, rev uint32, state flow.State, err error) {
+	r := newReader(b[:min(len(b), 40)], &err)
+	r.number()
+	return r.id(), uint32(r.within(1<<32 - 1)), flow.State(r.octet()), err
+}

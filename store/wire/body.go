@@ -1,0 +1,138 @@
+package wire
+
+import (
+	"transom/flow"
+	"transom/store/segment"
+)
+
+// Kinds of records.
+const (
+	KindFlow    = 1 // AppendFlow
+	KindConn    = 2 // AppendConn
+	KindBlob    = 3 // what Blobs has returned, as it is
+	KindChunk   = 4 // AppendChunk
+	KindBody    = 5 // AppendBody
+	KindDeleted = 6 // AppendDeleted
+)
+
+// A Chunk is bytes of a body.
+type Chunk struct {
+	Number uint64 // of the body
+	Offset int64  // in it
+	Whole  bool   // it is all of the body
+	Data   []byte
+}
+
+// AppendChunk appends c to dst.
+func AppendChunk(dst []byte, c *Chunk) []byte {
+	w := writer{dst}
+	w.octet(version)
+	w.number(c.Number)
+	w.integer(c.Offset)
+	w.truth(c.Whole)
+	w.b = append(w.b, c.Data...)
+	return w.b
+}
+
+// ReadChunk reads what AppendChunk has written. Data is a part of b.
+func ReadChunk(b []byte) (c Chunk, err error) {
+	r := newReader(b[:min(len(b), 32)], &err) // the text of that alone
+	c = Chunk{Number: r.number(), Offset: r.integer(), Whole: r.truth()}
+	if err != nil {
+		return Chunk{}, err
+	}
+	c.Data = b[r.at:]
+	return c, nil
+}
+
+// A Body says where the bytes of one are, in chunks that may have been another's
+// first.
+type Body struct {
+	Number  uint64
+	Extents []Extent
+}
+
+// An Extent is bytes of a body: those of the chunk at a position.
+type Extent struct {
+	segment.Position
+	Length int64
+}
+
+// AppendBody appends b to dst.
+func AppendBody(dst []byte, b *Body) []byte {
+	w := writer{dst}
+	w.octet(version)
+	w.number(b.Number)
+	w.number(uint64(len(b.Extents)))
+	var last segment.Position
+	for _, e := range b.Extents {
+		if e.Segment != last.Segment {
+			last.Offset = 0
+		}
+		w.integer(int64(e.Segment - last.Segment))
+		w.integer(e.Offset - last.Offset)
+		w.integer(e.Length)
+		last = e.Position
+	}
+	return w.b
+}
+
+// ReadBody reads what AppendBody has written.
+func ReadBody(b []byte) (body Body, err error) {
+	r := newReader(b, &err)
+	body.Number = r.number()
+	if n := r.count(3); n > 0 {
+		body.Extents = make([]Extent, n)
+	}
+	var last segment.Position
+	for i := range body.Extents {
+		e := &body.Extents[i]
+		e.Segment = last.Segment + uint64(r.integer())
+		if e.Segment != last.Segment {
+			last.Offset = 0
+		}
+		e.Offset, e.Length = last.Offset+r.integer(), r.integer()
+		if e.Length <= 0 || e.Offset < 0 {
+			r.fail("not a place")
+		}
+		last = e.Position
+	}
+	if err != nil {
+		return Body{}, err
+	}
+	return body, nil
+}
+
+// AppendDeleted appends to dst that a flow was deleted, and the bodies of these
+// numbers with it; 0 is none.
+func AppendDeleted(dst []byte, id flow.ID, bodies []uint64) []byte {
+	w := writer{dst}
+	w.octet(version)
+	w.id(id)
+	n := 0
+	for _, number := range bodies {
+		if number != 0 {
+			n++
+		}
+	}
+	w.number(uint64(n))
+	for _, number := range bodies {
+		if number != 0 {
+			w.number(number)
+		}
+	}
+	return w.b
+}
+
+// ReadDeleted reads what AppendDeleted has written.
+func ReadDeleted(b []byte) (id flow.ID, bodies []uint64, err error) {
+	r := newReader(b, &err)
+	id = r.id()
+	for range r.count(1) {
+		bodies = append(bodies, r.number())
+	}
+	if err != nil {
+		return flow.ID{}, nil, err
+	}
+	return id, bodies, nil
+}

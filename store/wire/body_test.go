@@ -1,0 +1,52 @@
+package wire_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"transom/flow"
+	"transom/store/segment"
+	"transom/store/wire"
+)
+
+func TestBodiesRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		number := rapid.Uint64()
+		c := wire.Chunk{Number: number.Draw(t, "number"), Offset: rapid.Int64().Draw(t, "offset"), Whole: rapid.Bool().Draw(t, "whole"), Data: []byte(rapid.String().Draw(t, "data"))}
+		if got, err := wire.ReadChunk(wire.AppendChunk(nil, &c)); err != nil || !cmp.Equal(c, got, equal) {
+			t.Fatal(got, err)
+		}
+		b := wire.Body{Number: number.Draw(t, "number")}
+		for range rapid.IntRange(0, 5).Draw(t, "extents") {
+			at := segment.Position{Segment: number.Draw(t, "segment"), Offset: rapid.Int64Min(0).Draw(t, "offset")}
+			b.Extents = append(b.Extents, wire.Extent{Position: at, Length: rapid.Int64Min(1).Draw(t, "length")})
+		}
+		if got, err := wire.ReadBody(wire.AppendBody(nil, &b)); err != nil || !cmp.Equal(b, got, equal) {
+			t.Fatal(got, err)
+		}
+		id := flow.NewID(time.Now())
+		x, bodies, err := wire.ReadDeleted(wire.AppendDeleted(nil, id, []uint64{0, 7, 0, 9}))
+		if err != nil || x != id || !cmp.Equal(bodies, []uint64{7, 9}) {
+			t.Fatal(x, bodies, err)
+		}
+	})
+}
+
+func FuzzReadBody(f *testing.F) {
+	f.Add(wire.AppendBody(nil, &wire.Body{Number: 1, Extents: []wire.Extent{{Position: segment.Position{Segment: 1, Offset: 64}, Length: 5}}}))
+	f.Add(wire.AppendChunk(nil, &wire.Chunk{Number: 1, Data: []byte("hello")}))
+	f.Add(wire.AppendDeleted(nil, flow.ID{1}, []uint64{1, 2}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if got, err := wire.ReadBody(b); err == nil {
+			again, err := wire.ReadBody(wire.AppendBody(nil, &got))
+			if err != nil || !cmp.Equal(got, again, equal) {
+				t.Fatal(got, again, err)
+			}
+		}
+		wire.ReadChunk(b)
+		wire.ReadDeleted(b)
+	})
+}
