@@ -203,19 +203,27 @@ func (r *reader) Read(p []byte) (n int, err error) {
 
 // Seek implements io.Seeker.
 func (r *reader) Seek(offset int64, whence int) (int64, error) {
+	off, err := seek(offset, whence, r.off, r.b.end)
+	if err == nil {
+		r.off = off
+	}
+	return off, err
+}
+
+// seek returns where a reader that is at at goes.
+func seek(offset int64, whence int, at int64, end func() int64) (int64, error) {
 	switch whence {
 	case io.SeekStart:
 	case io.SeekCurrent:
-		offset += r.off
+		offset += at
 	case io.SeekEnd:
-		offset += r.b.end()
+		offset += end()
 	default:
 		return 0, fmt.Errorf("seek in stored body: whence %d is unknown", whence)
 	}
 	if offset < 0 {
 		return 0, errNegative
 	}
-	r.off = offset
 	return offset, nil
 }
 

@@ -7,21 +7,21 @@ import (
 	"transom/flow"
 )
 
-// An index holds entries by ID. IDs come nearly in order and go nearly in
+// ids holds entries by ID. IDs come nearly in order and go nearly in
 // order, so it is a sorted slice that grows at its end and is freed from its
 // front. IDs stand in the slice itself: a search would else touch two cold
 // objects a step.
-type index struct{ sorted []slot }
+type ids struct{ sorted []slot }
 
 type slot struct {
 	id flow.ID
 	e  *entry
 }
 
-func (x *index) len() int { return len(x.sorted) }
+func (x *ids) len() int { return len(x.sorted) }
 
 // find returns where id is, or where it belongs.
-func (x *index) find(id flow.ID) (int, bool) {
+func (x *ids) find(id flow.ID) (int, bool) {
 	n := len(x.sorted)
 	if n == 0 {
 		return 0, false
@@ -38,20 +38,20 @@ func (x *index) find(id flow.ID) (int, bool) {
 }
 
 // get returns the entry of id, or nil.
-func (x *index) get(id flow.ID) *entry {
+func (x *ids) get(id flow.ID) *entry {
 	if i, ok := x.find(id); ok {
 		return x.sorted[i].e
 	}
 	return nil
 }
 
-func (x *index) insert(e *entry) {
+func (x *ids) insert(e *entry) {
 	i, _ := x.find(e.flow.ID)
 	x.sorted = slices.Insert(x.sorted, i, slot{e.flow.ID, e})
 }
 
 // remove takes the entry of id out, moving the shorter side.
-func (x *index) remove(id flow.ID) {
+func (x *ids) remove(id flow.ID) {
 	i, ok := x.find(id)
 	if !ok {
 		return
@@ -66,7 +66,7 @@ func (x *index) remove(id flow.ID) {
 }
 
 // after fills out with the flows that follow id, and returns how many.
-func (x *index) after(id flow.ID, out []*flow.Flow) int {
+func (x *ids) after(id flow.ID, out []*flow.Flow) int {
 	i, ok := x.find(id)
 	if ok {
 		i++

@@ -39,7 +39,7 @@ type Memory struct {
 
 	mu     sync.Mutex
 	used   int64
-	flows  index
+	flows  ids
 	done   list // flows that have ended, the longest ago first
 	open   list // flows that have not, the oldest first
 	conns  map[*flow.Conn]shared
@@ -157,7 +157,7 @@ func (m *Memory) Close() error {
 	for _, b := range m.bodies {
 		m.drop(b)
 	}
-	m.flows, m.done, m.open, m.used = index{}, list{}, list{}, 0
+	m.flows, m.done, m.open, m.used = ids{}, list{}, list{}, 0
 	clear(m.conns)
 	return nil
 }

@@ -31,7 +31,7 @@ func httpFlow(id flow.ID, rev uint32, state flow.State, body flow.BodyRef) *flow
 	}}
 }
 
-func put(t testing.TB, m *store.Memory, f *flow.Flow) {
+func put(t testing.TB, m store.Store, f *flow.Flow) {
 	t.Helper()
 	if err := m.Put(context.Background(), f); err != nil {
 		t.Fatalf("Put: %v", err)
@@ -46,7 +46,7 @@ func write(t testing.TB, w io.Writer, p []byte) {
 }
 
 // ids collects what the store yields.
-func ids(t testing.TB, m *store.Memory, q store.Query) []flow.ID {
+func ids(t testing.TB, m store.Store, q store.Query) []flow.ID {
 	t.Helper()
 	var out []flow.ID
 	for f, err := range m.Flows(context.Background(), q) {
@@ -58,7 +58,7 @@ func ids(t testing.TB, m *store.Memory, q store.Query) []flow.ID {
 	return out
 }
 
-func open(m *store.Memory, ref flow.BodyRef) ([]byte, error) {
+func open(m store.Store, ref flow.BodyRef) ([]byte, error) {
 	r, err := m.OpenBody(context.Background(), ref)
 	if err != nil {
 		return nil, err

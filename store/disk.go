@@ -1,0 +1,244 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"transom/flow"
+	"transom/store/segment"
+)
+
+// DiskOptions say where a store on disk is and what it keeps. Zero fields take the
+// defaults.
+type DiskOptions struct {
+	Dir string     // made if there is none
+	FS  segment.FS // instead of Dir
+
+	MaxBytes  int64         // bounds the directory; 0 is no bound
+	MaxAge    time.Duration // flows that ended longer ago go; 0 keeps them
+	MaxFlows  int64         // about how many are kept; 0 is no bound
+	BodyLimit int64         // bounds what is kept of one body: 64 MiB; negative keeps nothing of any
+
+	// Queue bounds what is kept in memory until it is written: 32 MiB.
+	Queue int64
+	// Lossless has who records wait for the disk when the queue is full: traffic
+	// waits then. Else bodies are cut, and then flows refused.
+	Lossless bool
+	// Grace bounds how long Close tries to write what the disk has no room for: 5 s.
+	Grace time.Duration
+
+	SegmentSize int64        // of the files: a sixteenth of MaxBytes, at most 64 MiB
+	Log         *slog.Logger // default: discard
+}
+
+const (
+	defaultDiskBody = 64 << 20
+	defaultQueue    = 32 << 20
+	defaultGrace    = 5 * time.Second
+	maxSegment      = 64 << 20
+	minSegment      = 1 << 20
+
+	linger   = 50 * time.Millisecond // what comes within is written at once
+	syncEach = time.Second
+)
+
+// Disk is a Store in a directory: a log of segment files that only grow, from which
+// the oldest are removed when they are too many.
+//
+// What is recorded waits in a bounded queue for the one goroutine that writes, and can
+// be read from there. Each second it is made sure that what was written is on disk;
+// that survives whatever happens to the process or the machine. When the disk is full
+// recording stops, and resumes by itself: what finds no room in the queue meanwhile is
+// lost, and counted, unless Lossless has traffic wait.
+//
+// A body's BodyRef has its number for Segment.
+type Disk struct {
+	o   DiskOptions
+	log journal
+
+	mu       sync.Mutex
+	room     sync.Cond // what waits for the queue
+	used     int64     // of the queue
+	released bool      // nobody waits any more
+	queued   flowQueue // to be written next
+	writing  flowQueue // being written
+	undone   map[flow.ID]bool
+	dead     []tombstone // to be written
+	dirty    []*stream   // with something to be written
+	streams  map[uint64]*stream
+	last     uint64 // number of the last body
+	known    catalog
+	stats    DiskStats
+	conns    cache[segment.Position, *flow.Conn]
+	blobs    cache[segment.Position, []byte]
+
+	soon, now chan struct{} // there is something to write; it is urgent
+	closing   chan struct{}
+	closed    chan struct{}
+	once      sync.Once
+	err       error // of Close
+}
+
+// A journal is what a Disk needs of a segment.Log.
+type journal interface {
+	Append(recs ...segment.Record) ([]segment.Position, error)
+	Sync() error
+	Read(p segment.Position, dst []byte) (segment.Record, error)
+	Segments() []segment.Info
+	Remove(number uint64) error
+	Close() error
+}
+
+// DiskStats tell what a Disk holds and what it has lost.
+type DiskStats struct {
+	Flows, Bodies int   // kept now
+	Bytes, Max    int64 // taken on disk, and the bound
+	Segments      int
+	Queued        int64 // bytes that wait to be written
+
+	Failing       bool  // nothing can be written at the moment
+	Failures      int64 // how often that began
+	Refused       int64 // flows that found no room in the queue
+	TruncatedBody int64 // bodies that were cut
+	DroppedBytes  int64 // payload bytes that were seen and not kept
+	Unsynced      int64 // times that the system could not put on disk what was written
+	Evicted       int64 // flows that went with the oldest segments
+	Damaged       int64 // places in the log that could not be read when it was opened
+}
+
+// OpenDisk opens the store in a directory, or makes one. One process writes to it.
+func OpenDisk(o DiskOptions) (*Disk, error) {
+	o = o.withDefaults()
+	log, err := segment.Open(segment.Options{Dir: o.Dir, FS: o.FS, SegmentSize: o.SegmentSize})
+	if err != nil {
+		return nil, err
+	}
+	d := newDisk(o, log)
+	if err := d.replay(log); err != nil {
+		return nil, errors.Join(fmt.Errorf("read what is recorded in %s: %w", o.Dir, err), log.Close())
+	}
+	go d.write()
+	return d, nil
+}
+
+func (o DiskOptions) withDefaults() DiskOptions {
+	if o.BodyLimit == 0 {
+		o.BodyLimit = defaultDiskBody
+	}
+	o.BodyLimit = max(o.BodyLimit, 0)
+	if o.Queue <= 0 {
+		o.Queue = defaultQueue
+	}
+	if o.Grace == 0 {
+		o.Grace = defaultGrace
+	}
+	if o.SegmentSize == 0 {
+		o.SegmentSize = maxSegment
+		if o.MaxBytes > 0 {
+			o.SegmentSize = min(max(o.MaxBytes/16, minSegment), maxSegment)
+		}
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+func newDisk(o DiskOptions, log journal) *Disk {
+	d := &Disk{
+		o: o, log: log, known: newCatalog(), undone: map[flow.ID]bool{}, streams: map[uint64]*stream{},
+		conns: newCache[segment.Position, *flow.Conn](256), blobs: newCache[segment.Position, []byte](1024),
+		soon: make(chan struct{}, 1), now: make(chan struct{}, 1), closing: make(chan struct{}), closed: make(chan struct{}),
+	}
+	d.room.L = &d.mu
+	return d
+}
+
+// Stats returns the state of the store.
+func (d *Disk) Stats() DiskStats {
+	segments := d.log.Segments()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.stats
+	s.Flows, s.Bodies = d.countLocked(), d.known.bodies.len()+len(d.streams)
+	s.Max, s.Queued, s.Segments = d.o.MaxBytes, d.used, len(segments)
+	for _, seg := range segments {
+		s.Bytes += seg.Size
+	}
+	return s
+}
+
+// countLocked returns how many flows there are.
+func (d *Disk) countLocked() int {
+	n := d.known.flows.len()
+	for _, q := range []*flowQueue{&d.queued, &d.writing} {
+		for i := range q.sorted {
+			if _, ok := d.known.flows.get(q.sorted[i].id); !ok && (q == &d.writing || d.writing.get(q.sorted[i].id) == nil) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// Release ends all waiting for the queue, now and later: what finds no room is lost
+// from then on, and counted, also if the store is Lossless. It is for who has waited
+// long enough for the traffic to end.
+func (d *Disk) Release() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.released = true
+	d.room.Broadcast()
+}
+
+// Close implements Store. It writes what waits, and returns what was lost then.
+func (d *Disk) Close() error {
+	d.once.Do(func() {
+		d.Release()
+		close(d.closing)
+		<-d.closed
+		d.err = errors.Join(d.err, d.log.Close())
+	})
+	return d.err
+}
+
+// wake has the queue written: soon, or now.
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// reserve takes n bytes of the queue's room up to limit, and reports whether it could.
+func (d *Disk) reserve(n, limit int64) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.reserveLocked(n, limit)
+}
+
+func (d *Disk) reserveLocked(n, limit int64) bool {
+	for d.used+n > limit {
+		wake(d.now)
+		if !d.o.Lossless || d.released || n > limit {
+			return false
+		}
+		d.room.Wait()
+	}
+	d.used += n
+	if d.used > d.o.Queue/4 {
+		wake(d.now)
+	}
+	return true
+}
+
+// freeLocked gives room back.
+func (d *Disk) freeLocked(n int64) {
+	d.used -= n
+	d.room.Broadcast()
+}
+
+var _ Store = (*Disk)(nil)

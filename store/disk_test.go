@@ -1,0 +1,432 @@
+package store_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"transom/flow"
+	"transom/store"
+	"transom/store/wire"
+)
+
+// newDisk opens a store in a directory of the test's.
+func newDisk(t *testing.T, o store.DiskOptions) *store.Disk {
+	t.Helper()
+	if o.FS == nil && o.Dir == "" {
+		o.Dir = t.TempDir()
+	}
+	d, err := store.OpenDisk(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+// sameFlow takes nothing for nothing, however it is said.
+var sameFlow = cmp.Options{cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.AddrPort{}), cmp.Comparer(time.Time.Equal)}
+
+// begin is when the flows of tests begin.
+var begin = time.Unix(1_700_000_000, 0)
+
+// someFlow is the i-th flow: one of a few connections, and an ordinary exchange.
+func someFlow(i int, conns []*flow.Conn, request, response flow.BodyRef) *flow.Flow {
+	start := begin.Add(time.Duration(i) * time.Millisecond)
+	raw := fmt.Sprintf("GET /item/%d HTTP/1.1\r\nHost: shop.example\r\n\r\n", i)
+	return &flow.Flow{
+		ID: flow.NewID(start), Rev: 1, Start: start, End: start.Add(time.Second), State: flow.Done, Conn: conns[i%len(conns)],
+		Detail: &flow.HTTP{
+			Request: &flow.RequestHead{
+				Method: "GET", Scheme: "http", Target: fmt.Sprintf("/item/%d", i), Proto: flow.HTTP11, Raw: []byte(raw),
+				Header: flow.Header{{Name: "Host", Value: "shop.example"}},
+			},
+			Response:    &flow.ResponseHead{Status: 200, Proto: flow.HTTP11},
+			RequestBody: request, ResponseBody: response,
+		},
+	}
+}
+
+func someConns(n int) (conns []*flow.Conn) {
+	for i := range n {
+		conns = append(conns, &flow.Conn{
+			ID: flow.NewID(begin), Start: begin, Network: "tcp", Via: "redirect", Host: fmt.Sprintf("host%d.example", i),
+			Client: netip.MustParseAddrPort("192.0.2.1:4711"), Dst: netip.MustParseAddrPort("203.0.113.7:443"),
+			Layers: []flow.Layer{{Proto: "tls", TLS: &flow.TLS{Hello: bytes.Repeat([]byte{byte(i)}, 500), Chain: [][]byte{[]byte("leaf"), []byte("root")}}}},
+		})
+	}
+	return conns
+}
+
+// record puts n flows with bodies of up to most bytes, and returns them and their bodies.
+func record(t *testing.T, d store.Store, n, most int) (flows []*flow.Flow, bodies map[uint64][]byte) {
+	t.Helper()
+	r := rand.New(rand.NewPCG(uint64(n), uint64(most)))
+	conns := someConns(7)
+	bodies = map[uint64][]byte{}
+	for i := range n {
+		var refs [2]flow.BodyRef
+		var writers [2]store.BodyWriter
+		for j := range refs {
+			w := d.NewBody()
+			for range r.IntN(4) {
+				p := bytes.Repeat([]byte{byte(r.Uint32())}, r.IntN(most))
+				write(t, w, p)
+				bodies[w.Ref().Segment] = append(bodies[w.Ref().Segment], p...)
+			}
+			refs[j], writers[j] = w.Ref(), w
+		}
+		f := someFlow(i, conns, refs[0], refs[1])
+		put(t, d, f)
+		flows = append(flows, f)
+		for _, w := range writers {
+			w.Close()
+		}
+	}
+	return flows, bodies
+}
+
+// same fails unless d has these flows and bodies.
+func same(t *testing.T, d store.Store, flows []*flow.Flow, bodies map[uint64][]byte) {
+	t.Helper()
+	n := 0
+	for f, err := range d.Flows(context.Background(), store.Query{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n >= len(flows) {
+			t.Fatalf("one flow too many: %v", f)
+		}
+		if a, b := wire.AppendFlow(nil, flows[n], 0), wire.AppendFlow(nil, f, 0); !bytes.Equal(a, b) || f.Conn.Host != flows[n].Conn.Host || n%100 == 0 {
+			if diff := cmp.Diff(flows[n], f, sameFlow); diff != "" {
+				t.Fatal(diff)
+			}
+		}
+		h := f.Detail.(*flow.HTTP)
+		for _, ref := range []flow.BodyRef{h.RequestBody, h.ResponseBody} {
+			if got, err := open(d, ref); err != nil || !bytes.Equal(got, bodies[ref.Segment]) {
+				t.Fatalf("flow %d, body %d: %d bytes, %v, want %d", n, ref.Segment, len(got), err, len(bodies[ref.Segment]))
+			}
+		}
+		n++
+	}
+	if n != len(flows) {
+		t.Fatalf("%d flows, want %d", n, len(flows))
+	}
+}
+
+// What is recorded is the same while it waits, when it is written, and when the store
+// was closed and opened again.
+func TestDiskKeeps(t *testing.T) {
+	dir := t.TempDir()
+	d := newDisk(t, store.DiskOptions{Dir: dir})
+	flows, bodies := record(t, d, 500, 5000)
+	same(t, d, flows, bodies)
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d = newDisk(t, store.DiskOptions{Dir: dir})
+	same(t, d, flows, bodies)
+	if s := d.Stats(); s.Flows != 500 || s.Queued != 0 || s.Refused+s.TruncatedBody+s.Damaged != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// Two looks at many flows show the same, with segments so small that connections and
+// bodies go across.
+func TestDiskTwoPasses(t *testing.T) {
+	for name, size := range map[string]int64{"usual": 0, "small": 64 << 10} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			d := newDisk(t, store.DiskOptions{Dir: dir, SegmentSize: size, Queue: 256 << 20})
+			flows, bodies := record(t, d, 10_000, 300)
+			same(t, d, flows, bodies)
+			same(t, d, flows, bodies)
+			d.Close()
+			d = newDisk(t, store.DiskOptions{Dir: dir, SegmentSize: size})
+			same(t, d, flows, bodies)
+			same(t, d, flows, bodies)
+		})
+	}
+}
+
+// A body is read while it is written, across the border between disk and memory.
+func TestDiskReadWhileWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDisk(t, store.DiskOptions{})
+		w := d.NewBody()
+		put(t, d, httpFlow(id(1), 0, flow.Open, w.Ref()))
+		var want []byte
+		r, err := d.OpenBody(t.Context(), w.Ref())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		var got bytes.Buffer
+		for i := range 100 {
+			p := bytes.Repeat([]byte{byte(i)}, 3000)
+			want = append(want, p...)
+			write(t, w, p)
+			if i%10 == 0 {
+				time.Sleep(2 * time.Second)
+			}
+			if _, err := io.Copy(&got, r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !bytes.Equal(got.Bytes(), want) {
+			t.Errorf("%d bytes, want %d", got.Len(), len(want))
+		}
+		put(t, d, httpFlow(id(1), 1, flow.Done, w.Ref()))
+		w.Close()
+		time.Sleep(2 * time.Second)
+		for range 2 {
+			if got, err := open(d, w.Ref()); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("%d bytes, %v", len(got), err)
+			}
+		}
+		if s := d.Stats(); s.Queued != 0 || s.Bodies != 1 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// A small body is written once however often it comes.
+func TestDiskKeepsSmallBodiesOnce(t *testing.T) {
+	dir := t.TempDir()
+	d := newDisk(t, store.DiskOptions{Dir: dir})
+	p := bytes.Repeat([]byte("twenty thousand bytes"), 1000)
+	var refs []flow.BodyRef
+	for i := range 200 {
+		w := d.NewBody()
+		write(t, w, p)
+		put(t, d, httpFlow(id(i), 1, flow.Done, w.Ref()))
+		w.Close()
+		refs = append(refs, w.Ref())
+	}
+	d.Close()
+	d = newDisk(t, store.DiskOptions{Dir: dir})
+	for _, ref := range refs {
+		if got, err := open(d, ref); err != nil || !bytes.Equal(got, p) {
+			t.Fatal(len(got), err)
+		}
+	}
+	if s := d.Stats(); s.Bytes > int64(3*len(p)) {
+		t.Errorf("%d bytes for 200 times %d", s.Bytes, len(p))
+	}
+}
+
+func TestDiskDelete(t *testing.T) {
+	dir := t.TempDir()
+	d := newDisk(t, store.DiskOptions{Dir: dir})
+	flows, bodies := record(t, d, 20, 100)
+	d.Delete(t.Context(), flows[3].ID, id(9999))
+	d.Close()
+	d = newDisk(t, store.DiskOptions{Dir: dir})
+	r, err := d.OpenBody(t.Context(), flows[5].Detail.(*flow.HTTP).ResponseBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Delete(t.Context(), flows[5].ID)
+	if _, err := r.Read(make([]byte, 1)); !errors.Is(err, store.ErrGone) {
+		t.Errorf("an open reader: %v", err)
+	}
+	for _, f := range []*flow.Flow{flows[3], flows[5]} {
+		if _, err := open(d, f.Detail.(*flow.HTTP).ResponseBody); !errors.Is(err, store.ErrGone) {
+			t.Errorf("%v", err)
+		}
+	}
+	rest := append(append(append([]*flow.Flow(nil), flows[:3]...), flows[4]), flows[6:]...)
+	same(t, d, rest, bodies)
+	d.Close()
+	d = newDisk(t, store.DiskOptions{Dir: dir})
+	same(t, d, rest, bodies)
+}
+
+func TestDiskBodyNobodyRefersTo(t *testing.T) {
+	d := newDisk(t, store.DiskOptions{})
+	w := d.NewBody()
+	write(t, w, []byte("hello"))
+	w.Close()
+	if s := d.Stats(); s.Bodies != 0 || s.Queued != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestDiskBodyLimit(t *testing.T) {
+	d := newDisk(t, store.DiskOptions{BodyLimit: 1000})
+	w := d.NewBody()
+	for range 3 {
+		write(t, w, make([]byte, 600))
+	}
+	if ref := w.Ref(); ref.Size != 1800 || ref.Kept != 1000 || !ref.Truncated {
+		t.Errorf("%+v", ref)
+	}
+	if s := d.Stats(); s.TruncatedBody != 1 || s.DroppedBytes != 800 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// However fast it comes, the queue stays within its bound, and what is lost is counted.
+func TestDiskFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const queue = 1 << 20
+		d := newDisk(t, store.DiskOptions{Queue: queue})
+		conns := someConns(3)
+		refused, sent := 0, 0
+		for i := range 3000 {
+			w := d.NewBody()
+			write(t, w, make([]byte, 2000)) // nobody else runs until we sleep
+			sent += 2000
+			if err := d.Put(t.Context(), someFlow(i, conns, flow.BodyRef{}, w.Ref())); err != nil {
+				refused++
+			}
+			w.Close()
+			if s := d.Stats(); s.Queued > queue {
+				t.Fatalf("%+v", s)
+			}
+		}
+		time.Sleep(3 * time.Second)
+		s := d.Stats()
+		kept := int64(0)
+		for f, err := range d.Flows(t.Context(), store.Query{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := open(d, f.Detail.(*flow.HTTP).ResponseBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			kept += int64(len(b))
+		}
+		if int(s.Refused) != refused || s.Flows+refused != 3000 || s.Queued != 0 {
+			t.Errorf("%d refused; %+v", refused, s)
+		}
+		t.Logf("%d bytes kept of %d, %+v", kept, sent, s)
+	})
+}
+
+// When it may lose nothing, who records waits.
+func TestDiskLossless(t *testing.T) {
+	dir := t.TempDir()
+	d := newDisk(t, store.DiskOptions{Dir: dir, Queue: 256 << 10, Lossless: true})
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			for i := range 50 {
+				w := d.NewBody()
+				write(t, w, bytes.Repeat([]byte{byte(g)}, 50_000))
+				put(t, d, httpFlow(id(g*1000+i), 1, flow.Done, w.Ref()))
+				w.Close()
+			}
+		})
+	}
+	wg.Wait()
+	d.Close()
+	d = newDisk(t, store.DiskOptions{Dir: dir})
+	n := 0
+	for f, err := range d.Flows(t.Context(), store.Query{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		ref := f.Detail.(*flow.HTTP).ResponseBody
+		if got, err := open(d, ref); err != nil || len(got) != 50_000 {
+			t.Fatal(len(got), err)
+		}
+		n++
+	}
+	if s := d.Stats(); n != 200 || s.Refused+s.TruncatedBody != 0 {
+		t.Errorf("%d flows, %+v", n, s)
+	}
+}
+
+// The directory stays within its bound, the oldest go, and an open flow stays.
+func TestDiskRetention(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDisk(t, store.DiskOptions{MaxBytes: 4 << 20, SegmentSize: 256 << 10})
+		open := httpFlow(id(0), 0, flow.Open, flow.BodyRef{})
+		put(t, d, open)
+		r := rand.NewChaCha8([32]byte{})
+		var last flow.ID
+		for i := 1; i <= 1000; i++ {
+			w := d.NewBody()
+			p := make([]byte, 10_000)
+			r.Read(p)
+			write(t, w, p)
+			last = id(i)
+			put(t, d, httpFlow(last, 1, flow.Done, w.Ref()))
+			w.Close()
+			if i%20 == 0 {
+				time.Sleep(1100 * time.Millisecond)
+				if s := d.Stats(); s.Bytes > s.Max {
+					t.Fatalf("%+v", s)
+				}
+			}
+		}
+		got := ids(t, d, store.Query{})
+		s := d.Stats()
+		if got[0] != open.ID || got[len(got)-1] != last || int(s.Evicted)+len(got) != 1001 || len(got) < 250 {
+			t.Errorf("%d flows, the first %v; %+v", len(got), got[0], s)
+		}
+		for i, x := range got[1:] {
+			if i > 0 && bytes.Compare(got[i][:], x[:]) > 0 {
+				t.Fatal("not in order")
+			}
+		}
+	})
+}
+
+func TestDiskAgeAndCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, o := range map[string]store.DiskOptions{"age": {MaxAge: time.Hour}, "count": {MaxFlows: 100}} {
+			o.SegmentSize = 16 << 10
+			d := newDisk(t, o)
+			for i := range 1000 {
+				put(t, d, someFlow(i, someConns(1), flow.BodyRef{}, flow.BodyRef{}))
+				time.Sleep(20 * time.Second)
+			}
+			n := len(ids(t, d, store.Query{}))
+			if n < 100 || n > 260 {
+				t.Errorf("%s: %d flows are left", name, n)
+			}
+			d.Close()
+		}
+	})
+}
+
+// What was under way when the process was killed is there, and has failed.
+func TestDiskEndsWhatWasOpen(t *testing.T) {
+	dir := t.TempDir()
+	d := newDisk(t, store.DiskOptions{Dir: dir, Lossless: true})
+	w := d.NewBody()
+	write(t, w, bytes.Repeat([]byte("x"), 100_000))
+	put(t, d, httpFlow(id(1), 0, flow.Open, w.Ref()))
+	ref := w.Ref()
+	d.Close() // w was not
+	d = newDisk(t, store.DiskOptions{Dir: dir})
+	for f, err := range d.Flows(t.Context(), store.Query{}) {
+		if err != nil || f.State != flow.Failed || f.Err == "" || f.Rev != 1 {
+			t.Errorf("%+v, %v", f, err)
+		}
+	}
+	if got, err := open(d, ref); err != nil || len(got) != 100_000 {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	if next := d.NewBody().Ref().Segment; next <= ref.Segment {
+		t.Errorf("the number %d comes again", next)
+	}
+}
+
+func logged(to io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(to, nil)) }

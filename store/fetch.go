@@ -1,0 +1,390 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+
+	"transom/flow"
+	"transom/store/segment"
+	"transom/store/wire"
+)
+
+// Flows implements Store. A flow that is Put while they are yielded is seen in its new
+// state if its turn is still to come. A flow that can't be read is an error; the next
+// ones follow.
+func (d *Disk) Flows(ctx context.Context, q Query) iter.Seq2[*flow.Flow, error] {
+	return func(yield func(*flow.Flow, error) bool) {
+		after, left := q.After, q.Limit
+		var page [64]found
+		for {
+			n := d.page(after, page[:])
+			if n == 0 {
+				return
+			}
+			for _, hit := range page[:n] {
+				if ctx.Err() != nil {
+					yield(nil, context.Cause(ctx))
+					return
+				}
+				f, err := d.read(hit)
+				switch {
+				case errors.Is(err, ErrGone):
+					continue
+				case err != nil:
+					err = fmt.Errorf("flow %s: %w", hit.id, err)
+				case q.Match != nil && !q.Match(f):
+					continue
+				}
+				if !yield(f, err) {
+					return
+				}
+				if left--; left == 0 {
+					return
+				}
+			}
+			after = page[n-1].id
+		}
+	}
+}
+
+// found is a flow, or where it is.
+type found struct {
+	id   flow.ID
+	flow *flow.Flow
+	at   segment.Position
+}
+
+// page fills out with what follows an ID, and returns how many that are.
+func (d *Disk) page(after flow.ID, out []found) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	next := [3]func() (found, bool){d.queued.from(after), d.writing.from(after), d.known.from(after)}
+	var heads [3]found
+	var there [3]bool
+	for i := range next {
+		heads[i], there[i] = next[i]()
+	}
+	n := 0
+	for n < len(out) {
+		first := -1
+		for i := range heads {
+			if there[i] && (first < 0 || compareIDs(heads[i].id, heads[first].id) < 0) {
+				first = i
+			}
+		}
+		if first < 0 {
+			break
+		}
+		out[n] = heads[first] // of equal ones the newest
+		n++
+		for i := range heads {
+			for there[i] && heads[i].id == out[n-1].id {
+				heads[i], there[i] = next[i]()
+			}
+		}
+	}
+	return n
+}
+
+// from yields what follows an ID.
+func (q *flowQueue) from(after flow.ID) func() (found, bool) {
+	i, ok := q.find(after)
+	if !ok {
+		i--
+	}
+	return func() (found, bool) {
+		if i++; i >= len(q.sorted) {
+			return found{}, false
+		}
+		return found{id: q.sorted[i].id, flow: q.sorted[i].e.flow}, true
+	}
+}
+
+func (c *catalog) from(after flow.ID) func() (found, bool) {
+	i, ok := c.flows.find(after)
+	if !ok {
+		i--
+	}
+	return func() (found, bool) {
+		if i++; i >= c.flows.len() {
+			return found{}, false
+		}
+		return found{id: c.flows.all[i].key, at: c.flows.all[i].value.Position}, true
+	}
+}
+
+// flow returns a flow, or ErrGone.
+func (d *Disk) flow(_ context.Context, id flow.ID) (*flow.Flow, error) {
+	d.mu.Lock()
+	hit := found{id: id}
+	at, ok := d.known.flows.get(id)
+	hit.at = at.Position
+	for _, q := range []*flowQueue{&d.writing, &d.queued} {
+		if e := q.get(id); e != nil {
+			hit.flow, ok = e.flow, true
+		}
+	}
+	d.mu.Unlock()
+	if !ok {
+		return nil, ErrGone
+	}
+	return d.read(hit)
+}
+
+// read returns a flow that was found.
+func (d *Disk) read(hit found) (*flow.Flow, error) {
+	if hit.flow != nil {
+		return hit.flow, nil
+	}
+	b, err := d.record(hit.at, wire.KindFlow, nil)
+	if err != nil {
+		return nil, err
+	}
+	f, name, err := wire.ReadFlow(b)
+	if err != nil {
+		return nil, fmt.Errorf("segment %d, record at %d: %w", hit.at.Segment, hit.at.Offset, err)
+	}
+	if name != 0 {
+		if f.Conn, err = d.conn(positionOf(name)); err != nil {
+			return nil, fmt.Errorf("its connection: %w", err)
+		}
+	}
+	return f, nil
+}
+
+// record returns a record's payload, in dst if there is room.
+func (d *Disk) record(at segment.Position, kind uint8, dst []byte) ([]byte, error) {
+	r, err := d.log.Read(at, dst)
+	switch {
+	case errors.Is(err, segment.ErrGone):
+		return nil, ErrGone
+	case err != nil:
+		return nil, err
+	case r.Kind != kind:
+		return nil, fmt.Errorf("segment %d, offset %d: a record of kind %d, want %d", at.Segment, at.Offset, r.Kind, kind)
+	}
+	return r.Payload, nil
+}
+
+// conn returns a connection. Flows of one share it.
+func (d *Disk) conn(at segment.Position) (*flow.Conn, error) {
+	d.mu.Lock()
+	c := d.conns.values[at]
+	d.mu.Unlock()
+	if c != nil {
+		return c, nil
+	}
+	b, err := d.record(at, wire.KindConn, nil)
+	if err != nil {
+		return nil, err
+	}
+	if c, err = wire.ReadConn(b, d.blob); err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	d.conns.put(at, c)
+	d.mu.Unlock()
+	return c, nil
+}
+
+func (d *Disk) blob(name uint64) ([]byte, error) {
+	at := positionOf(name)
+	d.mu.Lock()
+	b := d.blobs.values[at]
+	d.mu.Unlock()
+	if b != nil {
+		return b, nil
+	}
+	b, err := d.record(at, wire.KindBlob, nil)
+	if err != nil {
+		return nil, err
+	}
+	b = slices.Clone(b)
+	d.mu.Lock()
+	d.blobs.put(at, b)
+	d.mu.Unlock()
+	return b, nil
+}
+
+// OpenBody implements Store. A ref that names no body is an empty one.
+func (d *Disk) OpenBody(_ context.Context, ref flow.BodyRef) (io.ReadSeekCloser, error) {
+	if ref.Segment == 0 {
+		return &diskReader{d: d, s: &stream{d: d}}, nil
+	}
+	d.mu.Lock()
+	s := d.streams[ref.Segment]
+	at, ok := d.known.bodies.get(ref.Segment)
+	d.mu.Unlock()
+	switch {
+	case s != nil:
+		return &diskReader{d: d, s: s}, nil
+	case !ok:
+		return nil, ErrGone
+	}
+	s, err := d.stream(ref.Segment, at)
+	if err != nil {
+		return nil, err
+	}
+	return &diskReader{d: d, s: s, from: at, watch: true}, nil
+}
+
+// stream returns a body of which the log says at at where it is.
+func (d *Disk) stream(number uint64, at segment.Position) (*stream, error) {
+	r, err := d.log.Read(at, nil)
+	if errors.Is(err, segment.ErrGone) {
+		return nil, ErrGone
+	}
+	if err != nil {
+		return nil, err
+	}
+	s := &stream{d: d, number: number, closed: true}
+	if r.Kind == wire.KindChunk {
+		c, err := wire.ReadChunk(r.Payload)
+		if err != nil {
+			return nil, err
+		}
+		s.store(wire.Extent{Position: at, Length: int64(len(c.Data))})
+		return s, nil
+	}
+	if r.Kind != wire.KindBody {
+		return nil, fmt.Errorf("segment %d, offset %d: a record of kind %d in place of a body's", at.Segment, at.Offset, r.Kind)
+	}
+	b, err := wire.ReadBody(r.Payload)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range b.Extents {
+		s.store(e)
+	}
+	return s, nil
+}
+
+// store adds what stands in the log.
+func (s *stream) store(e wire.Extent) {
+	if e.Length <= 0 {
+		return
+	}
+	s.stored = append(s.stored, stored{s.kept, e})
+	s.kept += e.Length
+	s.size = s.kept
+}
+
+// A diskReader reads a body, also while it is written.
+type diskReader struct {
+	d     *Disk
+	s     *stream
+	off   int64
+	from  segment.Position // where the catalog had the body
+	watch bool             // whether it still has
+
+	buf    []byte
+	chunk  []byte // that was read last
+	begins int64  // where it does
+}
+
+// Read implements io.Reader.
+func (r *diskReader) Read(p []byte) (n int, err error) {
+	if r.watch {
+		r.d.mu.Lock()
+		at, ok := r.d.known.bodies.get(r.s.number)
+		r.d.mu.Unlock()
+		if !ok || at != r.from {
+			return 0, ErrGone
+		}
+	}
+	for n < len(p) {
+		k, err := r.some(p[n:])
+		if err != nil {
+			if n > 0 && err == io.EOF {
+				return n, nil
+			}
+			return n, err
+		}
+		n += k
+		r.off += int64(k)
+	}
+	return n, nil
+}
+
+// some reads what stands together.
+func (r *diskReader) some(p []byte) (int, error) {
+	e, k, err := r.s.read(r.off, p)
+	if err != nil || k > 0 {
+		return k, err
+	}
+	if r.chunk == nil || r.begins != e.off {
+		if err := r.load(e); err != nil {
+			return 0, err
+		}
+	}
+	return copy(p, r.chunk[r.off-r.begins:]), nil
+}
+
+// load reads a chunk.
+func (r *diskReader) load(e stored) error {
+	if r.buf == nil {
+		r.buf = make([]byte, e.Length+64)
+	}
+	b, err := r.d.record(e.Position, wire.KindChunk, r.buf)
+	if err != nil {
+		return err
+	}
+	c, err := wire.ReadChunk(b)
+	if err == nil && int64(len(c.Data)) != e.Length {
+		err = fmt.Errorf("segment %d, offset %d: a chunk of %d bytes, want %d", e.Segment, e.Offset, len(c.Data), e.Length)
+	}
+	if err != nil {
+		return err
+	}
+	if cap(b) > cap(r.buf) {
+		r.buf = b[:cap(b)]
+	}
+	r.chunk, r.begins = c.Data, e.off
+	return nil
+}
+
+// read copies what is in memory from off on to p, or says where in the log it is.
+func (s *stream) read(off int64, p []byte) (stored, int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.gone:
+		return stored{}, 0, ErrGone
+	case off >= s.kept:
+		return stored{}, 0, io.EOF
+	}
+	if len(s.pieces) > 0 && off >= s.pieces[0].off {
+		i, ok := slices.BinarySearchFunc(s.pieces, off, func(p piece, off int64) int { return int(p.off - off) })
+		if !ok {
+			i--
+		}
+		return stored{}, copy(p, s.pieces[i].data[off-s.pieces[i].off:]), nil
+	}
+	i, ok := slices.BinarySearchFunc(s.stored, off, func(e stored, off int64) int { return int(e.off - off) })
+	if !ok {
+		i--
+	}
+	return s.stored[i], 0, nil
+}
+
+// Seek implements io.Seeker.
+func (r *diskReader) Seek(offset int64, whence int) (int64, error) {
+	off, err := seek(offset, whence, r.off, r.s.end)
+	if err == nil {
+		r.off = off
+	}
+	return off, err
+}
+
+func (s *stream) end() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kept
+}
+
+// Close implements io.Closer.
+func (r *diskReader) Close() error { return nil }

@@ -1,0 +1,128 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"transom/flow"
+	"transom/store/segment"
+	"transom/store/wire"
+)
+
+// replay reads the log that there is into the catalog. What a process that ended
+// suddenly had under way ends here.
+func (d *Disk) replay(log *segment.Log) error {
+	r := &replay{Disk: d, parts: map[uint64][]wire.Extent{}}
+	for _, damage := range log.Recovered() {
+		d.stats.Damaged++
+		d.o.Log.Warn("the end of a file was cut short by a crash: what was not yet on disk is lost", "dir", d.o.Dir, "err", damage)
+	}
+	for at, err := range log.Scan(context.Background(), segment.Position{}) {
+		var damage *segment.Damage
+		if err == nil {
+			err = r.record(at)
+		} else if !errors.As(err, &damage) {
+			return err
+		}
+		if err != nil {
+			d.stats.Damaged++
+			d.o.Log.Error("a part of what is recorded can't be read, and is left out", "dir", d.o.Dir, "err", err)
+		}
+	}
+	return r.end()
+}
+
+type replay struct {
+	*Disk
+	parts map[uint64][]wire.Extent // of bodies whose end has not come
+}
+
+func (r *replay) record(at segment.At) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("segment %d, record at %d: %w", at.Segment, at.Offset, err)
+		}
+	}()
+	switch at.Kind {
+	case wire.KindFlow:
+		id, rev, state, err := wire.ReadState(at.Payload)
+		if err != nil {
+			return err
+		}
+		r.known.put(id, flowAt{Position: at.Position, rev: rev, open: state == flow.Open})
+	case wire.KindChunk:
+		c, err := wire.ReadChunk(at.Payload)
+		if err != nil {
+			return err
+		}
+		r.last = max(r.last, c.Number)
+		if c.Whole {
+			r.known.bodies.set(c.Number, at.Position)
+			return nil
+		}
+		r.parts[c.Number] = append(r.parts[c.Number], wire.Extent{Position: at.Position, Length: int64(len(c.Data))})
+	case wire.KindBody:
+		b, err := wire.ReadBody(at.Payload)
+		if err != nil {
+			return err
+		}
+		r.last = max(r.last, b.Number)
+		r.known.bodies.set(b.Number, at.Position)
+		delete(r.parts, b.Number)
+	case wire.KindDeleted:
+		id, bodies, err := wire.ReadDeleted(at.Payload)
+		if err != nil {
+			return err
+		}
+		r.known.flows.remove(id)
+		for _, number := range bodies {
+			r.known.bodies.remove(number)
+			delete(r.parts, number)
+		}
+	}
+	return nil
+}
+
+// end writes where bodies are that were not written to their end, and that flows that
+// were open are not.
+func (r *replay) end() error {
+	s := newScribe(r.Disk)
+	numbers := make([]uint64, 0, len(r.parts))
+	for number, parts := range r.parts {
+		numbers = append(numbers, number)
+		s.record(wire.KindBody, func(dst []byte) []byte { return wire.AppendBody(dst, &wire.Body{Number: number, Extents: parts}) })
+	}
+	at, err := s.append()
+	if err != nil {
+		return err
+	}
+	for i, number := range numbers {
+		r.known.bodies.set(number, at[i])
+	}
+	var open []*flow.Flow
+	for _, row := range slices.Clone(r.known.flows.all) {
+		if !row.value.open {
+			continue
+		}
+		f, err := r.read(found{id: row.key, at: row.value.Position})
+		if err != nil {
+			r.stats.Damaged++
+			r.o.Log.Error("a flow that was under way can't be read, and is left out", "dir", r.o.Dir, "flow", row.key.String(), "err", err)
+			r.known.flows.remove(row.key)
+			continue
+		}
+		ended := *f
+		ended.Rev, ended.State, ended.Err, ended.End = f.Rev+1, flow.Failed, "transom ended before this did", f.Start
+		open = append(open, &ended)
+	}
+	places := make([]segment.Position, len(open))
+	if err := s.flows(open, places); err != nil {
+		return err
+	}
+	for i, f := range open {
+		r.known.put(f.ID, flowAt{Position: places[i], rev: f.Rev})
+	}
+	return nil
+}

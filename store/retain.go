@@ -1,0 +1,104 @@
+package store
+
+import (
+	"time"
+
+	"transom/flow"
+	"transom/store/segment"
+)
+
+// retain removes the oldest segments while the store is over one of its bounds. The
+// last one stays, since it is written to. Flows that have not ended go on in the last.
+func (w *work) retain() {
+	d := w.d
+	all := d.log.Segments()
+	size := int64(0)
+	for _, s := range all {
+		size += s.Size
+	}
+	for len(all) > 1 && d.over(all[0], size) {
+		if err := w.evict(all[0].Number); err != nil {
+			d.o.Log.Warn("what is too old or too much can't be removed", "dir", d.o.Dir, "err", err)
+			return
+		}
+		size -= all[0].Size
+		all = all[1:]
+	}
+}
+
+// over reports whether the oldest segment has to go. Half a segment of what MaxBytes
+// allows is for what comes until the next look.
+func (d *Disk) over(oldest segment.Info, size int64) bool {
+	switch {
+	case d.o.MaxBytes > 0 && size > d.o.MaxBytes-d.o.SegmentSize/2:
+		return true
+	case d.o.MaxAge > 0 && time.Since(oldest.Last) > d.o.MaxAge:
+		return true
+	}
+	return d.o.MaxFlows > 0 && d.enough(oldest.Number)
+}
+
+// enough reports whether MaxFlows are there without those of a segment.
+func (d *Disk) enough(number uint64) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	rest := int64(0)
+	for i := range d.known.flows.all {
+		if d.known.flows.all[i].value.Segment != number {
+			rest++
+		}
+	}
+	return rest >= d.o.MaxFlows
+}
+
+// evict removes a segment, and what is in it but for flows that have not ended: these
+// are on disk elsewhere before.
+func (w *work) evict(number uint64) error {
+	d := w.d
+	if d.keepOpen(number) > 0 {
+		if err := w.batch(false); err != nil {
+			return err
+		}
+		if err := w.sync(); err != nil {
+			return err
+		}
+	}
+	d.mu.Lock()
+	d.stats.Evicted += int64(d.known.remove(number))
+	d.mu.Unlock()
+	return d.log.Remove(number)
+}
+
+// keepOpen has the flows of a segment that have not ended written again, and returns how
+// many those are.
+func (d *Disk) keepOpen(number uint64) int {
+	d.mu.Lock()
+	var open []found
+	for _, r := range d.known.flows.all {
+		if r.value.Segment == number && r.value.open {
+			open = append(open, found{id: r.key, at: r.value.Position})
+		}
+	}
+	d.mu.Unlock()
+	for _, hit := range open {
+		f, err := d.read(hit)
+		if err != nil {
+			d.o.Log.Error("a flow that is under way can't be read", "dir", d.o.Dir, "flow", hit.id.String(), "err", err)
+			continue
+		}
+		d.putAgain(f)
+	}
+	return len(open)
+}
+
+// putAgain has a flow written again, unless there is a later state or it was deleted.
+func (d *Disk) putAgain(f *flow.Flow) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, ok := d.known.flows.get(f.ID); !ok || d.queued.get(f.ID) != nil || d.writing.get(f.ID) != nil {
+		return
+	}
+	cost := flowCost(f)
+	d.used += cost // it does not wait for those that wait for us
+	d.queued.insert(&entry{flow: f, cost: cost})
+}

@@ -1,0 +1,258 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"transom/flow"
+	"transom/store/segment"
+)
+
+// write is the goroutine that writes. It gathers for a moment, writes all that there
+// is, and syncs each second; if the store is Lossless, it does all of it at once.
+func (d *Disk) write() {
+	defer close(d.closed)
+	w := &work{d: d, scribe: newScribe(d)}
+	tick := time.NewTicker(syncEach)
+	defer tick.Stop()
+	for {
+		due := false
+		select {
+		case <-d.closing:
+			d.err = w.finish()
+			return
+		case <-d.now:
+		case <-tick.C:
+			due = true
+		case <-d.soon:
+			if !d.o.Lossless {
+				w.linger()
+			}
+		}
+		w.step(due)
+	}
+}
+
+// work is what the writing goroutine has in hand.
+type work struct {
+	d      *Disk
+	scribe *scribe
+	flows  []*flow.Flow // being written, by ID
+	dead   []tombstone
+	dirty  bool // something is not synced
+	failed error
+	lost   DiskStats // when it began to fail
+}
+
+// linger waits for more to write.
+func (w *work) linger() {
+	t := time.NewTimer(linger)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-w.d.now:
+	case <-w.d.closing:
+	}
+}
+
+// step writes what there is. due is that it is time to sync.
+func (w *work) step(due bool) {
+	if w.failed != nil && !due && !w.d.ending() {
+		return // it is tried again each second
+	}
+	err := w.batch(due)
+	if err == nil && w.dirty && (due || w.d.o.Lossless) {
+		err = w.sync()
+	}
+	if err != nil {
+		w.fail(err)
+		return
+	}
+	w.works()
+	if due {
+		w.retain()
+	}
+}
+
+func (d *Disk) ending() bool {
+	select {
+	case <-d.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// batch writes bodies, then flows, then what was deleted: so in the log a flow that has
+// ended stands behind its bodies.
+func (w *work) batch(due bool) error {
+	bodies := w.take(due)
+	w.dirty = w.dirty || len(bodies)+len(w.flows)+len(w.dead) > 0
+	w.scribe.forget()
+	if err := w.scribe.streams(bodies); err != nil {
+		return err
+	}
+	at := make([]segment.Position, len(w.flows))
+	if err := w.scribe.flows(w.flows, at); err != nil {
+		return err
+	}
+	w.known(at)
+	if err := w.scribe.deleted(w.dead); err != nil {
+		return err
+	}
+	w.dead = nil
+	return nil
+}
+
+// take takes what there is to write. What could not be written is still there.
+func (w *work) take(due bool) []taken {
+	d := w.d
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all := d.o.Lossless || d.used > d.o.Queue/2 || d.ending()
+	if len(w.flows) == 0 {
+		d.writing, d.queued = d.queued, flowQueue{}
+		for i := range d.writing.sorted {
+			w.flows = append(w.flows, d.writing.sorted[i].e.flow)
+		}
+	}
+	if len(w.dead) == 0 {
+		w.dead, d.dead = d.dead, nil
+	}
+	whole := map[*stream]bool{} // of flows that have ended
+	for _, f := range w.flows {
+		if f.State == flow.Open {
+			continue
+		}
+		for _, number := range bodiesOf(f) {
+			if s := d.streams[number]; s != nil {
+				whole[s] = true
+			}
+		}
+	}
+	var bodies []taken
+	left := d.dirty[:0]
+	for _, s := range d.dirty {
+		chunks, last := s.take(all || whole[s], due)
+		if s.waits() {
+			left = append(left, s)
+		}
+		if len(chunks) > 0 || last {
+			bodies = append(bodies, taken{stream: s, chunks: chunks, last: last})
+		}
+	}
+	clear(d.dirty[len(left):])
+	d.dirty = left
+	return bodies
+}
+
+// known says where flows are, and gives their room back.
+func (w *work) known(at []segment.Position) {
+	d := w.d
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	freed := int64(0)
+	for i, f := range w.flows {
+		if !d.undone[f.ID] {
+			d.known.put(f.ID, flowAt{Position: at[i], rev: f.Rev, open: f.State == flow.Open})
+		}
+		freed += d.writing.get(f.ID).cost
+	}
+	d.freeLocked(freed)
+	clear(d.undone)
+	clear(w.flows)
+	w.flows, d.writing = w.flows[:0], flowQueue{}
+}
+
+// sync makes what was written lasting. What the system could not put on disk is lost,
+// though it can be read as long as the machine runs.
+func (w *work) sync() error {
+	err := w.d.log.Sync()
+	var lost *segment.SyncError
+	if errors.As(err, &lost) {
+		w.d.o.Log.Error("what was recorded is not safe: the system could not put it on disk", "err", err, "dir", w.d.o.Dir)
+		w.d.mu.Lock()
+		w.d.stats.Unsynced++
+		w.d.mu.Unlock()
+		err = nil
+	}
+	if err == nil {
+		w.dirty = false
+	}
+	return err
+}
+
+// fail says once that nothing can be written.
+func (w *work) fail(err error) {
+	d := w.d
+	if w.failed != nil {
+		w.failed = err
+		return
+	}
+	w.failed = err
+	d.mu.Lock()
+	d.stats.Failing = true
+	d.stats.Failures++
+	w.lost = d.stats
+	d.mu.Unlock()
+	then := "traffic goes on, and what doesn't fit into memory is lost"
+	if d.o.Lossless {
+		then = "traffic waits"
+	}
+	todo := "see to the disk"
+	if errors.Is(err, segment.ErrFull) {
+		todo = "make room on it; --store-max bounds what transom takes"
+	}
+	d.o.Log.Error("recording has stopped: "+then+"; "+todo+", and it resumes by itself", "dir", d.o.Dir, "err", err)
+}
+
+// works says once that writing works again, and what was lost.
+func (w *work) works() {
+	if w.failed == nil {
+		return
+	}
+	d := w.d
+	d.mu.Lock()
+	d.stats.Failing = false
+	s := d.stats
+	d.mu.Unlock()
+	w.failed = nil
+	d.o.Log.Warn("recording again", "dir", d.o.Dir, "flows_lost", s.Refused-w.lost.Refused,
+		"bodies_cut", s.TruncatedBody-w.lost.TruncatedBody, "bytes_lost", s.DroppedBytes-w.lost.DroppedBytes)
+}
+
+// finish writes all that waits. While that fails it is tried again, within the grace.
+func (w *work) finish() error {
+	grace := time.NewTimer(w.d.o.Grace)
+	defer grace.Stop()
+	again := time.NewTicker(min(w.d.o.Grace/10, syncEach))
+	defer again.Stop()
+	for {
+		if w.step(true); w.failed == nil && !w.left() {
+			return nil
+		}
+		select {
+		case <-again.C:
+		case <-grace.C:
+			return w.givenUp()
+		}
+	}
+}
+
+// left reports whether something waits to be written.
+func (w *work) left() bool {
+	d := w.d
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.queued.len() > 0 || len(d.dead) > 0 || len(d.dirty) > 0 || w.dirty
+}
+
+func (w *work) givenUp() error {
+	d := w.d
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	flows := d.countLocked() - d.known.flows.len()
+	d.stats.Refused += int64(flows)
+	return fmt.Errorf("%d flows and %d bodies could not be written to %s: %w", flows, len(d.dirty), d.o.Dir, w.failed)
+}
