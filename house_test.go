@@ -51,6 +51,7 @@ var house = plan{
 		"platform/splice":          "platform",
 		"platform/rootless":        "platform platform/nft",
 		"platform/owner":           "platform",
+		"platform/neighbour":       "platform",
 		"platform/steer":           "platform platform/nft",
 		"platform/doctor":          "platform platform/nft platform/steer platform/helper platform/sandbox platform/trust",
 		"platform/sandbox":         "platform",
