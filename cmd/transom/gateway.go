@@ -25,6 +25,7 @@ type gatewayFlags struct {
 	captureFlags
 	backend string
 	udp     string // ports
+	names   namesFlag
 	chosen  string // of the backends
 	inward
 	translated []steer.Translation // of addresses that are assumed
@@ -95,6 +96,7 @@ func (f *gatewayFlags) add(fl *pflag.FlagSet) {
 	f.captureFlags.add(fl)
 	fl.StringVar(&f.udp, "udp-ports", none, "UDP `PORTS` to capture, as in 53,5000-5010, or all, or none")
 	fl.StringVar(&f.backend, "backend", "auto", "what the rules are made with: `auto|nft|iptables|pf`, the first two on Linux, pf on macOS and the BSDs")
+	f.names.add(fl)
 	f.proxyFlags.add(fl)
 }
 
@@ -139,6 +141,9 @@ func (f *gatewayFlags) open(ctx context.Context, p *transom.Proxy, r *rights) (p
 	c.Backend = f.chosen
 	if f.local {
 		r.findOwners(p)
+	}
+	if len(p.Steering.Interfaces) > 0 {
+		r.findDevices(p, &f.names, p.Steering.Interfaces)
 	}
 	host, err := r.helper(ctx, p, c, alone)
 	if err != nil || len(p.Steering.Interfaces) == 0 {

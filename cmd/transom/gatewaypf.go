@@ -74,6 +74,7 @@ func (f *gatewayFlags) openByPF(ctx context.Context, p *transom.Proxy, r *rights
 	}
 	f.doubtInterfaces(p)
 	p.Captures = pfCaptures(runtime.GOOS, p.Steering.Port, f.links, p.Steering.Interfaces)
+	r.findDevices(p, &f.names, p.Steering.Interfaces)
 	self := sandbox.Self()
 	r.helperAs = &self
 	return helper.Start(ctx, pfCharter(p, f.chosen, pf.RootAlone() && !r.rooted()), helper.Options{Log: p.Log, Lock: alone, Env: []string{}})

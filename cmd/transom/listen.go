@@ -22,6 +22,7 @@ type listenFlags struct {
 	transparent bool
 	host        string
 	port        numberFlag
+	names       namesFlag
 }
 
 func listenCommand() *cobra.Command {
@@ -45,6 +46,7 @@ With FILTER, which is --filter, only flows that match it are shown.`,
 	fl.BoolVarP(&f.transparent, "transparent", "T", false, "short for --mode transparent")
 	fl.StringVar(&f.host, "listen-host", "", "`ADDRESS` to listen on (default: all, IPv4 and IPv6)")
 	fl.VarP(&f.port, "listen-port", "p", "port to listen on")
+	f.names.add(fl)
 	f.add(fl)
 	cmd.RunE = running(func(cmd *cobra.Command, args []string) error {
 		if err := f.positional(args); err != nil {
@@ -62,6 +64,7 @@ With FILTER, which is --filter, only flows that match it are shown.`,
 // open takes this process's rights for the listeners. Only to assume clients'
 // addresses is there a need for rights later on, which a helper keeps.
 func (f *listenFlags) open(ctx context.Context, p *transom.Proxy, r *rights) (platform.Host, error) {
+	r.findDevices(p, &f.names, nil)
 	if p.Spoof.Mode() == egress.SpoofNone {
 		return r.listening(p)
 	}

@@ -100,7 +100,7 @@ func (f *proxyFlags) run(cmd *cobra.Command, j *job) (err error) {
 	}
 	p.Store = store.NewMemory(f.store())
 	defer p.Store.Close()
-	defer func() { err = errors.Join(err, closeOwners(p)) }()
+	defer func() { err = errors.Join(err, closeOwners(p), closeDevices(p)) }()
 	p.Host, err = j.open(ctx, p, r)
 	if err != nil {
 		return err

@@ -187,6 +187,9 @@ type record struct {
 	Client                       struct {
 		Addr    string
 		Process *process
+		MAC     string
+		Name    string
+		NamedBy string `json:"named_by"`
 	}
 	Server  struct{ Dst, Host, From, SNI, Error string }
 	TLS     *struct{ Client, Server *leg }
