@@ -2,10 +2,13 @@ package nettest_test
 
 import (
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/net/dns/dnsmessage"
 
 	"transom/platform/lab"
 )
@@ -124,4 +127,64 @@ func TestListenDevices(t *testing.T) {
 	w.redirect("80")
 	cmd, _ := w.leasing(0o755, find("transom"), "listen", "-T", "--json", "--device-names", "leases")
 	w.start(cmd).isDevice(w, w.hardware(w.Client, "eth0"), "phone", "dhcp")
+}
+
+// TestGatewayDevicesByName: the system's resolver is asked, by who has no rights any more,
+// for the client's address of IPv4 alone.
+func TestGatewayDevicesByName(t *testing.T) {
+	need(t, "curl", "unshare", "mount")
+	w := newGatewayWorld(t)
+	w.site()
+	asked := w.reverse("phone.lan.")
+	resolv := w.write("resolv.conf", "nameserver "+lab.ServerAddr4+"\noptions timeout:5\n")
+	cmd := w.command(w.Gateway, "unshare", append([]string{
+		"--mount", "sh", "-euc", `mount --bind "$0" /etc/resolv.conf; exec "$@"`, resolv, find("transom"),
+	}, w.gatewayArgs("--device-names", "leases,dns")...)...)
+	w.startGateway(cmd).isDevice(w, w.hardware(w.Client, "eth0"), "phone.lan", "dns")
+	if name := <-asked; name != "2.1.168.192.in-addr.arpa." || len(asked) > 0 {
+		t.Errorf("asked for %q, and then %d times more", name, len(asked))
+	}
+}
+
+// reverse is a name server on the server that knows one name, and says what it was asked.
+func (w *world) reverse(name string) <-chan string {
+	w.t.Helper()
+	var c *net.UDPConn
+	err := w.Server.Do(func() (err error) {
+		c, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort(lab.ServerAddr4+":53")))
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	asked, done := make(chan string, 64), make(chan struct{})
+	w.t.Cleanup(func() {
+		c.Close()
+		<-done
+	})
+	go func() {
+		defer close(done)
+		room := make([]byte, 1500)
+		for {
+			n, from, err := c.ReadFromUDPAddrPort(room)
+			if err != nil {
+				return
+			}
+			var m dnsmessage.Message
+			if m.Unpack(room[:n]) != nil || len(m.Questions) != 1 {
+				continue
+			}
+			q := m.Questions[0]
+			asked <- q.Name.String()
+			m.Response, m.Additionals = true, nil
+			m.Answers = []dnsmessage.Resource{{
+				Header: dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class, TTL: 60},
+				Body:   &dnsmessage.PTRResource{PTR: dnsmessage.MustNewName(name)},
+			}}
+			if b, err := m.Pack(); err == nil {
+				c.WriteToUDPAddrPort(b, from)
+			}
+		}
+	}()
+	return asked
 }
