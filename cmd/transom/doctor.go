@@ -19,6 +19,7 @@ import (
 	"transom/egress"
 	"transom/platform"
 	"transom/platform/doctor"
+	"transom/platform/steer"
 )
 
 // doctorFlags are those of gateway that matter for what is found, and its own.
@@ -106,7 +107,7 @@ func (f *doctorFlags) question(cmd *cobra.Command) (q doctor.Question, err error
 	if q.Steering, err = c.steering(); err != nil {
 		return q, &usageError{err}
 	}
-	sp, err := s.parse("ip+port")
+	sp, err := s.parse(gatewaySpoof())
 	if err != nil {
 		return q, err
 	}
@@ -114,7 +115,11 @@ func (f *doctorFlags) question(cmd *cobra.Command) (q doctor.Question, err error
 	if c.method != "auto" {
 		q.Methods = []platform.Method{q.Steering.Method}
 	}
-	if q.Watch = time.Duration(f.watch); !cmd.Flags().Changed("watch") && os.Geteuid() == 0 {
+	q.Watch = time.Duration(f.watch)
+	switch {
+	case steer.ByPF() && q.Watch != 0:
+		return q, usagef("--watch: what passes is listened to on Linux alone")
+	case !cmd.Flags().Changed("watch") && os.Geteuid() == 0 && !steer.ByPF():
 		q.Watch = watchFor
 	}
 	q.CADir, q.NoInterface = f.caDir, c.noInterface()

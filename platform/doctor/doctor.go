@@ -50,9 +50,21 @@ var checks = [...]func(*Machine) []Finding{
 	namespaces,
 }
 
+// checksByPF are those of a system that pf steers.
+var checksByPF = [...]func(*Machine) []Finding{
+	running, pfRights, pfReady, interfaces,
+	forwarding, pfRedirects,
+	port, pfRules, leftovers,
+	authority, trusted, devices,
+}
+
 // Examine returns what is to be said of a machine, the worst first.
 func Examine(m *Machine) (found []Finding) {
-	for _, check := range checks {
+	list := checks[:]
+	if m.PF != nil {
+		list = checksByPF[:]
+	}
+	for _, check := range list {
 		found = append(found, check(m)...)
 	}
 	if !m.Root {
@@ -76,7 +88,7 @@ func ok(id, what string) []Finding { return []Finding{{ID: id, Level: OK, What: 
 func byRoot(command string) string {
 	first, _, _ := strings.Cut(command, " ")
 	second, _, _ := strings.Cut(strings.TrimPrefix(command, "transom "), " ")
-	if slices.Contains([]string{"sysctl", "nft", "iptables", "ip6tables", "ip", "modprobe", "kill", "timedatectl"}, first) ||
+	if slices.Contains([]string{"sysctl", "nft", "iptables", "ip6tables", "ip", "modprobe", "kill", "timedatectl", "ifconfig", "pfctl", "kldload", "sockstat"}, first) ||
 		first == "transom" && slices.Contains([]string{"gateway", "cleanup"}, second) {
 		return "sudo " + strings.ReplaceAll(command, " && ", " && sudo ")
 	}

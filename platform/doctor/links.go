@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -16,6 +17,26 @@ func (m *Machine) link(name string) steer.Link {
 	return m.Links[i]
 }
 
+// findLinks finds the interfaces, and those to capture at if none was named.
+func (m *Machine) findLinks() (err error) {
+	if m.Links, err = steer.Links(); err != nil {
+		return err
+	}
+	if m.NoInterface {
+		return nil
+	}
+	chosen, _, err := steer.Choose(m.Links, m.Steering.Interfaces)
+	switch {
+	case m.Steering.Local && errors.Is(err, steer.ErrNoClients):
+		return nil
+	case err != nil:
+		m.NoClients = err
+		return nil
+	}
+	m.Steering.Interfaces = slices.Clone(chosen)
+	return nil
+}
+
 // interfaces is about where clients are.
 func interfaces(m *Machine) []Finding {
 	s := &m.Steering
@@ -24,7 +45,7 @@ func interfaces(m *Machine) []Finding {
 		f := Finding{ID: "interfaces", Level: Fault, What: m.NoClients.Error(), Why: "nothing can be captured of devices that are not behind an interface that is up and has an address"}
 		for _, l := range m.Links {
 			if !l.Up && !l.Loopback && l.Master == "" && (l.Kind == "" || l.Kind == "bridge" || l.Kind == "veth" && hardwareless(m.Links)) {
-				f.Mend = "ip link set " + l.Name + " up"
+				f.Mend = m.up(l.Name)
 				break
 			}
 		}
@@ -34,7 +55,7 @@ func interfaces(m *Machine) []Finding {
 	}
 	for _, name := range s.Interfaces {
 		if l := m.link(name); l.Name != "" && !l.Up {
-			return []Finding{{ID: "interfaces", Level: Fault, What: name + " is down", Mend: "ip link set " + name + " up"}}
+			return []Finding{{ID: "interfaces", Level: Fault, What: name + " is down", Mend: m.up(name)}}
 		}
 	}
 	return ok("interfaces", "devices are looked for behind "+strings.Join(s.Interfaces, ", "))
@@ -43,4 +64,12 @@ func interfaces(m *Machine) []Finding {
 // hardwareless reports whether a host has no network card: it is a container.
 func hardwareless(links []steer.Link) bool {
 	return !slices.ContainsFunc(links, func(l steer.Link) bool { return l.Kind == "" && !l.Loopback })
+}
+
+// up is the command that turns an interface on.
+func (m *Machine) up(name string) string {
+	if m.PF != nil {
+		return "ifconfig " + name + " up"
+	}
+	return "ip link set " + name + " up"
 }

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"os"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"transom/platform/sandbox"
-	"transom/platform/steer"
 )
 
 // Look gathers what there is to know of the machine that this thread's network
@@ -36,26 +34,6 @@ func Look(ctx context.Context, q Question) (*Machine, error) {
 		return nil, err
 	}
 	return m, ctx.Err()
-}
-
-// findLinks finds the interfaces, and those to capture at if none was named.
-func (m *Machine) findLinks() (err error) {
-	if m.Links, err = steer.Links(); err != nil {
-		return err
-	}
-	if m.NoInterface {
-		return nil
-	}
-	chosen, _, err := steer.Choose(m.Links, m.Steering.Interfaces)
-	switch {
-	case m.Steering.Local && errors.Is(err, steer.ErrNoClients):
-		return nil
-	case err != nil:
-		m.NoClients = err
-		return nil
-	}
-	m.Steering.Interfaces = slices.Clone(chosen)
-	return nil
 }
 
 // readSettings reads what checks ask about.

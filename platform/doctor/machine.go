@@ -51,6 +51,8 @@ type Machine struct {
 	XDP                  []string // interfaces with a program that sees packets first
 	Container            bool     // as far as can be told
 
+	PF *PF // where pf steers; the rules of Linux's filters are not there then
+
 	Ports []Listener // on the port that would be taken
 
 	Obstacles  []Obstacle // rules of others, for packets that matter

@@ -24,7 +24,7 @@ func port(m *Machine) (found []Finding) {
 		f.Why = fmt.Sprintf("end what has it, or choose another port: --listen-port %d", free(p))
 		switch {
 		case l.PID == 0:
-			f.Mend = fmt.Sprintf("sudo ss -ltnp 'sport = :%d'", p)
+			f.Mend = m.whoListens(p)
 		case l.Name == transom:
 			found = append(found, Finding{
 				ID: "port", Level: Note, What: fmt.Sprintf("a transom listen has port %d (process %d), for rules by hand", p, l.PID),
@@ -55,4 +55,17 @@ func free(p int) int {
 		return 8081
 	}
 	return 8080
+}
+
+// whoListens is the command that says who has a port.
+func (m *Machine) whoListens(p int) string {
+	switch {
+	case m.PF == nil:
+		return fmt.Sprintf("sudo ss -ltnp 'sport = :%d'", p)
+	case m.PF.System == "darwin":
+		return fmt.Sprintf("sudo lsof -nP -iTCP:%d -sTCP:LISTEN", p)
+	case m.PF.System == "freebsd":
+		return fmt.Sprintf("sockstat -46lp %d", p)
+	}
+	return fmt.Sprintf("fstat | grep ':%d$'", p)
 }

@@ -35,7 +35,7 @@ func forwarding(m *Machine) (found []Finding) {
 	if len(m.Steering.Interfaces) == 0 {
 		return nil
 	}
-	for _, f := range [...]struct{ family, name string }{{"IPv4", "net.ipv4.ip_forward"}, {"IPv6", "net.ipv6.conf.all.forwarding"}} {
+	for _, f := range m.forwards() {
 		if m.Settings[f.name] != "0" {
 			continue
 		}
@@ -58,6 +58,16 @@ func forwarding(m *Machine) (found []Finding) {
 	}
 	return found
 }
+
+// forwards are the settings that have a host forward.
+func (m *Machine) forwards() []familySetting {
+	if m.PF != nil {
+		return []familySetting{{"IPv4", "net.inet.ip.forwarding"}, {"IPv6", "net.inet6.ip6.forwarding"}}
+	}
+	return []familySetting{{"IPv4", "net.ipv4.ip_forward"}, {"IPv6", "net.ipv6.conf.all.forwarding"}}
+}
+
+type familySetting struct{ family, name string }
 
 // redirects is about a host beside the devices' router: it tells devices, by ICMP,
 // to send to that router themselves, and they go past it from then on.

@@ -27,6 +27,7 @@ type bsd struct {
 	fail     string // commands that have it in them
 	off      bool
 	unnamed  bool
+	main     map[string]string // the main ruleset, if not the usual one
 }
 
 func newBSD(system string) *bsd {
@@ -89,6 +90,8 @@ func (b *bsd) run(_ context.Context, stdin string, argv ...string) (string, erro
 		return out, nil
 	case strings.HasSuffix(words, "-s nat"), strings.HasSuffix(words, "-s rules"):
 		switch {
+		case b.main != nil:
+			return b.main[argv[len(argv)-1]], nil
 		case b.unnamed:
 			return "", nil
 		case b.system == "darwin":
@@ -394,6 +397,24 @@ func TestAnchorsShown(t *testing.T) {
 		}
 		if rules < 8 {
 			t.Errorf("%d lines are no rules:\n%s", rules, b.anchors[p.anchor])
+		}
+	})
+}
+
+// TestAnchorsOthers: rules of the main ruleset that bring connections elsewhere, and
+// those that block before ours are come to.
+func TestAnchorsOthers(t *testing.T) {
+	onBSD(t, func(t *testing.T, b *bsd) {
+		b.main = map[string]string{
+			"nat":   "rdr-anchor \"com.apple/*\" all\nno rdr on em1 all\nrdr on em1 inet proto tcp from any to any port = http -> 10.0.0.1\n",
+			"rules": "block drop in  quick on em1 all\nblock drop in on em1 all\nanchor \"com.apple/*\" all\nanchor \"transom\" all\nblock drop in quick on em2 all\npass in on em1 inet proto tcp from any to any port = 80 flags S/SA divert-to 127.0.0.1 port 3128\n",
+		}
+		bring, block, err := pfOn(t, b).others(t.Context())
+		if b.system == "openbsd" {
+			bring = append(bring, "") // no rules of nat
+		}
+		if err != nil || len(bring) != 2 || len(block) != 1 || block[0] != "block drop in quick on em1 all" {
+			t.Errorf("%q, %q, %v", bring, block, err)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -157,4 +158,38 @@ func (p *pfAnchor) Tend(ctx context.Context) (back string, err error) {
 		back = "somebody has emptied pf's anchor " + p.anchor + ": it is filled again"
 	}
 	return back, p.named(ctx)
+}
+
+// others returns rules of the main ruleset, as they are listed, that bring connections
+// elsewhere, and those that drop for good before ours are come to.
+func (p *pfAnchor) others(ctx context.Context) (bring, block []string, err error) {
+	ours := false
+	for _, list := range []string{"nat", "rules"} {
+		if list == "nat" && p.system == "openbsd" {
+			continue // which has no such list
+		}
+		text, err := p.pfctl(ctx, "", "-s", list)
+		if err != nil {
+			return nil, nil, p.hint(err)
+		}
+		for line := range strings.Lines(text) {
+			line = strings.Join(strings.Fields(line), " ")
+			words := strings.Fields(line)
+			switch {
+			case line == "" || words[0] == "no":
+			case words[0] == "rdr", words[0] == "pass" && (slices.Contains(words, "rdr-to") || slices.Contains(words, "divert-to")):
+				bring = append(bring, line)
+			case list == "rules" && p.ours(line):
+				ours = true
+			case words[0] == "block" && slices.Contains(words, "quick") && !ours:
+				block = append(block, line)
+			}
+		}
+	}
+	return bring, block, nil
+}
+
+// ours reports whether a rule of the main ruleset is one that looks into our anchor.
+func (p *pfAnchor) ours(line string) bool {
+	return slices.ContainsFunc(pfNames[p.system], func(n pfName) bool { return n.list == "rules" && strings.HasPrefix(line, n.rule) })
 }

@@ -71,3 +71,9 @@ func (thisBSD) alive(pid int) bool {
 }
 
 func (thisBSD) pid() int { return os.Getpid() }
+
+// OthersInPF returns rules of pf's main ruleset that bring connections elsewhere, and
+// those that drop for good what comes by before ours are come to, as pfctl lists them.
+func OthersInPF(ctx context.Context) (bring, block []string, err error) {
+	return newPFAnchor(runtime.GOOS, slog.New(slog.DiscardHandler), thisBSD{}).others(ctx)
+}
