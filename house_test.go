@@ -80,9 +80,10 @@ var house = plan{
 	// Who may import what is neither ours, nor of the standard library, nor in
 	// golang.org/x; "" is tests only.
 	libraries: map[string]string{
-		"github.com/dlclark/regexp2":                "pattern", // patterns mean what they mean in mitmproxy
-		"github.com/klauspost/compress":             "coding",  // zstd
-		"github.com/molecule-man/go-brrr":           "coding",  // brotli
+		"filippo.io/age":                            "store/segment", // the key that a store is encrypted under, in a file that age can open
+		"github.com/dlclark/regexp2":                "pattern",       // patterns mean what they mean in mitmproxy
+		"github.com/klauspost/compress":             "coding",        // zstd
+		"github.com/molecule-man/go-brrr":           "coding",        // brotli
 		"github.com/mdlayher/netlink":               "platform platform/*",
 		"github.com/vishvananda/netlink":            "platform platform/*",
 		"golang.org/x/sys":                          "platform platform/*",

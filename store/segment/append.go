@@ -3,6 +3,7 @@ package segment
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // writeBuffer is how much is written at once.
@@ -48,6 +49,9 @@ func (l *Log) measure(recs []Record) (total int64, err error) {
 			return 0, fmt.Errorf("a record of %d bytes is too large: at most %d", n, MaxPayload)
 		}
 		total += frameSize + int64(n)
+		if l.key != nil {
+			total += sealSize
+		}
 	}
 	if total > maxBatch {
 		return 0, fmt.Errorf("%d bytes at once are too many: at most %d", total, maxBatch)
@@ -63,7 +67,7 @@ func (l *Log) writeLocked(e *entry, recs []Record, total int64) error {
 	for i := range recs {
 		offset := at + int64(len(l.buf))
 		l.positions = append(l.positions, Position{e.Number, offset})
-		l.buf = appendFrame(l.buf, e.w.seed, offset, recs[i])
+		l.buf = e.w.appendFrame(l.buf, offset, recs[i], &l.place)
 		if len(l.buf) < writeBuffer && i < len(recs)-1 {
 			continue
 		}
@@ -77,13 +81,21 @@ func (l *Log) writeLocked(e *entry, recs []Record, total int64) error {
 }
 
 // appendFrame appends a record as it stands in the file.
-func appendFrame(b []byte, seed uint32, offset int64, r Record) []byte {
+func (h *handle) appendFrame(b []byte, offset int64, r Record, p *place) []byte {
 	at := len(b)
-	b = append(b, make([]byte, frameSize)...)
-	b = append(b, r.Payload...)
+	f := frame{length: len(r.Payload), kind: r.Kind, offset: offset}
+	if h.box != nil {
+		f.length += sealSize
+	}
+	b = slices.Grow(b, int(f.size()))[:at+frameSize+len(r.Payload)]
 	stored := b[at+frameSize:]
-	frame{length: len(stored), kind: r.Kind, offset: offset, sum: checksum(stored)}.put(b[at:], seed)
-	return b
+	copy(stored, r.Payload)
+	if h.box != nil {
+		stored = h.box.seal(p, f, stored)
+	}
+	f.sum = checksum(stored)
+	f.put(b[at:], h.seed)
+	return b[:at+int(f.size())]
 }
 
 // publish lets records be read.
@@ -118,7 +130,7 @@ func (l *Log) activeLocked() (*entry, error) {
 // begin makes the file of a new segment. Its name is on disk before anything that is
 // in it has a position, so that no later segment gets the same number.
 func (l *Log) begin() (*entry, error) {
-	h := newHeader(l.next, l.now(), 0)
+	h := newHeader(l.next, l.now(), l.key)
 	name := fileName(h.number)
 	f, err := l.files.Create(name)
 	if err != nil {
@@ -131,10 +143,12 @@ func (l *Log) begin() (*entry, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close(), l.files.Remove(name))
 	}
+	w := newHandle(f, name, h)
+	w.unlock(l.key)
 	return &entry{
 		Info: Info{Number: h.number, Size: headerSize, First: h.created, Last: h.created},
 		name: name, end: headerSize, limit: headerSize, synced: 0,
-		w: newHandle(f, name, h),
+		w: w,
 	}, nil
 }
 

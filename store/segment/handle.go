@@ -12,6 +12,7 @@ type handle struct {
 	head  header
 	seed  uint32
 	name  string
+	box   *box    // nil if it is not encrypted
 	foot  *footer // nil while there is none
 	marks []mark  // of a compacted segment
 
@@ -20,22 +21,56 @@ type handle struct {
 }
 
 // openHandle opens a segment for reading.
-func openHandle(files FS, name string, number uint64) (*handle, error) {
+func openHandle(files FS, name string, number uint64, key *dataKey) (*handle, error) {
 	f, err := files.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	h, err := readHeader(f, name, number)
+	h, err := examine(f, name, number, key)
+	if err == nil {
+		err = h.readEnd()
+	}
 	if err != nil {
 		f.Close()
 		return nil, err
 	}
-	opened := newHandle(f, name, h)
-	if err := opened.readEnd(); err != nil {
-		f.Close()
+	return h, nil
+}
+
+// examine makes a handle of the file that is meant to be segment number. That it is
+// none, or can't be read, is Damage.
+func examine(f File, name string, number uint64, key *dataKey) (*handle, error) {
+	head, err := readHeader(f, name, number)
+	if err != nil {
 		return nil, err
 	}
-	return opened, nil
+	h := newHandle(f, name, head)
+	reason := h.unlock(key)
+	if reason == "" {
+		return h, nil
+	}
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	return nil, &Damage{File: name, Length: size, Reason: reason}
+}
+
+// unlock has payloads sealed and opened, or says why they can't be.
+func (h *handle) unlock(key *dataKey) (problem string) {
+	encrypted := h.head.flags&flagEncrypted != 0
+	switch {
+	case key == nil && !encrypted:
+	case key == nil:
+		return "it is encrypted, and the others are not"
+	case !encrypted: // anybody could have written it
+		return "it is not encrypted, and the others are"
+	case key.keyID(h.head) != h.head.keyID:
+		return "it is encrypted under another key"
+	default:
+		h.box = key.box(h.head)
+	}
+	return ""
 }
 
 // readEnd reads what stands behind the records.

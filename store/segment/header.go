@@ -20,13 +20,15 @@ import (
 //	16 8  number of the segment
 //	24 8  when it was begun, in nanoseconds since 1970
 //	32 16 salt
-//	48 12 zero
+//	48 8  which key it is sealed under; zero if none
+//	56 4  zero
 //	60 4  CRC-32C of bytes 0 to 60
 type header struct {
 	flags   uint16
 	number  uint64
 	created time.Time
 	salt    [16]byte
+	keyID   [keyIDSize]byte
 }
 
 const (
@@ -34,15 +36,20 @@ const (
 	magic      = "TRANSOM\n"
 	version    = 1
 
-	flagSealed    = 1 << 0 // payloads are encrypted
+	flagEncrypted = 1 << 0
 	flagCompacted = 1 << 1 // frames were left out
-	knownFlags    = flagSealed | flagCompacted
+	knownFlags    = flagEncrypted | flagCompacted
 )
 
-// newHeader returns the header of a segment that begins now.
-func newHeader(number uint64, now time.Time, flags uint16) header {
-	h := header{flags: flags, number: number, created: now}
+// newHeader returns the header of a segment that begins now; key is nil if nothing is
+// encrypted.
+func newHeader(number uint64, now time.Time, key *dataKey) header {
+	h := header{number: number, created: now}
 	rand.Read(h.salt[:]) // never fails
+	if key != nil {
+		h.flags |= flagEncrypted
+		h.keyID = key.keyID(h)
+	}
 	return h
 }
 
@@ -55,6 +62,7 @@ func (h header) bytes() []byte {
 	binary.LittleEndian.PutUint64(b[16:], h.number)
 	binary.LittleEndian.PutUint64(b[24:], uint64(h.created.UnixNano()))
 	copy(b[32:], h.salt[:])
+	copy(b[48:], h.keyID[:])
 	binary.LittleEndian.PutUint32(b[60:], crc32.Checksum(b[:60], castagnoli()))
 	return b
 }
@@ -75,6 +83,7 @@ func parseHeader(b []byte) (header, error) {
 		number:  binary.LittleEndian.Uint64(b[16:]),
 		created: time.Unix(0, int64(binary.LittleEndian.Uint64(b[24:]))),
 		salt:    [16]byte(b[32:48]),
+		keyID:   [keyIDSize]byte(b[48:]),
 	}
 	if h.flags&^knownFlags != 0 {
 		return header{}, fmt.Errorf("flags %#x are not known here: a newer transom wrote it", h.flags)

@@ -14,6 +14,10 @@ type Options struct {
 	FS          FS               // instead of Dir; closed with the log
 	SegmentSize int64            // a segment that has reached it is followed by another; 0 is 64 MiB
 	Now         func() time.Time // nil is time.Now
+
+	// Secret is what the log is encrypted with: a file of age-keygen, or a
+	// passphrase. A log without one is not encrypted, and will never be.
+	Secret []byte
 }
 
 // Sizes of segments.
@@ -39,6 +43,7 @@ type Log struct {
 	next      uint64 // the number of the next segment
 	buf       []byte
 	positions []Position
+	place     place
 	closed    bool
 
 	sync   sync.Mutex // held while something is synced
@@ -61,6 +66,9 @@ func Open(o Options) (*Log, error) {
 		l.now = time.Now
 	}
 	if l.lock, err = files.Lock(); err == nil {
+		l.key, err = loadKey(files, o.Secret, true)
+	}
+	if err == nil {
 		err = l.recover()
 	}
 	if err != nil {

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"testing"
 
+	"filippo.io/age"
+
 	"transom/internal/testnet/disk"
 	"transom/store/segment"
 )
@@ -24,6 +26,7 @@ type book struct {
 	fresh  []segment.Position // appended, and not synced
 	last   segment.Position
 	i      int
+	secret []byte
 }
 
 func newBook() *book {
@@ -32,7 +35,7 @@ func newBook() *book {
 
 // clone returns the book of another world.
 func (b *book) clone() *book {
-	return &book{all: maps.Clone(b.all), synced: maps.Clone(b.synced), tried: maps.Clone(b.tried), fresh: slices.Clone(b.fresh), last: b.last, i: b.i}
+	return &book{all: maps.Clone(b.all), synced: maps.Clone(b.synced), tried: maps.Clone(b.tried), fresh: slices.Clone(b.fresh), last: b.last, i: b.i, secret: b.secret}
 }
 
 func sum(r segment.Record) uint32 {
@@ -68,7 +71,7 @@ func (b *book) work(d *disk.Disk) error {
 }
 
 func (b *book) open(d *disk.Disk) (*segment.Log, error) {
-	return segment.Open(segment.Options{FS: d, SegmentSize: 2 << 10})
+	return segment.Open(segment.Options{FS: d, SegmentSize: 2 << 10, Secret: b.secret})
 }
 
 func (b *book) write(l *segment.Log, batches int) error {
@@ -179,6 +182,26 @@ func (b *book) check(d *disk.Disk) error {
 // TestPowerCut cuts the power at every step of a log's life, and looks at what is left
 // if all, some or none of the changes that were not synced have come to the disk.
 func TestPowerCut(t *testing.T) {
+	t.Run("plain", func(t *testing.T) { cutPower(t, nil) })
+	t.Run("encrypted", func(t *testing.T) { cutPower(t, secret(t)) })
+}
+
+// secret makes a key as age-keygen does.
+func secret(t testing.TB) []byte {
+	t.Helper()
+	i, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []byte("# a comment\n" + i.String() + "\n")
+}
+
+func cutPower(t *testing.T, secret []byte) {
+	newBook := func() *book {
+		b := newBook()
+		b.secret = secret
+		return b
+	}
 	whole := disk.New()
 	if err := newBook().work(whole); err != nil {
 		t.Fatal(err)
@@ -189,7 +212,7 @@ func TestPowerCut(t *testing.T) {
 		t.Fatalf("only %d steps", steps)
 	}
 	for n := 1; n <= steps+1; n++ {
-		for what := range 6 {
+		for what := range 5 {
 			chance := rand.New(rand.NewPCG(uint64(n), uint64(what)))
 			d := disk.New()
 			d.CutAt = n

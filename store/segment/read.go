@@ -16,7 +16,7 @@ type source interface {
 }
 
 // Read returns the record at p, which Append or Scan has told. Its payload is in dst
-// if that has room for it and 16 bytes more. ErrGone says that it is no more, *Damage
+// if that has room for it and 32 bytes more. ErrGone says that it is no more, *Damage
 // that it can't be trusted.
 func (t *table) Read(p Position, dst []byte) (Record, error) { return read(t, p, dst) }
 
@@ -56,7 +56,18 @@ func (s *piece) read(offset int64, dst []byte) (Record, error) {
 	if !f.holds(stored) {
 		return Record{}, &Damage{File: s.name, Offset: at, Length: f.size(), Reason: "the payload is not what its checksum says"}
 	}
+	if s.box != nil {
+		var ok bool
+		if stored, ok = s.box.open(new(place), f, stored); !ok {
+			return Record{}, forged(s.name, at, f)
+		}
+	}
 	return Record{Kind: f.kind, Payload: stored}, nil
+}
+
+// forged is a frame that was changed by who could not seal its payload.
+func forged(name string, at int64, f frame) *Damage {
+	return &Damage{File: name, Offset: at, Length: f.size(), Reason: "it was not written with this key"}
 }
 
 // follow goes from frame to frame in b, which is what stands at a place, to the one

@@ -17,7 +17,8 @@ type Reader struct {
 	look  sync.Mutex // one looks at the directory at a time
 }
 
-// OpenReader opens a log for reading. Of the options it needs where the log is.
+// OpenReader opens a log for reading. Of the options it needs where the log is, and
+// the secret.
 func OpenReader(o Options) (*Reader, error) {
 	files := o.FS
 	if files == nil {
@@ -27,7 +28,11 @@ func OpenReader(o Options) (*Reader, error) {
 		}
 	}
 	r := &Reader{table: table{files: files}}
-	if err := r.refresh(); err != nil {
+	var err error
+	if r.table.key, err = loadKey(files, o.Secret, false); err == nil {
+		err = r.refresh()
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the store: %w", err), files.Close())
 	}
 	return r, nil
@@ -86,7 +91,9 @@ func (r *Reader) piece(number uint64, later bool) (piece, error) {
 	if err := r.refresh(); err != nil {
 		return piece{number: number}, err
 	}
-	return r.table.piece(number, later)
+	p, err := r.table.piece(number, later)
+	p.partial = p.grows
+	return p, err
 }
 
 // refresh looks at what is in the directory now. Names come first: a segment that is
@@ -146,10 +153,10 @@ func (r *Reader) adopt(n uint64, complete bool) error {
 // examine returns what a segment's file says, or nil if it says nothing yet.
 func (r *Reader) examine(n uint64, complete bool) (*entry, error) {
 	name := fileName(n)
-	h, err := openHandle(r.table.files, name, n)
+	h, err := openHandle(r.table.files, name, n, r.table.key)
 	var damage *Damage
 	switch {
-	case errors.As(err, &damage) && !complete: // it is being begun
+	case errors.As(err, &damage) && !complete && damage.Length <= headerSize: // it is being begun
 		return nil, nil
 	case errors.As(err, &damage):
 		return &entry{Info: Info{Number: n, Size: damage.Length}, name: name, broken: damage, closed: true}, nil

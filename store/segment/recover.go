@@ -45,9 +45,8 @@ func (l *Log) adopt(n uint64, last bool) error {
 		f.Close()
 		return err
 	}
-	head, err := readHeader(f, name, n)
+	h, err := examine(f, name, n, l.key)
 	if err == nil {
-		h := newHandle(f, name, head)
 		defer h.release()
 		return l.adoptHandle(h, size)
 	}

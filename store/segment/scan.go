@@ -28,6 +28,7 @@ type walk struct {
 	at    Position
 	yield func(At, error) bool
 	buf   []byte
+	place place
 }
 
 // step yields what there is of a segment from w.at on; more is false when that was all
@@ -75,17 +76,21 @@ func (w *walk) segment(p piece) (more bool) {
 			w.yield(At{Position: w.at, Next: w.at}, err)
 			return false
 		}
-		f, stored, _, err := s.next()
+		f, stored, at, err := s.next()
+		torn := err != nil && p.partial && s.at >= s.limit
+		if err == nil && p.box != nil && f.offset >= from && f.kind != kindOwn {
+			var ok bool
+			if stored, ok = p.box.open(&w.place, f, stored); !ok {
+				err = forged(p.name, at, f)
+			}
+		}
 		var damage *Damage
 		switch {
 		case err == io.EOF:
 			w.at.Offset = p.end
 			return true
 		case errors.As(err, &damage):
-			if p.grows && s.at >= s.limit { // it is being written
-				return false
-			}
-			if !w.damaged(p, damage, s.then) {
+			if torn || !w.damaged(p, damage, s.then) {
 				return false
 			}
 		case err != nil:

@@ -34,6 +34,7 @@ type entry struct {
 // A table is the segments of a log by number, and the files of them that are open.
 type table struct {
 	files FS
+	key   *dataKey // nil if it is not encrypted
 
 	mu      sync.Mutex
 	entries []*entry
@@ -112,6 +113,7 @@ type piece struct {
 	limit   int64 // in the file
 	end     int64 // as an offset
 	grows   bool  // something may be appended
+	partial bool  // the last record may be half there
 }
 
 // piece returns segment number, or the first behind it if later is set. It fails with
@@ -136,7 +138,7 @@ func (t *table) piece(number uint64, later bool) (piece, error) {
 		return p, broken
 	}
 	if p.handle == nil {
-		h, err := openHandle(t.files, name, p.number)
+		h, err := openHandle(t.files, name, p.number, t.key)
 		if errors.Is(err, fs.ErrNotExist) {
 			return p, ErrGone
 		}
