@@ -40,6 +40,7 @@ var house = plan{
 		"internal/proto/tls13":     "internal/proto/sniff",
 		"internal/proto/tlsterm":   "internal/proto/sniff internal/proto/tls13",
 		"app/export":               "app/follow",
+		"app/mitm":                 "app/export",
 		"filter":                   "message",
 		"store":                    "store/segment store/wire store/index",
 		"store/wire":               "store/segment",
