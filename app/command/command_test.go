@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-
 	"io"
 	"net"
 	"net/netip"
@@ -262,17 +261,24 @@ func TestPrograms(t *testing.T) {
 		without []string // requests that it can't make
 	}{
 		"python": {
-			"said.py", "%s", []string{"python3", "said.py"}, []string{"python3", "-c", "import requests"},
-			[]string{"host", "content-length", "accept-encoding", "transfer-encoding"}, []string{"twice", "dots", "odd-target", "quotes", "control"},
+			"said.py", "%s",
+			[]string{"python3", "said.py"},
+			[]string{"python3", "-c", "import requests"},
+			[]string{"host", "content-length", "accept-encoding", "transfer-encoding"},
+			[]string{"twice", "dots", "odd-target", "quotes", "control"},
 		},
 		"fetch": {
-			"said.mjs", "{\n%s}\n", []string{"node", "said.mjs"}, []string{"node", "--version"},
+			"said.mjs", "{\n%s}\n",
+			[]string{"node", "said.mjs"},
+			[]string{"node", "--version"},
 			[]string{"host", "content-length", "accept-encoding", "connection", "accept", "accept-language", "sec-fetch-mode", "user-agent", "transfer-encoding"},
 			[]string{"twice", "dots", "odd-target", "quotes", "get-with-body", "odd-method", "control", "empty-body"},
 		},
 		"httpie": {
-			"said.sh", "%s", []string{"sh", "said.sh"}, []string{"http", "--version"},
-			[]string{"host", "content-length", "accept-encoding", "transfer-encoding", "connection"}, // It takes long to start, so that it is asked for the worst alone.
+			"said.sh", "%s",
+			[]string{"sh", "said.sh"},
+			[]string{"http", "--version"},
+			[]string{"host", "content-length", "accept-encoding", "transfer-encoding", "connection", "user-agent"}, // It takes long to start, so that it is asked for the worst alone.
 			[]string{"twice", "odd-target", "quotes", "dots", "control", "plain", "bare", "lines", "large", "chunked", "get-with-body", "odd-method", "empty-body", "not-utf8"},
 		},
 	} {

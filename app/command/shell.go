@@ -200,6 +200,9 @@ func httpie(r *request) string {
 			args = append(args, quote(name+": "+value)) // the blank, so that no = or @ stands behind the colon
 		}
 	}
+	if !r.has("User-Agent") {
+		r.note("the request had no User-Agent; HTTPie sends one")
+	}
 	for _, name := range [...]string{"User-Agent", "Accept", "Accept-Encoding", "Connection", "Content-Type"} {
 		if !r.has(name) && (name != "Content-Type" || len(r.body) > 0) {
 			args = append(args, name+":")
