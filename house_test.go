@@ -31,7 +31,7 @@ var house = plan{
 		".",
 		"app/config app/export app/follow",
 		"app/view app/mitm app/har app/pcapng app/command",
-		"app/show app/landing app/demo app/control",
+		"app/show app/landing app/demo app/control app/files",
 		"app/tui app/web",
 		"cmd/* internal/bench internal/testreport",
 	},
@@ -40,7 +40,6 @@ var house = plan{
 		"internal/proto/tls13":     "internal/proto/sniff",
 		"internal/proto/tlsterm":   "internal/proto/sniff internal/proto/tls13",
 		"app/export":               "app/follow",
-		"app/mitm":                 "app/export",
 		"filter":                   "message",
 		"store":                    "store/segment store/wire store/index",
 		"store/wire":               "store/segment",
@@ -81,10 +80,10 @@ var house = plan{
 	// Who may import what is neither ours, nor of the standard library, nor in
 	// golang.org/x; "" is tests only.
 	libraries: map[string]string{
-		"filippo.io/age":                            "store/segment", // the key that a store is encrypted under, in a file that age can open
-		"github.com/dlclark/regexp2":                "pattern",       // patterns mean what they mean in mitmproxy
-		"github.com/klauspost/compress":             "coding",        // zstd
-		"github.com/molecule-man/go-brrr":           "coding",        // brotli
+		"filippo.io/age":                            "store/segment",    // the key that a store is encrypted under, in a file that age can open
+		"github.com/dlclark/regexp2":                "pattern",          // patterns mean what they mean in mitmproxy
+		"github.com/klauspost/compress":             "coding app/files", // zstd
+		"github.com/molecule-man/go-brrr":           "coding",           // brotli
 		"github.com/mdlayher/netlink":               "platform platform/*",
 		"github.com/vishvananda/netlink":            "platform platform/*",
 		"golang.org/x/sys":                          "platform platform/*",

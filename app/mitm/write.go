@@ -73,6 +73,10 @@ func NewWriter(w io.Writer, o Options) (*Writer, error) {
 	return &Writer{w: w, o: o, conns: map[*flow.Conn]*encodedConn{}, held: map[flow.ID]*flow.Flow{}}, nil
 }
 
+// Onto has what comes from now on written to another file. What waits for something
+// else goes there, too.
+func (w *Writer) Onto(out io.Writer) { w.w = out }
+
 // LeftOut returns what was not written so far.
 func (w *Writer) LeftOut() LeftOut { return w.skipped }
 

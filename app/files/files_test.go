@@ -1,0 +1,242 @@
+package files_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"transom/app/export"
+	"transom/app/files"
+	"transom/app/mitm"
+	"transom/flow"
+	"transom/store"
+)
+
+// A disk has files, and room for left octets.
+type disk struct {
+	files map[string]*bytes.Buffer
+	order []string
+	left  int
+	err   error
+}
+
+func (d *disk) open(name string) (io.WriteCloser, error) {
+	if d.files[name] == nil {
+		d.files[name] = new(bytes.Buffer)
+		d.order = append(d.order, name)
+	}
+	return file{d, d.files[name]}, nil
+}
+
+type file struct {
+	d *disk
+	b *bytes.Buffer
+}
+
+func (f file) Write(p []byte) (int, error) {
+	n := min(len(p), f.d.left)
+	f.d.left -= n
+	f.b.Write(p[:n])
+	if n < len(p) {
+		return n, f.d.err
+	}
+	return n, nil
+}
+
+func (file) Close() error { return nil }
+
+type world struct {
+	*disk
+	log   bytes.Buffer
+	now   time.Time
+	store *store.Memory
+	n     int
+}
+
+func newWorld() *world {
+	return &world{
+		disk: &disk{files: map[string]*bytes.Buffer{}, left: 1 << 30, err: syscall.ENOSPC},
+		now:  time.Date(2026, 11, 27, 23, 59, 0, 0, time.UTC), store: store.NewMemory(store.MemoryOptions{}),
+	}
+}
+
+func (w *world) output(t *testing.T, name string) *files.Output {
+	t.Helper()
+	n, err := files.ParseName(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := files.NewOutput(files.OutputOptions{
+		Name: n, Open: w.open, Option: "-w", Log: slog.New(slog.NewTextHandler(&w.log, nil)), Now: func() time.Time { return w.now },
+		Format: func(to io.Writer) (export.Writer, error) { return mitm.NewWriter(to, mitm.Options{}) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func (w *world) flow() *flow.Flow {
+	w.n++
+	at := w.now.Add(time.Duration(w.n) * time.Millisecond)
+	return &flow.Flow{ID: flow.NewID(at), Conn: &flow.Conn{Start: at}, Start: at, End: at, State: flow.Done, Detail: &flow.HTTP{
+		Request:  &flow.RequestHead{Method: "GET", Scheme: "http", Authority: "a.test", Target: "/", Proto: flow.HTTP11},
+		Response: &flow.ResponseHead{Status: 200, Proto: flow.HTTP11},
+	}}
+}
+
+func (w *world) write(t *testing.T, out *files.Output, n int) {
+	t.Helper()
+	for range n {
+		if err := out.Write(context.Background(), w.flow(), w.store); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// flows returns how many are in a file.
+func (w *world) flows(t *testing.T, name string) int {
+	t.Helper()
+	to := store.NewMemory(store.MemoryOptions{})
+	if err := files.Read(context.Background(), bytes.NewReader(w.files[name].Bytes()), name, to); err != nil {
+		t.Error(err)
+	}
+	return to.Stats().Flows
+}
+
+// TestOutput: flows get into files of every compression, and each is there at once.
+func TestOutput(t *testing.T) {
+	for _, name := range []string{"f.mitm", "f.mitm.gz", "f.mitm.zst"} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			out := w.output(t, name)
+			w.write(t, out, 1)
+			to := store.NewMemory(store.MemoryOptions{})
+			_ = files.Read(context.Background(), bytes.NewReader(w.files[name].Bytes()), name, to) // it has no end yet
+			if n := to.Stats().Flows; n != 1 {
+				t.Errorf("%d flows before the end", n)
+			}
+			w.write(t, out, 2)
+			if err := out.Close(context.Background(), w.store); err != nil {
+				t.Error(err)
+			}
+			if n := w.flows(t, name); n != 3 {
+				t.Errorf("%d flows", n)
+			}
+			out = w.output(t, "+"+name) // the same file, and more
+			w.write(t, out, 1)
+			if err := out.Close(context.Background(), w.store); err != nil {
+				t.Error(err)
+			}
+			if n := w.flows(t, name); n != 4 {
+				t.Errorf("%d flows in all", n)
+			}
+		})
+	}
+}
+
+// TestRotation: each day has a file.
+func TestRotation(t *testing.T) {
+	w := newWorld()
+	out := w.output(t, "d/%Y-%m-%d.mitm.gz")
+	w.write(t, out, 2)
+	w.now = w.now.Add(2 * time.Minute)
+	w.write(t, out, 1)
+	if err := out.Close(context.Background(), w.store); err != nil {
+		t.Error(err)
+	}
+	if got := strings.Join(w.order, " "); got != "d/2026-11-27.mitm.gz d/2026-11-28.mitm.gz" {
+		t.Errorf("files: %s", got)
+	}
+	if a, b := w.flows(t, w.order[0]), w.flows(t, w.order[1]); a != 2 || b != 1 {
+		t.Errorf("%d and %d flows", a, b)
+	}
+}
+
+// TestFull: what doesn't fit onto a disk is counted, and all the rest is whole.
+func TestFull(t *testing.T) {
+	for _, name := range []string{"f.mitm", "f.mitm.gz", "f.mitm.zst"} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			out := w.output(t, name)
+			w.write(t, out, 2)
+			w.left = 50
+			w.write(t, out, 3) // the first of them waits
+			w.left = 1 << 30
+			w.write(t, out, 1)
+			err := out.Close(context.Background(), w.store)
+			if err == nil || err.Error() != "-w: 2 flows could not be written" {
+				t.Errorf("in the end: %v", err)
+			}
+			if n := w.flows(t, name); n != 4 {
+				t.Errorf("%d flows", n)
+			}
+			if log := w.log.String(); strings.Count(log, "\n") != 2 || !strings.Contains(log, "flows_lost=2") {
+				t.Errorf("logged %s", log)
+			}
+		})
+	}
+}
+
+// TestReaderGone: nobody comes back to a pipe.
+func TestReaderGone(t *testing.T) {
+	w := newWorld()
+	out := w.output(t, "f")
+	w.left, w.err = 10, syscall.EPIPE
+	if err := out.Write(context.Background(), w.flow(), w.store); !errors.Is(err, syscall.EPIPE) {
+		t.Errorf("write: %v", err)
+	}
+	if err := out.Close(context.Background(), w.store); err != nil {
+		t.Errorf("close: %v", err)
+	}
+}
+
+func TestName(t *testing.T) {
+	at := time.Date(2026, 1, 4, 15, 6, 7, 0, time.UTC) // a Sunday
+	for pattern, want := range map[string]string{
+		"a.mitm": "a.mitm", "+a": "a", "a%%b": "a%b", "%Y-%m-%d/%H%M%S": "2026-01-04/150607", "%F %T": "2026-01-04 15:06:07",
+		"%y%j %I%p": "26004 03PM", "%G-W%V-%u-%w": "2026-W01-7-0", "%s": "1767539167", "%a %A %b %B %e": "Sun Sunday Jan January  4",
+	} {
+		n, err := files.ParseName(pattern)
+		if err != nil || n.At(at) != want {
+			t.Errorf("%q: %q, %v, want %q", pattern, n.At(at), err, want)
+		}
+		if rotates := strings.Contains(strings.ReplaceAll(pattern, "%%", ""), "%"); n.Rotates() != rotates {
+			t.Errorf("%q: rotates is %v", pattern, n.Rotates())
+		}
+	}
+	for pattern, want := range map[string]string{"": "missing", "+": "missing", "a%": "ends in %", "a%Q": "%Q is not known"} {
+		if _, err := files.ParseName(pattern); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", pattern, err, want)
+		}
+	}
+	for pattern, want := range map[string]string{"a": ".", "/d/a": "/d", "/d/%Y": "/d", "/d/x%Y/a": "/d", "%Y/a": ".", "/d%%/%Y": "/d%"} {
+		n, err := files.ParseName(pattern)
+		if err != nil || n.Dir() != want {
+			t.Errorf("%q: in %q, %v, want %q", pattern, n.Dir(), err, want)
+		}
+	}
+}
+
+// TestRead: what a file is, it says itself; what it isn't, we say.
+func TestRead(t *testing.T) {
+	for data, want := range map[string]string{
+		"":                  "",
+		"12":                "f: offset 2: the file ends in the middle of a flow",
+		`{"log":{}}`:        "f: this is JSON",
+		"PK":                "f: this is no file of flows that is known here",
+		"\x1f\x8b":          "f: ",
+		"\x28\xb5\x2f\xfdx": "f, uncompressed: ",
+	} {
+		err := files.Read(context.Background(), strings.NewReader(data), "f", store.NewMemory(store.MemoryOptions{}))
+		if want == "" && err != nil || want != "" && (err == nil || !strings.HasPrefix(err.Error(), want)) {
+			t.Errorf("%q: %v, want %q", data, err, want)
+		}
+	}
+}
