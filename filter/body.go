@@ -94,7 +94,7 @@ func (s *subject) body(d *flow.HTTP, of side) *body {
 		return b
 	}
 	h, _ := s.fields(of)
-	data, err := s.decoded(ref, h)
+	data, err := s.decoded(ref, h, maxBody)
 	if err != nil {
 		b.lost = s.fail(err)
 		return b
@@ -104,32 +104,33 @@ func (s *subject) body(d *flow.HTTP, of side) *body {
 }
 
 // decoded returns a body without its content coding; as it is if that can't be
-// undone. Of one that is not complete it is what there is.
-func (s *subject) decoded(ref flow.BodyRef, h flow.Header) ([]byte, error) {
+// undone. Of one that is not complete it is what there is. limit is that of what is
+// returned.
+func (s *subject) decoded(ref flow.BodyRef, h flow.Header, limit int64) ([]byte, error) {
 	r, err := s.bodies.OpenBody(s.ctx, ref)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
 	if name, ok := h.Lookup("Content-Encoding"); ok {
-		if data, ok := undone(r, name, ref.Truncated || s.State == flow.Open); ok {
+		if data, ok := undone(r, name, ref.Truncated || s.State == flow.Open, limit); ok {
 			return data, nil
 		}
 		if _, err := r.Seek(0, io.SeekStart); err != nil {
 			return nil, err
 		}
 	}
-	return io.ReadAll(io.LimitReader(r, maxBody))
+	return io.ReadAll(io.LimitReader(r, limit))
 }
 
 // undone undoes a content coding, which of a part gives a part.
-func undone(r io.Reader, name string, part bool) ([]byte, bool) {
+func undone(r io.Reader, name string, part bool, limit int64) ([]byte, bool) {
 	dec, err := coding.NewReader(r, name)
 	if err != nil {
 		return nil, false
 	}
 	defer dec.Close()
-	data, err := io.ReadAll(io.LimitReader(dec, maxBody))
+	data, err := io.ReadAll(io.LimitReader(dec, limit))
 	return data, err == nil || part && len(data) > 0
 }
 

@@ -12,11 +12,11 @@ type expr struct {
 	join rune    // '!', '&', '|', or 0
 	of   []*expr // what is joined
 
-	op      *operator
-	arg     string
-	regex   *pattern.Pattern
-	folds   bool                // regex ignores case
-	decides func(*subject) bool // for other arguments
+	op    *operator
+	arg   string
+	regex *pattern.Pattern
+	folds bool  // regex ignores case
+	test  *test // for other arguments
 }
 
 // match reports whether s matches.
@@ -44,8 +44,8 @@ func (e *expr) match(s *subject) bool {
 	switch {
 	case e.regex != nil:
 		return e.op.search(s, e.regex)
-	case e.decides != nil:
-		return e.decides(s)
+	case e.test != nil:
+		return e.test.decides(s)
 	}
 	return e.op.is(s)
 }

@@ -65,6 +65,7 @@ type subject struct {
 	ctx    context.Context
 	bodies Bodies
 	err    error
+	facts  *Facts  // to be told what is searched, instead of searching it
 	buf    []byte  // of what is searched
 	read   [2]body // of the request and the response
 }

@@ -166,6 +166,9 @@ func (s *subject) method(p *pattern.Pattern) bool {
 
 // find searches b.
 func (s *subject) find(p *pattern.Pattern, b []byte) bool {
+	if s.facts != nil {
+		return addFact(s.facts, b)
+	}
 	ok, err := p.Match(b)
 	if err != nil {
 		return s.fail(err)
@@ -174,6 +177,9 @@ func (s *subject) find(p *pattern.Pattern, b []byte) bool {
 }
 
 func (s *subject) findText(p *pattern.Pattern, text string) bool {
+	if s.facts != nil {
+		return addFact(s.facts, text)
+	}
 	ok, err := p.MatchString(text)
 	if err != nil {
 		return s.fail(err)

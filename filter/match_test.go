@@ -86,6 +86,7 @@ func TestOperators(t *testing.T) {
 		"~srcnet 192.168.0.0/16 ~udp": "udp", "~srcnet 2001:db8::/32,10.0.0.1": "conn", "~dstnet 198.51.100.1": "conn",
 		"~process ^curl$ ~dns": "dns", "~process bin/ ~dns": "dns", "~user alice ~udp": "udp", "~container web ~udp": "udp", "~unit ^job ~udp": "udp", "~user .": "http asked websocket tcp udp dns tls",
 		"~tag odd": "http", "~device phone ~udp": "udp", "~device ^02:00:5E: & ~http": "http asked websocket", "~device dhcp": "", "!~device .": "conn",
+		"~words TO": "http websocket tcp udp", "~words 'from to' | ~words from": "tcp", "~words 'shop EXAMPLE'": "dns", "~words ping": "",
 	} {
 		x, err := filter.Parse(text, filter.Options{})
 		if err != nil {

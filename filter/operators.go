@@ -29,10 +29,10 @@ type operator struct {
 	takes argument
 	says  string // what a flow is that matches, as in "url matches"
 
-	is      func(*subject) bool                           // takes nothing
-	search  func(*subject, *pattern.Pattern) bool         // takes a regular expression,
-	in      haystack                                      // which is searched in this
-	reads   func(arg string) (func(*subject) bool, error) // takes a number, or words
+	is      func(*subject) bool                   // takes nothing
+	search  func(*subject, *pattern.Pattern) bool // takes a regular expression,
+	in      haystack                              // which is searched in this
+	reads   func(arg string) (*test, error)       // takes a number, or words
 	example string
 
 	body bool // it reads bodies
@@ -102,7 +102,7 @@ var operators = []*operator{
 
 	{code: "container", takes: regex, says: "container matches", search: process(func(p *flow.Process) string { return p.Container }), in: inText, ours: true, example: "web"},
 	{code: "device", takes: regex, says: "device matches", search: (*subject).device, in: inText, ours: true, example: "^phone$"},
-	{code: "dstnet", takes: words, says: "destination is in", reads: network(destinationAddress), ours: true, example: "203.0.113.0/24"},
+	{code: "dstnet", takes: words, says: "destination is in", reads: network(DestinationAddress, destinationAddress), ours: true, example: "203.0.113.0/24"},
 	{code: "duration", takes: words, says: "duration is", reads: duration, ours: true, example: ">1s"},
 	{code: "ja3", takes: regex, says: "the client's JA3 matches", search: hello(func(t *flow.TLS) string { return t.JA3 }), in: inText, ours: true, example: "^769,"},
 	{code: "ja4", takes: regex, says: "the client's JA4 matches", search: hello(func(t *flow.TLS) string { return t.JA4 }), in: inText, ours: true, example: "^t13d"},
@@ -111,19 +111,20 @@ var operators = []*operator{
 	{code: "proto", takes: regex, says: "protocol matches", search: (*subject).protocol, in: inText, ours: true, example: "^h2$"},
 	{code: "reason", takes: regex, says: "the reason for no decryption matches", search: (*subject).reason, in: inText, ours: true, example: "refused our certificate"},
 	{code: "since", takes: words, says: "began at or after", reads: since, ours: true, example: "2026-01-31T15:04"},
-	{code: "size", takes: words, says: "size is", reads: size(0, 1), ours: true, example: ">1m"},
-	{code: "sizeq", takes: words, says: "size of the request is", reads: size(0, 0), ours: true, example: ">64k"},
-	{code: "sizes", takes: words, says: "size of the response is", reads: size(1, 1), ours: true, example: ">64k"},
+	{code: "size", takes: words, says: "size is", reads: size(Size), ours: true, example: ">1m"},
+	{code: "sizeq", takes: words, says: "size of the request is", reads: size(SizeToServer), ours: true, example: ">64k"},
+	{code: "sizes", takes: words, says: "size of the response is", reads: size(SizeToClient), ours: true, example: ">64k"},
 	{code: "sni", takes: regex, says: "SNI matches", search: hello(func(t *flow.TLS) string { return t.ServerName }), in: inText, ours: true, example: `example\.com$`},
-	{code: "srcnet", takes: words, says: "source is in", reads: network(sourceAddress), ours: true, example: "192.168.7.0/24"},
+	{code: "srcnet", takes: words, says: "source is in", reads: network(SourceAddress, sourceAddress), ours: true, example: "192.168.7.0/24"},
 	{code: "status", takes: words, says: "response code is", reads: status, ours: true, example: "4xx,500-599"},
 	{code: "tag", takes: regex, says: "tag matches", search: (*subject).tag, in: inText, ours: true, example: "."},
-	{code: "tls", takes: words, says: "TLS version is", reads: version(true, true), ours: true, example: "<1.2"},
-	{code: "tlsq", takes: words, says: "the client's TLS version is", reads: version(true, false), ours: true, example: "<1.2"},
-	{code: "tlss", takes: words, says: "the server's TLS version is", reads: version(false, true), ours: true, example: "<1.2"},
+	{code: "tls", takes: words, says: "TLS version is", reads: version(ClientTLS, ServerTLS), ours: true, example: "<1.2"},
+	{code: "tlsq", takes: words, says: "the client's TLS version is", reads: version(ClientTLS), ours: true, example: "<1.2"},
+	{code: "tlss", takes: words, says: "the server's TLS version is", reads: version(ServerTLS), ours: true, example: "<1.2"},
 	{code: "unit", takes: regex, says: "unit of systemd matches", search: process(func(p *flow.Process) string { return p.Unit }), in: inText, ours: true, example: `^ssh\.service$`},
 	{code: "until", takes: words, says: "began before", reads: until, ours: true, example: "2026-01-31T15:04"},
 	{code: "user", takes: regex, says: "user matches", search: process(func(p *flow.Process) string { return p.User }), in: inText, ours: true, example: "^alice$"},
+	{code: "words", takes: words, says: "body has the words", reads: wordsOf, body: true, ours: true, example: "password"},
 }
 
 // named returns the operator with a name, or nil.

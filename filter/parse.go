@@ -305,11 +305,11 @@ func (p *parser) operator() *operator {
 func (p *parser) compile(from, at int, op *operator, arg string) *expr {
 	e := &expr{op: op, arg: arg}
 	if op.takes != regex {
-		decides, err := op.reads(arg)
+		test, err := op.reads(arg)
 		if err != nil {
 			return p.refuse(at, "~"+op.code+": "+err.Error())
 		}
-		e.decides = decides
+		e.test = test
 		return e
 	}
 	o := haystacks[op.in]

@@ -69,17 +69,41 @@ func within(list []span, n int64) bool {
 	return false
 }
 
+// A test is what other arguments than regular expressions ask.
+type test struct {
+	numbers []Number // any of these
+	in      func(int64) bool
+	texts   []Text // any of these
+	on      func(list string) Answer
+	words   []string
+
+	decides func(*subject) bool
+}
+
+// numbers makes a test of whether one of several is in a list.
+func numbers(list []span, of ...Number) *test {
+	in := func(n int64) bool { return within(list, n) }
+	return &test{numbers: of, in: in, decides: func(s *subject) bool {
+		for _, n := range of {
+			if v := s.number(n); v != None && in(v) {
+				return true
+			}
+		}
+		return false
+	}}
+}
+
 // code reads what ~c takes. A number that is too large is no response's.
-func code(arg string) (func(*subject) bool, error) {
+func code(arg string) (*test, error) {
 	n, err := strconv.Atoi(arg)
 	if err != nil {
 		n = -1
 	}
-	return func(s *subject) bool { st := s.status(); return st != 0 && st == n }, nil
+	return numbers([]span{{int64(n), int64(n)}}, Status), nil
 }
 
 // status reads ranges of response codes, of which 4xx is one.
-func status(arg string) (func(*subject) bool, error) {
+func status(arg string) (*test, error) {
 	list, err := spans(arg, func(text string) (low, up int64, err error) {
 		if len(text) == 3 && strings.EqualFold(text[1:], "xx") && text[0] >= '1' && text[0] <= '9' {
 			low = int64(text[0]-'0') * 100
@@ -91,11 +115,11 @@ func status(arg string) (func(*subject) bool, error) {
 		}
 		return int64(n), int64(n), nil
 	})
-	return func(s *subject) bool { st := s.status(); return st != 0 && within(list, int64(st)) }, err
+	return numbers(list, Status), err
 }
 
 // duration reads how long a flow lasted, which is known when it has ended.
-func duration(arg string) (func(*subject) bool, error) {
+func duration(arg string) (*test, error) {
 	list, err := spans(arg, func(text string) (low, up int64, err error) {
 		d, err := time.ParseDuration(text)
 		if err != nil || d < 0 {
@@ -103,21 +127,14 @@ func duration(arg string) (func(*subject) bool, error) {
 		}
 		return int64(d), int64(d), nil
 	})
-	return func(s *subject) bool { return !s.End.IsZero() && within(list, int64(s.Duration())) }, err
+	return numbers(list, Duration), err
 }
 
-// size reads how many bytes of content there were from one side to another.
-func size(from, to int) func(arg string) (func(*subject) bool, error) {
-	return func(arg string) (func(*subject) bool, error) {
+// size reads how many bytes of content there were.
+func size(of Number) func(arg string) (*test, error) {
+	return func(arg string) (*test, error) {
 		list, err := spans(arg, bytesOf)
-		return func(s *subject) bool {
-			sizes := s.sizes()
-			n := sizes[from]
-			if to != from {
-				n += sizes[to]
-			}
-			return within(list, n)
-		}, err
+		return numbers(list, of), err
 	}
 }
 
@@ -162,8 +179,8 @@ func rawSize(m *flow.DNSMessage) int64 {
 }
 
 // version reads versions of TLS that one of the legs has agreed on.
-func version(client, server bool) func(arg string) (func(*subject) bool, error) {
-	return func(arg string) (func(*subject) bool, error) {
+func version(legs ...Number) func(arg string) (*test, error) {
+	return func(arg string) (*test, error) {
 		list, err := spans(arg, func(text string) (low, up int64, err error) {
 			for i, v := range [...]string{"1.0", "1.1", "1.2", "1.3"} {
 				if text == v {
@@ -172,16 +189,13 @@ func version(client, server bool) func(arg string) (func(*subject) bool, error) 
 			}
 			return 0, 0, fmt.Errorf("%q is no version: want 1.0, 1.1, 1.2 or 1.3, as in <1.2", text)
 		})
-		is := func(t *flow.TLS) bool { return t != nil && t.Version != 0 && within(list, int64(t.Version)) }
-		return func(s *subject) bool {
-			return s.Conn != nil && (client && is(s.Conn.TLS()) || server && s.Conn.Server != nil && is(s.Conn.Server.TLS))
-		}, err
+		return numbers(list, legs...), err
 	}
 }
 
 // network reads networks and addresses, with commas between them.
-func network(of func(*flow.Conn) netip.Addr) func(arg string) (func(*subject) bool, error) {
-	return func(arg string) (func(*subject) bool, error) {
+func network(text Text, of func(*flow.Conn) netip.Addr) func(arg string) (*test, error) {
+	return func(arg string) (*test, error) {
 		var list []netip.Prefix
 		for one := range strings.SplitSeq(arg, ",") {
 			n, err := prefix(strings.TrimSpace(one))
@@ -190,18 +204,18 @@ func network(of func(*flow.Conn) netip.Addr) func(arg string) (func(*subject) bo
 			}
 			list = append(list, n)
 		}
-		return func(s *subject) bool {
+		return &test{texts: []Text{text}, on: isIn(list), decides: func(s *subject) bool {
 			if s.Conn == nil {
 				return false
 			}
-			a := of(s.Conn).Unmap().WithZone("")
+			a := plain(of(s.Conn))
 			for _, n := range list {
 				if n.Contains(a) {
 					return true
 				}
 			}
 			return false
-		}, nil
+		}}, nil
 	}
 }
 
@@ -213,18 +227,26 @@ func prefix(text string) (netip.Prefix, error) {
 	if err != nil {
 		return netip.Prefix{}, fmt.Errorf("%q is no network: want 192.168.7.0/24, 2001:db8::/32, an address, or several with commas", text)
 	}
-	a = a.Unmap().WithZone("")
+	a = plain(a)
 	return netip.PrefixFrom(a, a.BitLen()), nil
 }
 
-func since(arg string) (func(*subject) bool, error) {
+func since(arg string) (*test, error) {
 	t, err := moment(arg)
-	return func(s *subject) bool { return !s.Start.Before(t) }, err
+	return &test{
+		numbers: []Number{Start},
+		in:      func(n int64) bool { return !time.Unix(0, n).Before(t) },
+		decides: func(s *subject) bool { return !s.Start.Before(t) },
+	}, err
 }
 
-func until(arg string) (func(*subject) bool, error) {
+func until(arg string) (*test, error) {
 	t, err := moment(arg)
-	return func(s *subject) bool { return s.Start.Before(t) }, err
+	return &test{
+		numbers: []Number{Start},
+		in:      func(n int64) bool { return time.Unix(0, n).Before(t) },
+		decides: func(s *subject) bool { return s.Start.Before(t) },
+	}, err
 }
 
 // moment reads a time, in the local zone unless it names another.
