@@ -87,6 +87,7 @@ var house = plan{
 		"github.com/mdlayher/netlink":               "platform platform/*",
 		"github.com/vishvananda/netlink":            "platform platform/*",
 		"golang.org/x/sys":                          "platform platform/*",
+		"modernc.org/sqlite":                        "store/index",      // SQL stands in one room
 		"kernel.org/pub/linux/libs/security/libcap": "platform/sandbox", // system calls on all threads, with cgo and without
 		"github.com/spf13/cobra":                    "cmd/*",
 		"github.com/spf13/pflag":                    "cmd/*",

@@ -31,9 +31,9 @@ type Plan struct {
 	In      func(int64) bool         //
 	Texts   []Text                   // the best of what Search answers for each
 	Search  func(list string) Answer // a list as in Facts.Text
-	Words   []string                 // Maybe if one of the bodies has all of these words, or is not known
-	Literal string                   // Maybe if one of the bodies has this in it, no matter which case of ASCII, or is not known
-	Bodies  []Number                 // these are the bodies
+	Bodies  []Number                 // Maybe if one of these is not None, and the body
+	Words   []string                 // has all of these words, if there are any,
+	Literal string                   // and has this in it, no matter which case of ASCII
 	Always  Answer
 }
 
@@ -54,7 +54,7 @@ func (e *expr) plan() *Plan {
 	case e.regex != nil:
 		return e.searchPlan()
 	case e.test.words != nil:
-		return &Plan{Words: e.test.words, Bodies: []Number{RequestBody, ResponseBody}}
+		return orDNS(&Plan{Words: e.test.words, Bodies: []Number{RequestBody, ResponseBody}})
 	}
 	return &Plan{Numbers: e.test.numbers, In: e.test.in, Texts: e.test.texts, Search: e.test.on}
 }
@@ -79,19 +79,21 @@ func (e *expr) searchPlan() *Plan {
 }
 
 // bodyPlan is that of what searches bodies. Only a literal without anything that has
-// a meaning in regular expressions narrows it. Messages are searched by direction, and
-// their log is one for both.
+// a meaning in regular expressions narrows it. Messages of both directions have one
+// log, which is in the request's place.
 func (e *expr) bodyPlan() *Plan {
-	p := &Plan{Always: Maybe, Bodies: []Number{RequestBody, ResponseBody}}
-	if e.op.code == "bs" {
-		p.Bodies = []Number{ResponseBody, RequestBody}
-	}
+	p := &Plan{Bodies: []Number{RequestBody, ResponseBody}}
 	const known = `.^$*+?{}[]\|()`
-	if strings.ContainsAny(e.arg, known) || e.arg == "" {
-		return p
+	if !strings.ContainsAny(e.arg, known) {
+		p.Literal = e.arg
 	}
-	p.Literal = e.arg
-	return p
+	return orDNS(p)
+}
+
+// orDNS adds DNS, whose messages are not kept as bodies.
+func orDNS(p *Plan) *Plan {
+	dns := &Plan{Is: 1 << slices.Index(operators, named("dns"))}
+	return &Plan{Join: '|', Of: []*Plan{{Join: '&', Of: []*Plan{dns, {Always: Maybe}}}, p}}
 }
 
 // searches has a pattern searched in the elements of a list.
@@ -180,8 +182,12 @@ func (p *Plan) ask(f *Facts) Answer {
 		for _, t := range p.Texts {
 			best = max(best, p.Search(string(f.Text(t))))
 		}
-	case p.Words != nil:
-		return Maybe
+	case p.Bodies != nil:
+		for _, n := range p.Bodies {
+			if f.Numbers[n] != None {
+				best = Maybe
+			}
+		}
 	default:
 		return p.Always
 	}

@@ -46,8 +46,8 @@ func TestPlanLeavesOpen(t *testing.T) {
 	var facts filter.Facts
 	facts.Gather(&flow.Flow{})
 	for text, want := range map[string]filter.Answer{
-		"~since 2026-01-31": filter.Maybe, "~h .": filter.Maybe, "~b .": filter.Maybe, "~words a": filter.Maybe, "~duration >=0s": filter.No, "~all": filter.Yes,
-		"!(~b . | ~all)": filter.Maybe, "~b . | ~all": filter.Yes, "~b . & ~dns": filter.No,
+		"~since 2026-01-31": filter.Maybe, "~h .": filter.Maybe, "~b .": filter.No, "~words a": filter.No, "~duration >=0s": filter.No, "~all": filter.Yes,
+		"!(~h . | ~all)": filter.Maybe, "~h . | ~all": filter.Yes, "~h . & ~dns": filter.No,
 	} {
 		x, err := filter.Parse(text, filter.Options{})
 		if err != nil {

@@ -1,184 +1,294 @@
-// Package index knows where in the log of package segment the flows are that
-// somebody asks for. The log is the truth: an index is filled behind it, from its
-// records, and whatever is wrong with it, it is thrown away and filled anew.
 package index
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"iter"
+	"fmt"
 	"slices"
 	"sync"
 
-	"transom/filter"
 	"transom/flow"
 	"transom/store/segment"
 )
 
-// ErrRebuild says that a file is no index of this version, or a damaged one. Reset
-// removes it; the index is then filled again from the log.
-var ErrRebuild = errors.New("the index has to be built again from the log")
-
-// ErrUnknown says that the index knows nothing of what was asked for.
-var ErrUnknown = errors.New("not in the index")
-
-// Options say what an index keeps. The zero value is what is usual.
-type Options struct {
-	// Trigrams has substrings of bodies found by index, too. It costs more than
-	// all the rest.
-	Trigrams bool
-}
-
-// An Entry is something that a record of the log says: a Put, Deleted, Body, Dropped,
-// Text or Removed. Applied again, it changes nothing.
-type Entry interface{ entry() }
-
-type (
-	// Put is a flow's state, and where its record is. A Rev older than the one
-	// known is ignored. Its bodies are known by BodyRef.Segment, the body's number.
-	Put struct {
-		Flow     *flow.Flow
-		Position segment.Position
-	}
-	// Deleted is a flow that is no longer kept.
-	Deleted struct{ ID flow.ID }
-	// Body is where a body's bytes are, in order. It replaces what was known of
-	// that body.
-	Body struct {
-		Number  uint64
-		Size    int64 // bytes kept
-		Extents []Extent
-	}
-	// Dropped is a body that is no longer kept.
-	Dropped struct{ Number uint64 }
-	// Text is what there is to search in a body: the beginning of it, without its
-	// content coding, up to 64 KiB. Text is not kept.
-	Text struct {
-		Number   uint64
-		Text     []byte
-		Complete bool // it is all of the body
-	}
-	// Removed is a segment that is no more, with all flows and bodies that are
-	// still said to be in it.
-	Removed struct{ Segment uint64 }
-)
-
-// An Extent is bytes of a body: the record that holds them, and how many they are.
-type Extent struct {
-	Position segment.Position
-	Length   int64
-}
-
-func (Put) entry()     {}
-func (Deleted) entry() {}
-func (Body) entry()    {}
-func (Dropped) entry() {}
-func (Text) entry()    {}
-func (Removed) entry() {}
-
-// An Order is what flows are sorted by. Where that is the same they are sorted by ID.
-type Order uint8
-
-// Orders.
-const (
-	ByTime     Order = iota // by ID, that is by when they began
-	BySize                  // bytes of bodies, messages, or what was relayed
-	ByDuration              // open flows are shortest
-	ByHost                  // flow.Conn.Name
-)
-
-// A Query says which flows, and in which order.
-type Query struct {
-	Filter     *filter.Filter // nil is all
-	By         Order
-	Descending bool
-	After      Cursor // of the Hit behind which to begin; zero is at the beginning
-}
-
-// A Cursor is a place in an order of flows. It stays valid when flows come and go.
-// One with only an ID stands for that flow's place by time.
-type Cursor struct {
-	ID     flow.ID
-	Number int64  // of the order: size or duration
-	Text   string // or the host
-}
-
-// A Hit is a flow that was found.
-type Hit struct {
-	ID       flow.ID
-	Rev      uint32
-	Position segment.Position // of its last state
-	Sure     bool             // it matches; else its record has to be read, and matched by Filter.Match
-	Cursor   Cursor
-}
-
-// Stats tell what is indexed.
-type Stats struct {
-	Flows  int64
-	Types  map[string]int64 // flows by Flow.Type
-	Bytes  int64            // of bodies, messages and what was relayed: what Flows were on the wire
-	Hosts  map[string]int64 // the names with most flows, a hundred of them
-	Size   int64            // of the index itself, in bytes
-	Oldest flow.ID          // zero if there is none
-}
-
 // An Index finds flows. Its methods may be called by many goroutines, but only one
-// may call Apply and Flush.
+// may call Apply, Flush and Close.
+//
+// What was applied stays in memory until there is enough for a block: it costs next to
+// nothing then, and a crash only has the log read from a little before its end. Flows
+// that have not ended stay longer, so that blocks hardly change.
 type Index struct {
-	mu     sync.Mutex
-	at     segment.Position
-	flows  map[flow.ID]Put
-	bodies map[uint64]Body
+	db       *database
+	readOnly bool
+
+	mu       sync.Mutex // held for moments only, and never while the file is written or read
+	at       segment.Position
+	hot      *hot
+	blocks   []*block // in the file, by number
+	next     int64    // number of the next block; what is hot is written as this one
+	bodies   map[uint64]*Body
+	terms    terms
+	runs     []*run
+	changed  map[int64]bool // blocks of which rows were removed
+	emptied  []int64        // blocks of which all were
+	removed  []uint64       // segments
+	ids      map[int64][]flow.ID
+	lastSeen []int64 // whose ids these are
+
+	limits limits
 }
+
+// Limits say how much is kept in memory.
+type limits struct {
+	flows, bodies int // that have come since something was written
+	open          int // flows that have not ended and are kept from blocks
+	docs, pairs   int // of a run
+	small         int // docs of a run that is taken up again at the next start
+}
+
+const manyIDs = 16 // blocks whose IDs are at hand
 
 // Open opens the index at path, and makes it if there is none; "" is one in memory.
 // It fails with ErrRebuild if Reset helps.
 func Open(path string, o Options) (*Index, error) {
-	return &Index{flows: map[flow.ID]Put{}, bodies: map[uint64]Body{}}, nil
+	db, err := openDatabase(path, o.ReadOnly)
+	if err != nil {
+		return nil, err
+	}
+	x := &Index{
+		db: db, readOnly: o.ReadOnly, hot: newHot(), bodies: map[uint64]*Body{}, changed: map[int64]bool{},
+		ids: map[int64][]flow.ID{}, terms: terms{trigrams: o.Trigrams},
+		limits: limits{flows: 4 << 10, bodies: 8 << 10, open: 8 << 10, docs: 4 << 10, pairs: 1 << 20, small: 1 << 10},
+	}
+	if err := x.load(); err != nil {
+		return nil, errors.Join(err, db.close())
+	}
+	return x, nil
+}
+
+func (x *Index) load() (err error) {
+	if x.at, err = x.db.at(); err != nil {
+		return err
+	}
+	if x.blocks, err = x.db.blocks(); err != nil {
+		return err
+	}
+	if err := x.readRuns(); err != nil {
+		return err
+	}
+	if len(x.blocks) == 0 {
+		return nil
+	}
+	last := x.blocks[len(x.blocks)-1]
+	if x.next = last.number + 1; !last.tail {
+		return nil
+	}
+	x.blocks, x.next = x.blocks[:len(x.blocks)-1], last.number
+	f, err := stored{x.db, last}.all()
+	if err != nil {
+		return err
+	}
+	for i := range f.id {
+		if !last.isDead(i) {
+			x.hot.take(f, i)
+		}
+	}
+	x.hot.dirty = 0
+	return nil
 }
 
 // Apply takes what the log says up to a position. Entries come in the order of the
-// log, and may come again. What it has taken may be lost in a crash: then At is
-// less again.
+// log, and may come again. What it has taken may be lost in a crash: At is less then
+// after Open. It fails, and takes nothing, if what was taken before can't be written.
 func (x *Index) Apply(ctx context.Context, entries []Entry, to segment.Position) error {
+	if x.full() {
+		if err := x.Flush(ctx); err != nil {
+			return err
+		}
+	}
+	for _, e := range entries {
+		if err := x.apply(e); err != nil {
+			return err
+		}
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for _, e := range entries {
-		x.apply(e)
-	}
 	x.at = to
 	return nil
 }
 
-func (x *Index) apply(e Entry) {
-	switch e := e.(type) {
-	case Put:
-		if old, ok := x.flows[e.Flow.ID]; !ok || old.Flow.Rev <= e.Flow.Rev {
-			x.flows[e.Flow.ID] = e
-		}
-	case Deleted:
-		delete(x.flows, e.ID)
-	case Body:
-		x.bodies[e.Number] = e
-	case Dropped:
-		delete(x.bodies, e.Number)
-	case Removed:
-		for id, p := range x.flows {
-			if p.Position.Segment == e.Segment {
-				delete(x.flows, id)
-			}
-		}
-		for n, b := range x.bodies {
-			if slices.ContainsFunc(b.Extents, func(x Extent) bool { return x.Position.Segment == e.Segment }) {
-				delete(x.bodies, n)
-			}
-		}
-	}
+// full reports whether it is time to write.
+func (x *Index) full() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return !x.readOnly && (x.hot.dirty >= x.limits.flows || len(x.bodies) >= x.limits.bodies || x.fullTermsLocked() || len(x.removed) > 0)
 }
 
-// Flush writes down what was applied.
-func (x *Index) Flush(ctx context.Context) error { return nil }
+func (x *Index) fullTermsLocked() bool {
+	return len(x.terms.docs) >= x.limits.docs || len(x.terms.pairs) >= x.limits.pairs
+}
+
+func (x *Index) apply(e Entry) error {
+	switch e := e.(type) {
+	case Put:
+		return x.put(e)
+	case Deleted:
+		return x.remove(e.ID)
+	case Body:
+		x.setBody(e.Number, &e)
+	case Dropped:
+		x.setBody(e.Number, nil)
+	case Text:
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.terms.add(e)
+	case Removed:
+		return x.removeSegment(e.Segment)
+	default:
+		return fmt.Errorf("apply to index: %T is no entry", e)
+	}
+	return nil
+}
+
+func (x *Index) setBody(number uint64, b *Body) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.bodies[number] = b
+}
+
+func (x *Index) put(p Put) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if i, ok := x.hot.row[p.Flow.ID]; ok {
+		if x.hot.values[columnRev][i] <= int64(p.Flow.Rev) {
+			x.hot.put(p)
+		}
+		return nil
+	}
+	b, row, err := x.whereLocked(p.Flow.ID)
+	if err != nil {
+		return err
+	}
+	if b != nil {
+		revs, err := stored{x.db, b}.numbers(columnRev)
+		if err != nil {
+			return err
+		}
+		if revs[row] > int64(p.Flow.Rev) {
+			return nil
+		}
+		x.killLocked(b, row)
+	}
+	x.hot.put(p)
+	return nil
+}
+
+func (x *Index) remove(id flow.ID) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.hot.remove(id) {
+		return nil
+	}
+	b, row, err := x.whereLocked(id)
+	if b != nil {
+		x.killLocked(b, row)
+	}
+	return err
+}
+
+// whereLocked returns which block of the file has a flow, nil if none has.
+func (x *Index) whereLocked(id flow.ID) (*block, int, error) {
+	for i := len(x.blocks) - 1; i >= 0; i-- {
+		b := x.blocks[i]
+		if !b.mayHave(id) {
+			continue
+		}
+		ids, err := x.idsLocked(b)
+		if err != nil {
+			return nil, 0, err
+		}
+		if row, ok := slices.BinarySearchFunc(ids, id, compareIDs); ok && !b.isDead(row) {
+			return b, row, nil
+		}
+	}
+	return nil, 0, nil
+}
+
+// idsLocked returns the IDs of a block; those that were asked for last are at hand.
+func (x *Index) idsLocked(b *block) ([]flow.ID, error) {
+	if ids, ok := x.ids[b.number]; ok {
+		return ids, nil
+	}
+	ids, err := stored{x.db, b}.ids()
+	if err != nil {
+		return nil, err
+	}
+	if len(x.lastSeen) == manyIDs {
+		delete(x.ids, x.lastSeen[0])
+		x.lastSeen = x.lastSeen[1:]
+	}
+	x.ids[b.number], x.lastSeen = ids, append(x.lastSeen, b.number)
+	return ids, nil
+}
+
+// killLocked takes rows out of a block, and the block if those were the last.
+func (x *Index) killLocked(b *block, rows ...int) {
+	i := slices.Index(x.blocks, b)
+	c := b.without(rows)
+	x.blocks = slices.Clone(x.blocks) // somebody may be reading it
+	if c.live > 0 {
+		x.blocks[i] = c
+		x.changed[b.number] = true
+		return
+	}
+	x.blocks = slices.Delete(x.blocks, i, i+1)
+	x.emptied = append(x.emptied, b.number)
+	delete(x.changed, b.number)
+}
+
+// removeSegment takes out all flows whose record was in a segment.
+func (x *Index) removeSegment(number uint64) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	n := int64(number)
+	for i := 0; i < x.hot.len(); {
+		if x.hot.values[columnSegment][i] != n {
+			i++
+			continue
+		}
+		x.hot.remove(x.hot.id[i])
+	}
+	for _, b := range slices.Clone(x.blocks) {
+		if b.zones[zoneSegment][0] > n || b.zones[zoneSegment][1] < n {
+			continue
+		}
+		if err := x.removeFromLocked(b, n); err != nil {
+			return err
+		}
+	}
+	for k, b := range x.bodies {
+		if b != nil && b.in(number) {
+			x.bodies[k] = nil
+		}
+	}
+	x.removed = append(x.removed, number)
+	return nil
+}
+
+func (x *Index) removeFromLocked(b *block, segment int64) error {
+	segments, err := stored{x.db, b}.numbers(columnSegment)
+	if err != nil {
+		return err
+	}
+	var rows []int
+	for row, s := range segments {
+		if s == segment {
+			rows = append(rows, row)
+		}
+	}
+	x.killLocked(b, rows...)
+	return nil
+}
 
 // At returns the position up to which the log was applied. After Open it is where to
 // go on.
@@ -188,70 +298,8 @@ func (x *Index) At() segment.Position {
 	return x.at
 }
 
-// Query yields flows. Those that are not Sure may match.
-func (x *Index) Query(ctx context.Context, q Query) iter.Seq2[Hit, error] {
-	return func(yield func(Hit, error) bool) {
-		x.mu.Lock()
-		var hits []Hit
-		for id, p := range x.flows {
-			hits = append(hits, Hit{ID: id, Rev: p.Flow.Rev, Position: p.Position, Sure: q.Filter == nil, Cursor: Cursor{ID: id}})
-		}
-		x.mu.Unlock()
-		slices.SortFunc(hits, func(a, b Hit) int {
-			c := bytes.Compare(a.ID[:], b.ID[:])
-			if q.Descending {
-				return -c
-			}
-			return c
-		})
-		for _, h := range hits {
-			c := bytes.Compare(h.ID[:], q.After.ID[:])
-			if !q.After.ID.IsZero() && (c == 0 || (c < 0) != q.Descending) {
-				continue
-			}
-			if !yield(h, nil) {
-				return
-			}
-		}
-	}
-}
-
-// Lookup returns where a flow is, or ErrUnknown.
-func (x *Index) Lookup(ctx context.Context, id flow.ID) (Hit, error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	p, ok := x.flows[id]
-	if !ok {
-		return Hit{}, ErrUnknown
-	}
-	return Hit{ID: id, Rev: p.Flow.Rev, Position: p.Position, Sure: true, Cursor: Cursor{ID: id}}, nil
-}
-
-// Body returns where a body's bytes are, or ErrUnknown.
-func (x *Index) Body(ctx context.Context, number uint64) (Body, error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	b, ok := x.bodies[number]
-	if !ok {
-		return Body{}, ErrUnknown
-	}
-	return b, nil
-}
-
-// Stats counts what is indexed.
-func (x *Index) Stats(ctx context.Context) (Stats, error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	s := Stats{Flows: int64(len(x.flows)), Types: map[string]int64{}, Hosts: map[string]int64{}}
-	for _, p := range x.flows {
-		s.Types[p.Flow.Type()]++
-		s.Hosts[p.Flow.Conn.Name()]++
-	}
-	return s, nil
-}
-
 // Close writes down what was applied, and releases the index.
-func (x *Index) Close() error { return nil }
-
-// Reset removes the index at path.
-func Reset(path string) error { return nil }
+func (x *Index) Close() error {
+	err := x.write(context.Background(), true)
+	return errors.Join(err, x.db.close())
+}

@@ -1,0 +1,238 @@
+package index
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+
+	"transom/filter"
+	"transom/flow"
+)
+
+// Columns are packed so that one of some thousand flows is a few kilobytes, and is
+// unpacked at about the speed of memory. Whatever is read is taken for hostile: a
+// damaged file must not do more than have the index built again.
+
+// errPacked says that what was read was not written like this.
+var errPacked = fmt.Errorf("%w: a column is damaged", ErrRebuild)
+
+// Before the values proper of a column of numbers are those that stand for none and for
+// unknown.
+const special = 2
+
+// packNumbers appends numbers, each as its distance from the least, in as few bytes as
+// the greatest distance needs.
+func packNumbers(dst []byte, values []int64) []byte {
+	least, most, any := int64(0), int64(0), false
+	for _, v := range values {
+		switch {
+		case v <= filter.Unknown:
+		case !any:
+			least, most, any = v, v, true
+		default:
+			least, most = min(least, v), max(most, v)
+		}
+	}
+	width := 0
+	for span := uint64(most-least) + special; span > 0; span >>= 8 {
+		width++
+	}
+	if uint64(most-least) > 1<<63 {
+		width = 9 // the distance and what is special may not fit into 8 bytes
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(values)))
+	dst = binary.LittleEndian.AppendUint64(append(dst, byte(width)), uint64(least))
+	for _, v := range values {
+		d := uint64(v-least) + special
+		if v <= filter.Unknown {
+			d = uint64(v - filter.None)
+		}
+		if width == 9 {
+			dst = binary.LittleEndian.AppendUint64(dst, uint64(v))
+			continue
+		}
+		for range width {
+			dst = append(dst, byte(d))
+			d >>= 8
+		}
+	}
+	return dst
+}
+
+// unpackNumbers appends to dst what packNumbers has packed, and returns the rest.
+func unpackNumbers(dst []int64, b []byte) (values []int64, rest []byte, err error) {
+	n, used := binary.Uvarint(b)
+	if used <= 0 || len(b)-used < 9 || b[used] == 0 || b[used] > 9 {
+		return nil, nil, errPacked
+	}
+	width, least := int(b[used]), int64(binary.LittleEndian.Uint64(b[used+1:]))
+	b = b[used+9:]
+	if width == 9 {
+		return unpackWide(dst, b, n)
+	}
+	if n > uint64(len(b)/width) {
+		return nil, nil, errPacked
+	}
+	dst = slices.Grow(dst, int(n))
+	for i := range int(n) {
+		var d uint64
+		for j, c := range b[i*width : (i+1)*width] {
+			d |= uint64(c) << (8 * j)
+		}
+		if d < special {
+			dst = append(dst, filter.None+int64(d))
+		} else {
+			dst = append(dst, least+int64(d-special))
+		}
+	}
+	return dst, b[int(n)*width:], nil
+}
+
+func unpackWide(dst []int64, b []byte, n uint64) ([]int64, []byte, error) {
+	if n > uint64(len(b)/8) {
+		return nil, nil, errPacked
+	}
+	for range n {
+		dst = append(dst, int64(binary.LittleEndian.Uint64(b)))
+		b = b[8:]
+	}
+	return dst, b, nil
+}
+
+// packTexts appends a column of texts: those that there are, sorted, each as what it
+// has in common with the one before and the rest; and for each flow which it is. Texts
+// that no flow has are left out.
+func packTexts(dst []byte, dict []string, codes []int64) []byte {
+	used := make([]bool, len(dict))
+	for _, c := range codes {
+		used[c] = true
+	}
+	order := make([]int, 0, len(dict))
+	for i := range dict {
+		if used[i] {
+			order = append(order, i)
+		}
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		x, xs := bare(dict[a])
+		y, ys := bare(dict[b])
+		return cmp.Or(strings.Compare(x, y), xs-ys)
+	})
+	renamed := make([]int64, len(dict))
+	dst = binary.AppendUvarint(dst, uint64(len(order)))
+	before := ""
+	for i, of := range order {
+		renamed[of] = int64(i)
+		text, single := bare(dict[of])
+		same := common(before, text)
+		dst = binary.AppendUvarint(dst, uint64(same<<1|single))
+		dst = binary.AppendUvarint(dst, uint64(len(text)-same))
+		dst = append(dst, text[same:]...)
+		before = text
+	}
+	named := make([]int64, len(codes))
+	for i, c := range codes {
+		named[i] = renamed[c]
+	}
+	return packNumbers(dst, named)
+}
+
+// bare is a list of one element without what says that it is one, so that what is alike
+// stands together.
+func bare(list string) (text string, single int) {
+	if first := filter.First(list); first != "" && len(first)+lengthOf(len(first)) == len(list) {
+		return first, 1
+	}
+	return list, 0
+}
+
+// lengthOf is how long a length is.
+func lengthOf(n int) int {
+	size := 1
+	for ; n >= 0x80; n >>= 7 {
+		size++
+	}
+	return size
+}
+
+func common(a, b string) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return n
+}
+
+// maxText bounds all different texts of a column together.
+const maxTexts = 256 << 20
+
+// unpackTexts is the reverse of packTexts.
+func unpackTexts(b []byte) (dict []string, codes []int64, err error) {
+	n, used := binary.Uvarint(b)
+	if used <= 0 || n > uint64(len(b)) {
+		return nil, nil, errPacked
+	}
+	b = b[used:]
+	var all, before []byte
+	ends := make([]int, 0, n)
+	for range n {
+		head, used := binary.Uvarint(b)
+		rest, more := uint64(0), 0
+		if used > 0 {
+			rest, more = binary.Uvarint(b[used:])
+		}
+		if used <= 0 || more <= 0 || head>>1 > uint64(len(before)) || rest > uint64(len(b)-used-more) {
+			return nil, nil, errPacked
+		}
+		b = b[used+more:]
+		before = append(before[:head>>1], b[:rest]...)
+		b = b[rest:]
+		if head&1 == 1 {
+			all = binary.AppendUvarint(all, uint64(len(before)))
+		}
+		if all = append(all, before...); len(all) > maxTexts {
+			return nil, nil, errPacked
+		}
+		ends = append(ends, len(all))
+	}
+	if codes, _, err = unpackNumbers(nil, b); err != nil {
+		return nil, nil, err
+	}
+	for _, c := range codes {
+		if c < 0 || c >= int64(n) {
+			return nil, nil, errPacked
+		}
+	}
+	return split(string(all), ends), codes, nil
+}
+
+func split(all string, ends []int) []string {
+	dict, from := make([]string, len(ends)), 0
+	for i, to := range ends {
+		dict[i], from = all[from:to], to
+	}
+	return dict
+}
+
+func packIDs(dst []byte, ids []flow.ID) []byte {
+	for i := range ids {
+		dst = append(dst, ids[i][:]...)
+	}
+	return dst
+}
+
+func unpackIDs(b []byte) ([]flow.ID, error) {
+	const size = len(flow.ID{})
+	if len(b)%size != 0 {
+		return nil, errPacked
+	}
+	ids := make([]flow.ID, len(b)/size)
+	for i := range ids {
+		copy(ids[i][:], b[i*size:])
+	}
+	return ids, nil
+}
