@@ -98,6 +98,7 @@ type Facts struct {
 
 	buf  []byte
 	ends [Texts]int
+	ops  [len(texts)]*operator // of texts, once somebody has gathered
 }
 
 // Text returns a text as a list of what is searched, in a form that Plans know. It
@@ -143,7 +144,10 @@ func (f *Facts) gather(s *subject, t Text) {
 	case t == DestinationAddress && s.Conn != nil:
 		f.address(destinationAddress(s.Conn))
 	case int(t) < len(texts):
-		named(texts[t]).search(s, nil)
+		if f.ops[t] == nil {
+			f.ops[t] = named(texts[t])
+		}
+		f.ops[t].search(s, nil)
 	}
 }
 

@@ -10,3 +10,9 @@ func (x *Index) Blocks() (blocks, runs int) { return len(x.blocks), len(x.runs) 
 
 // Abandon leaves an index as a crash does.
 func (x *Index) Abandon() { _ = x.db.close() }
+
+// SortPairs sorts pairs.
+func SortPairs(pairs []uint64) []uint64 {
+	pairs, _ = sortPairs(pairs, nil)
+	return pairs
+}

@@ -1,8 +1,11 @@
 package index_test
 
 import (
+	"slices"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"transom/flow"
 	"transom/store/index"
@@ -31,4 +34,18 @@ func TestSeam(t *testing.T) {
 	if got, err := x.Body(t.Context(), 7); err != nil || got.Extents[0] != b.Extents[0] {
 		t.Errorf("%+v, %v", got, err)
 	}
+}
+
+// TestSortPairs: by hash, and otherwise in order.
+func TestSortPairs(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pairs := rapid.SliceOf(rapid.Uint64()).Draw(t, "pairs")
+		for i := range pairs {
+			pairs[i] = pairs[i]&^(1<<32-1)&0xff0000ff00000000 | uint64(i)
+		}
+		want := slices.Sorted(slices.Values(pairs))
+		if got := index.SortPairs(pairs); !slices.Equal(got, want) {
+			t.Fatalf("%x, want %x", got, want)
+		}
+	})
 }

@@ -30,6 +30,7 @@ type doc struct {
 type terms struct {
 	docs     []doc
 	pairs    []uint64 // hash, and which of docs
+	spare    []uint64
 	trigrams bool
 	last     int64 // number of the run that these will be
 	seen     seen
