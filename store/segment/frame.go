@@ -56,6 +56,9 @@ func (f frame) holds(stored []byte) bool {
 	return len(stored) == f.length && checksum(stored) == f.sum
 }
 
+// maxOffset is behind all offsets.
+const maxOffset = 1 << 32
+
 // maxStored is the longest payload with what sealing adds to it.
 const maxStored = MaxPayload + sealSize
 

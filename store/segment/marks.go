@@ -56,6 +56,10 @@ func (h *handle) readMarks(foot footer, size int64) ([]mark, error) {
 	for i := range marks {
 		b := stored[i*markSize:]
 		marks[i] = mark{binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:])}
+		m := marks[i]
+		if int64(m.at) < headerSize || int64(m.at) >= foot.at || i > 0 && (m.offset <= marks[i-1].offset || m.at <= marks[i-1].at) {
+			return h.findMarks(foot.at)
+		}
 	}
 	return marks, nil
 }

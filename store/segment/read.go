@@ -44,6 +44,9 @@ func (s *piece) read(offset int64, dst []byte) (Record, error) {
 		return Record{}, fmt.Errorf("read %s: %w", s.name, err)
 	}
 	b, at, f, err := s.follow(b[:n], at, offset)
+	if _, damaged := err.(*Damage); damaged && s.compacted() {
+		b, at, f, err = s.search(at, offset, err)
+	}
 	if err != nil {
 		return Record{}, err
 	}
@@ -97,6 +100,24 @@ func (s *piece) follow(b []byte, at, offset int64) ([]byte, int64, frame, error)
 			return nil, at, frame{}, ErrGone
 		}
 		return nil, at, frame{}, &Damage{File: s.name, Offset: at, Length: frameSize, Reason: "no record begins there"}
+	}
+}
+
+// search looks for the frame with an offset behind damage in a compacted segment. Where
+// there is none, it may be what was damaged.
+func (s *piece) search(at, offset int64, damage error) ([]byte, int64, frame, error) {
+	scan := newScanner(s.handle, at, s.limit)
+	for {
+		f, stored, at, err := scan.next()
+		switch _, more := err.(*Damage); {
+		case more:
+		case err == io.EOF || err == nil && f.offset > offset:
+			return nil, at, frame{}, damage
+		case err != nil:
+			return nil, at, frame{}, err
+		case f.offset == offset && f.kind != kindOwn:
+			return scan.buf[at-scan.pos:][:frameSize+len(stored)], at, f, nil
+		}
 	}
 }
 

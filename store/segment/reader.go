@@ -169,6 +169,9 @@ func (r *Reader) examine(n uint64, complete bool) (*entry, error) {
 		return nil, err
 	}
 	e := &entry{Info: Info{Number: n, Size: size, First: h.head.created, Last: h.head.created}, name: name, closed: complete, limit: size, end: size}
+	if h.compacted() {
+		e.end = maxOffset // without a footer nobody knows
+	}
 	if f := h.foot; f != nil {
 		e.limit, e.end, e.closed = f.at, f.end, true
 		e.Records, e.Last, e.Sealed = f.records, f.last, true
