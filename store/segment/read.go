@@ -128,7 +128,7 @@ func (s *piece) rest(b []byte, f frame, at int64) ([]byte, error) {
 		b = append(make([]byte, 0, f.size()), b...)
 	}
 	b = b[:f.size()]
-	if _, err := io.ReadFull(io.NewSectionReader(s, at+int64(n), f.size()-int64(n)), b[n:]); err != nil {
+	if got, err := s.ReadAt(b[n:], at+int64(n)); got < len(b)-n {
 		return nil, fmt.Errorf("read %s: %w", s.name, unexpected(err))
 	}
 	return b, nil
