@@ -103,6 +103,7 @@ type DiskStats struct {
 	Failures      int64 // how often that began
 	Refused       int64 // flows that found no room in the queue
 	TruncatedBody int64 // bodies that were cut
+	Starved       int64 // of these, those that found no room in the queue
 	DroppedBytes  int64 // payload bytes that were seen and not kept
 	Unsynced      int64 // times that the system could not put on disk what was written
 	Evicted       int64 // flows that went with the oldest segments

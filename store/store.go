@@ -23,8 +23,8 @@ type Store interface {
 	// Put keeps f, replacing an earlier Rev of the same ID. f is not copied and
 	// must not change. An older Rev than the one kept is ignored.
 	Put(ctx context.Context, f *flow.Flow) error
-	// NewBody returns a writer for one body. It never blocks: past its budget
-	// it drops and marks the body truncated. A body lives as long as a flow
+	// NewBody returns a writer for one body. It never blocks, unless the store was
+	// told to lose nothing: past its budget it drops and marks the body truncated. A body lives as long as a flow
 	// that was Put refers to it or its writer is open: Put first, then Close.
 	NewBody() BodyWriter
 	// OpenBody opens a stored body for reading, as far as it is kept. While it
@@ -41,8 +41,9 @@ type Store interface {
 	Close() error
 }
 
-// A BodyWriter stores one body. Write never fails and never blocks. It belongs
-// to one goroutine at a time; Ref may be called by any.
+// A BodyWriter stores one body. Write never fails, and never blocks but for a store
+// that was told to lose nothing: there it waits for room, and traffic with it. It
+// belongs to one goroutine at a time; Ref may be called by any.
 type BodyWriter interface {
 	io.WriteCloser
 	// Ref names the body. Segment and Offset are right from the start; Size,

@@ -57,14 +57,16 @@ func (s *stream) Write(p []byte) (int, error) {
 	if first {
 		s.d.list(s)
 	}
+	starved := false
 	for len(rest) > 0 {
 		data := slices.Grow([]byte(nil), pieceSize(kept, s.d.o.BodyLimit, len(rest)))
 		if !s.d.reserve(int64(cap(data))+pieceCost, s.d.roomForBodies()) {
+			starved = true
 			break
 		}
 		rest, kept = s.grow(data, rest)
 	}
-	s.account(len(p))
+	s.account(len(p), starved)
 	return len(p), nil
 }
 
@@ -117,8 +119,9 @@ func (s *stream) fillLocked(p []byte) []byte {
 	return p[n:]
 }
 
-// account cuts the body if not all was kept of what came, n bytes at last.
-func (s *stream) account(n int) {
+// account cuts the body if not all was kept of what came, n bytes at last. starved is
+// that there was no room for it.
+func (s *stream) account(n int, starved bool) {
 	s.mu.Lock()
 	lost := s.size - s.kept
 	first := lost > 0 && !s.counted
@@ -133,6 +136,9 @@ func (s *stream) account(n int) {
 	s.d.stats.DroppedBytes += min(lost, int64(n))
 	if first {
 		s.d.stats.TruncatedBody++
+	}
+	if first && starved {
+		s.d.stats.Starved++
 	}
 }
 

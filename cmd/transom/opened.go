@@ -13,11 +13,10 @@ import (
 	"transom/app/landing"
 	"transom/ca"
 	"transom/platform"
-	"transom/store"
 )
 
-// What a run opens before it gives its rights up: the authority, the key log, the
-// store, and the file for flows.
+// What a run opens before it gives its rights up: the authority, the key log, and the
+// file for flows. The store is in recording.go.
 
 // authority opens what the proxy signs with and the key log. The returned
 // function closes the latter.
@@ -38,16 +37,6 @@ func (f *proxyFlags) authority(p *transom.Proxy, r *rights) (signer ca.Info, don
 	}
 	p.KeyLog = file
 	return signer, file.Close, nil
-}
-
-// store is how much is kept. For the options 0 is the default, for a person it
-// is nothing.
-func (f *proxyFlags) store() store.MemoryOptions {
-	o := store.MemoryOptions{MaxBytes: int64(f.storeMax), BodyLimit: int64(f.bodyLimit)}
-	if o.BodyLimit == 0 {
-		o.BodyLimit = -1
-	}
-	return o
 }
 
 // output opens what flows are written to. Like mitmproxy's, a name that begins

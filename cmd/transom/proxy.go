@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -19,11 +20,7 @@ import (
 	"transom/capture"
 	"transom/filter"
 	"transom/platform"
-	"transom/store"
 )
-
-// minStore is the least that --store-max may be.
-const minStore sizeFlag = 64 << 10
 
 // proxyFlags are those of every command that runs the proxy: what is done with
 // connections once they are there, and who does it.
@@ -46,8 +43,7 @@ type proxyFlags struct {
 	chosen    *filter.Filter // compiled
 	verbose   bool
 	logFormat string
-	storeMax  sizeFlag
-	bodyLimit sizeFlag
+	record    recordFlags
 
 	grace      durationFlag
 	tcpTimeout numberFlag
@@ -83,9 +79,6 @@ type job struct {
 // run checks all of the command line before it starts anything.
 func (f *proxyFlags) run(cmd *cobra.Command, j *job) (err error) {
 	ctx, stdout, stderr := cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr()
-	if !f.flags.Changed("body-limit") {
-		f.bodyLimit = min(f.bodyLimit, f.storeMax)
-	}
 	p := &transom.Proxy{Captures: j.captures, Steering: j.steering, Log: f.logger(stderr, j)}
 	if err := f.settings(&p.Settings, cmp.Or(j.spoof, "none")); err != nil {
 		return err
@@ -98,8 +91,12 @@ func (f *proxyFlags) run(cmd *cobra.Command, j *job) (err error) {
 	if err != nil {
 		return err
 	}
-	p.Store = store.NewMemory(f.store())
-	defer p.Store.Close()
+	opened, closeStore, err := f.record.open(r, time.Duration(f.grace), p.Log)
+	if err != nil {
+		return err
+	}
+	p.Store = opened
+	defer func() { err = errors.Join(err, closeStore()) }()
 	defer func() { err = errors.Join(err, closeOwners(p), closeDevices(p)) }()
 	p.Host, err = j.open(ctx, p, r)
 	if err != nil {
@@ -138,7 +135,7 @@ func (f *proxyFlags) run(cmd *cobra.Command, j *job) (err error) {
 		if j.begin != nil {
 			return j.begin(p)
 		}
-		f.tellBegun(p.Log, append(lines, f.choosing()...), signer)
+		f.tellBegun(p.Log, slices.Concat(lines, f.choosing(), f.record.where(p.Store)), signer)
 		return nil
 	}
 	return f.serve(ctx, p, j, out)
@@ -185,7 +182,6 @@ func (f *proxyFlags) timeouts(p *transom.Proxy) {
 // add defines the flags.
 func (f *proxyFlags) add(fl *pflag.FlagSet) {
 	f.flags = fl
-	f.storeMax, f.bodyLimit = 32<<20, 1<<20
 	f.detail = numberFlag{value: 1, max: 4, name: "LEVEL"}
 	f.grace = durationFlag(10 * time.Second)
 	f.tcpTimeout = numberFlag{value: 600, max: 1 << 30, name: secondsName}
@@ -204,8 +200,7 @@ func (f *proxyFlags) add(fl *pflag.FlagSet) {
 	fl.BoolVar(&f.json, "json", false, "show flows as JSON, one object a line")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "show no flows")
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "log each connection, to stderr: where it was going, what was found in it, how it ended")
-	fl.Var(&f.storeMax, "store-max", "memory for recorded flows and bodies, at least 64k")
-	fl.Var(&f.bodyLimit, "body-limit", "how much of one body is kept")
+	f.record.add(fl)
 	fl.Var(&f.tcpTimeout, "tcp-timeout", "end a connection on which nothing has moved for so long; 0 is never")
 	fl.StringVar(&f.user, "user", "", "run as this `USER` once everything is open (default, if root started it: whoever called sudo, or nobody)")
 	f.spoof.add(fl)
@@ -216,16 +211,15 @@ func (f *proxyFlags) add(fl *pflag.FlagSet) {
 // check refuses values that make no sense, alone or together.
 func (f *proxyFlags) check() error {
 	switch {
-	case f.storeMax < minStore:
-		return fmt.Errorf("--store-max %s: want at least %s, for the flows that are under way", &f.storeMax, minStore.String())
-	case f.bodyLimit > f.storeMax:
-		return fmt.Errorf("--body-limit %s: want at most --store-max, %s", &f.bodyLimit, &f.storeMax)
 	case f.logFormat != "lines" && f.logFormat != "logfmt":
 		return fmt.Errorf("--log-format %q: want lines or logfmt", f.logFormat)
 	case f.out == "+":
 		return errors.New("-o +: the name of a file is missing")
 	case f.quiet && (f.json || f.out != ""):
 		return errors.New("-q shows no flows: leave it out, or --json and -o")
+	}
+	if err := f.record.check(); err != nil {
+		return err
 	}
 	return f.readFilter()
 }
@@ -239,6 +233,7 @@ func (f *proxyFlags) serve(ctx context.Context, p *transom.Proxy, j *job, out io
 		attend = func(drain func(), p *transom.Proxy) func() { return handleSignals(drain, p, &f.grace).close }
 	}
 	defer attend(func() { cancel(nil) }, p)()
+	defer hurry(ctx, p.Store, time.Duration(f.grace))()
 
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWatching()

@@ -31,7 +31,8 @@ type rights struct {
 
 	caller bool // user is who called sudo: what is made is theirs
 
-	reads []string // files that are read besides the system's
+	reads  []string // files that are read besides the system's
+	writes []string // directories that files are made in to the end
 }
 
 // rightsFor finds out. name is --user, "" for the default: whoever called sudo,
@@ -172,7 +173,7 @@ func (r *rights) confine() error {
 	if r.user != nil {
 		to, _ = sandbox.Within(*r.user)
 	}
-	if _, err := sandbox.Drop(sandbox.Options{User: r.user, Read: append(sandbox.SystemFiles(to), r.reads...), Log: r.log}); err != nil {
+	if _, err := sandbox.Drop(sandbox.Options{User: r.user, Read: append(sandbox.SystemFiles(to), r.reads...), Write: r.writes, Log: r.log}); err != nil {
 		return fmt.Errorf("give up the rights it was started with: %w", err)
 	}
 	return nil
