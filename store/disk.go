@@ -1,8 +1,10 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"sync"
 	"time"
@@ -76,6 +78,7 @@ type Disk struct {
 	blobs    cache[segment.Position, []byte]
 
 	soon, now chan struct{} // there is something to write; it is urgent
+	flush     chan chan error
 	closing   chan struct{}
 	closed    chan struct{}
 	once      sync.Once
@@ -152,7 +155,7 @@ func newDisk(o DiskOptions, log journal) *Disk {
 	d := &Disk{
 		o: o, log: log, known: newCatalog(), undone: map[flow.ID]bool{}, streams: map[uint64]*stream{},
 		conns: newCache[segment.Position, *flow.Conn](256), blobs: newCache[segment.Position, []byte](1024),
-		soon: make(chan struct{}, 1), now: make(chan struct{}, 1), closing: make(chan struct{}), closed: make(chan struct{}),
+		soon: make(chan struct{}, 1), now: make(chan struct{}, 1), flush: make(chan chan error), closing: make(chan struct{}), closed: make(chan struct{}),
 	}
 	d.room.L = &d.mu
 	return d
@@ -193,6 +196,20 @@ func (d *Disk) Release() {
 	defer d.mu.Unlock()
 	d.released = true
 	d.room.Broadcast()
+}
+
+// Sync returns when all that was Put before, and all that was written to bodies, is on
+// disk, or with why it is not.
+func (d *Disk) Sync(ctx context.Context) error {
+	done := make(chan error, 1)
+	select {
+	case d.flush <- done:
+		return <-done
+	case <-d.closing:
+		return fs.ErrClosed
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // Close implements Store. It writes what waits, and returns what was lost then.

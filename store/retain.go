@@ -56,7 +56,7 @@ func (d *Disk) enough(number uint64) bool {
 func (w *work) evict(number uint64) error {
 	d := w.d
 	if d.keepOpen(number) > 0 {
-		if err := w.batch(false); err != nil {
+		if err := w.batch(false, false); err != nil {
 			return err
 		}
 		if err := w.sync(); err != nil {

@@ -53,10 +53,7 @@ func (d *Disk) roomForBodies() int64 { return d.o.Queue - d.o.Queue/4 }
 
 // Write implements io.Writer. It always takes all of p.
 func (s *stream) Write(p []byte) (int, error) {
-	rest, kept, first := s.begin(p)
-	if first {
-		s.d.list(s)
-	}
+	rest, kept := s.begin(p)
 	starved := false
 	for len(rest) > 0 {
 		data := slices.Grow([]byte(nil), pieceSize(kept, s.d.o.BodyLimit, len(rest)))
@@ -66,7 +63,9 @@ func (s *stream) Write(p []byte) (int, error) {
 		}
 		rest, kept = s.grow(data, rest)
 	}
-	s.account(len(p), starved)
+	if s.account(len(p), starved) {
+		s.d.list(s)
+	}
 	return len(p), nil
 }
 
@@ -79,18 +78,16 @@ func (d *Disk) list(s *stream) {
 }
 
 // begin counts p, and keeps what fits without more memory. rest is what else may be
-// kept; first is that nothing waited to be written before.
-func (s *stream) begin(p []byte) (rest []byte, kept int64, first bool) {
+// kept.
+func (s *stream) begin(p []byte) (rest []byte, kept int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.size += int64(len(p))
 	if s.cut {
-		return nil, s.kept, false
+		return nil, s.kept
 	}
 	rest = s.fillLocked(p[:min(int64(len(p)), s.d.o.BodyLimit-s.kept)])
-	first = !s.listed && len(p) > 0
-	s.listed = s.listed || first
-	return rest, s.kept, first
+	return rest, s.kept
 }
 
 // grow adds an empty piece and puts p there.
@@ -120,16 +117,19 @@ func (s *stream) fillLocked(p []byte) []byte {
 }
 
 // account cuts the body if not all was kept of what came, n bytes at last. starved is
-// that there was no room for it.
-func (s *stream) account(n int, starved bool) {
+// that there was no room for it. It returns whether there is something to write of
+// which nobody knows.
+func (s *stream) account(n int, starved bool) (news bool) {
 	s.mu.Lock()
+	news = !s.listed && len(s.pieces) > s.taken
+	s.listed = s.listed || news
 	lost := s.size - s.kept
 	first := lost > 0 && !s.counted
 	s.cut = s.cut || lost > 0
 	s.counted = s.counted || first
 	s.mu.Unlock()
 	if lost <= 0 {
-		return
+		return news
 	}
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()
@@ -140,6 +140,7 @@ func (s *stream) account(n int, starved bool) {
 	if first && starved {
 		s.d.stats.Starved++
 	}
+	return news
 }
 
 func (d *Disk) free(n int64) {

@@ -22,6 +22,9 @@ func (d *Disk) write() {
 		case <-d.closing:
 			d.err = w.finish()
 			return
+		case done := <-d.flush:
+			done <- w.flush()
+			continue
 		case <-d.now:
 		case <-tick.C:
 			due = true
@@ -61,7 +64,7 @@ func (w *work) step(due bool) {
 	if w.failed != nil && !due && !w.d.ending() {
 		return // it is tried again each second
 	}
-	err := w.batch(due)
+	err := w.batch(due, false)
 	if err == nil && w.dirty && (due || w.d.o.Lossless) {
 		err = w.sync()
 	}
@@ -75,6 +78,25 @@ func (w *work) step(due bool) {
 	}
 }
 
+// flush writes and syncs all that there is. What an earlier batch has left is written
+// first.
+func (w *work) flush() error {
+	err := w.batch(true, true)
+	if err == nil {
+		err = w.batch(true, true)
+	}
+	if err == nil {
+		err = w.d.log.Sync()
+	}
+	if err != nil {
+		w.fail(err)
+		return err
+	}
+	w.dirty = false
+	w.works()
+	return nil
+}
+
 func (d *Disk) ending() bool {
 	select {
 	case <-d.closing:
@@ -86,8 +108,9 @@ func (d *Disk) ending() bool {
 
 // batch writes bodies, then flows, then what was deleted: so in the log a flow that has
 // ended stands behind its bodies.
-func (w *work) batch(due bool) error {
-	bodies := w.take(due)
+// all is that no body waits for more.
+func (w *work) batch(due, all bool) error {
+	bodies := w.take(due, all)
 	w.dirty = w.dirty || len(bodies)+len(w.flows)+len(w.dead) > 0
 	w.scribe.forget()
 	if err := w.scribe.streams(bodies); err != nil {
@@ -106,11 +129,11 @@ func (w *work) batch(due bool) error {
 }
 
 // take takes what there is to write. What could not be written is still there.
-func (w *work) take(due bool) []taken {
+func (w *work) take(due, all bool) []taken {
 	d := w.d
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	all := d.o.Lossless || d.used > d.o.Queue/2 || d.ending()
+	all = all || d.o.Lossless || d.used > d.o.Queue/2 || d.ending()
 	if len(w.flows) == 0 {
 		d.writing, d.queued = d.queued, flowQueue{}
 		for i := range d.writing.sorted {
