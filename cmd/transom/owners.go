@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"net/netip"
 	"os"
@@ -90,5 +91,11 @@ func serveOwners() error {
 	if err := sandbox.Keep(caps...); err != nil {
 		return err
 	}
-	return owner.Serve()
+	return owner.Serve(func() error {
+		err := sandbox.OnlyLook()
+		if errors.Is(err, platform.ErrUnsupported) {
+			return nil // which the proxy has said of itself
+		}
+		return err
+	})
 }

@@ -100,7 +100,7 @@ func TestGatewayLocalOwners(t *testing.T) {
 			for _, th := range threads(t, finder) {
 				const dacReadSearch, sysPtrace = 2, 19
 				caps, err := strconv.ParseUint(th["CapPrm"], 16, 64)
-				if err != nil || caps&^(1<<dacReadSearch|1<<sysPtrace) != 0 || th["NoNewPrivs"] != "1" || strings.HasPrefix(th["Uid"], "0\t") {
+				if err != nil || caps&^(1<<dacReadSearch|1<<sysPtrace) != 0 || th["NoNewPrivs"] != "1" || th["Seccomp"] != "2" || strings.HasPrefix(th["Uid"], "0\t") {
 					t.Errorf("who looks has %v", th)
 				}
 			}

@@ -47,7 +47,7 @@ func (c *Client) Ask(_ string, _, _ netip.AddrPort, to func(*flow.Process)) { to
 func (c *Client) Close() error { return nil }
 
 // Serve fails.
-func Serve() error { return unsupported() }
+func Serve(func() error) error { return unsupported() }
 
 // ServeOn fails.
 func ServeOn(*os.File) error { return unsupported() }

@@ -16,17 +16,20 @@ import (
 const pairFD = 3
 
 // Serve answers questions until nobody is there to ask. It is what Options.Program comes
-// to.
-func Serve() error {
+// to. hold is called when all is open that it asks by, and before the first question: by
+// then the process should have no more rights than it takes.
+func Serve(hold func() error) error {
 	// A terminal, or a service manager that ends all of a unit, tells everybody: whose
 	// connections these are is of interest until the last has ended.
 	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE, unix.SIGTSTP, unix.SIGTTOU)
-	return ServeOn(os.NewFile(pairFD, "proxy"))
+	return serveOn(os.NewFile(pairFD, "proxy"), hold)
 }
 
 // ServeOn answers questions about this process's network that come over far, which it
 // takes over, until nobody is there to ask.
-func ServeOn(far *os.File) error {
+func ServeOn(far *os.File) error { return serveOn(far, func() error { return nil }) }
+
+func serveOn(far *os.File, hold func() error) error {
 	c, err := pairOf(far)
 	if err != nil {
 		return fmt.Errorf("use a pair: %w: transom starts this by itself", err)
@@ -47,6 +50,9 @@ func ServeOn(far *os.File) error {
 	}
 	f := newFinder(charter, fd)
 	defer f.close()
+	if err := hold(); err != nil {
+		return err
+	}
 	return serve(c, f, b)
 }
 

@@ -48,6 +48,7 @@ func children() map[string]func() any {
 		"as":      as,
 		"as-keep": keepAfterAs,
 		"proxy":   proxy,
+		"look":    look,
 		"old":     dropOnAnOldKernel,
 
 		"without-capset":    dropWithout(unix.SYS_CAPSET),

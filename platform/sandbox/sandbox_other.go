@@ -31,6 +31,11 @@ func BecomeReal(...Cap) error {
 	return fmt.Errorf("become the real user: %w", platform.ErrUnsupported)
 }
 
+// OnlyLook returns an error: lists of system calls are Linux's.
+func OnlyLook() error {
+	return fmt.Errorf("hold a process to a list of system calls: %w", platform.ErrUnsupported)
+}
+
 // OwnFiles does nothing: capabilities are Linux's.
 func OwnFiles() error { return nil }
 

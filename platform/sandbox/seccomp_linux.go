@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"runtime"
+	"slices"
 	"syscall"
 	"unsafe"
 
@@ -14,8 +15,10 @@ import (
 
 // restrictCalls holds every thread to the list of system calls, if the kernel
 // can. It is the last that Drop does.
-func restrictCalls(r *Report) error {
-	f := program()
+func restrictCalls(r *Report) error { return holdTo(program(), r) }
+
+// holdTo holds every thread to a filter.
+func holdTo(f []unix.SockFilter, r *Report) error {
 	// Without SPEC_ALLOW kernels before Linux 5.16 slow the processor down for
 	// who runs code of strangers, which this process does not.
 	errno, thread := load(f, unix.SECCOMP_FILTER_FLAG_TSYNC|unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW)
@@ -51,22 +54,25 @@ const (
 	offsetArgs = 16
 )
 
-// program is the filter in classic BPF. It knows which call to allow; all others
+// program is the filter of a proxy at work.
+func program() []unix.SockFilter {
+	return programOf(slices.Concat(freeCalls[:], archCalls[:]), boundedCalls())
+}
+
+// programOf is a filter in classic BPF. It knows which call to allow; all others
 // fail with EPERM, and clone3 with ENOSYS: its flags are in memory, where a filter
 // doesn't see them, and C libraries then use clone.
-func program() []unix.SockFilter {
+func programOf(free []uintptr, bounded []boundedCall) []unix.SockFilter {
 	deny := ret(unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM))
 	f := []unix.SockFilter{word(offsetArch), {Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 1, K: auditArch}, deny, word(offsetCall)}
 	if foreignBit != 0 {
 		f = append(f, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, Jf: 1, K: foreignBit}, deny)
 	}
 	allow := ret(unix.SECCOMP_RET_ALLOW)
-	for _, calls := range [][]uintptr{freeCalls[:], archCalls[:]} {
-		for _, call := range calls {
-			f = append(f, unless(uint32(call), 1), allow)
-		}
+	for _, call := range free {
+		f = append(f, unless(uint32(call), 1), allow)
 	}
-	for _, b := range boundedCalls() {
+	for _, b := range bounded {
 		body := append(bounds(b.tests, deny), allow)
 		f = append(append(f, unless(uint32(b.call), uint8(len(body)))), body...)
 	}

@@ -2,7 +2,17 @@
 
 package sandbox
 
-import "runtime"
+import (
+	"fmt"
+	"runtime"
+
+	"transom/platform"
+)
+
+// OnlyLook has no list for this architecture.
+func OnlyLook() error {
+	return fmt.Errorf("hold a process to a list of system calls on %s: %w", runtime.GOARCH, platform.ErrUnsupported)
+}
 
 // restrictCalls has no list for this architecture.
 func restrictCalls(r *Report) error {
