@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"transom/flow"
+	"transom/platform"
 )
 
 // Options say how who looks is started.
@@ -73,7 +74,7 @@ func Start(charter Charter, o Options) (*Client, error) {
 	if o.Program == "" {
 		o.Program, o.Args = "/proc/self/exe", []string{"helper", "find"}
 	}
-	near, far, err := newPair()
+	near, far, err := platform.NewPair("finder", "proxy")
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +99,7 @@ func Start(charter Charter, o Options) (*Client, error) {
 // Connect returns a client of somebody who is given far and calls ServeOn: a process
 // that is there in any case, whose end is no news.
 func Connect(charter Charter, here func(netip.Addr) bool) (c *Client, far *os.File, err error) {
-	near, far, err := newPair()
+	near, far, err := platform.NewPair("finder", "proxy")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -110,21 +111,6 @@ func Connect(charter Charter, here func(netip.Addr) bool) (c *Client, far *os.Fi
 	}
 	c.begin()
 	return c, far, nil
-}
-
-// newPair returns an end for this process and one for another.
-func newPair() (*net.UnixConn, *os.File, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, nil, fmt.Errorf("make a socket pair: %w", err)
-	}
-	far := os.NewFile(uintptr(fds[1]), "proxy")
-	near, err := pairOf(os.NewFile(uintptr(fds[0]), "finder"))
-	if err != nil {
-		far.Close()
-		return nil, nil, err
-	}
-	return near, far, nil
 }
 
 func newClient(near *net.UnixConn, o *Options) *Client {

@@ -15,6 +15,7 @@ import (
 
 	"transom/flow"
 	"transom/internal/testnet"
+	"transom/platform"
 )
 
 // logged is a log that can be looked at.
@@ -148,11 +149,11 @@ func TestClientLosesFinder(t *testing.T) {
 // hanging is a client whose finder does not answer.
 func hanging(t *testing.T, log *slog.Logger) (*Client, *net.UnixConn) {
 	t.Helper()
-	near, far, err := newPair()
+	near, far, err := platform.NewPair("near", "far")
 	if err != nil {
 		t.Fatal(err)
 	}
-	end, err := pairOf(far)
+	end, err := platform.TakePair(far)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package owner
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -10,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"transom/platform"
 )
 
 // pairFD is the descriptor that who looks is started with: its end of the pair.
@@ -30,7 +31,7 @@ func Serve(hold func() error) error {
 func ServeOn(far *os.File) error { return serveOn(far, func() error { return nil }) }
 
 func serveOn(far *os.File, hold func() error) error {
-	c, err := pairOf(far)
+	c, err := platform.TakePair(far)
 	if err != nil {
 		return fmt.Errorf("use a pair: %w: transom starts this by itself", err)
 	}
@@ -88,19 +89,4 @@ func rest(c *net.UnixConn, within time.Duration) {
 	_ = raw.Control(func(fd uintptr) { // likewise
 		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd)}}, int(within.Milliseconds())) // of events but for the end none is asked for
 	})
-}
-
-// pairOf takes over an end of a pair.
-func pairOf(f *os.File) (*net.UnixConn, error) {
-	defer f.Close()
-	c, err := net.FileConn(f)
-	if err != nil {
-		return nil, err
-	}
-	u, ok := c.(*net.UnixConn)
-	if !ok {
-		c.Close()
-		return nil, errors.New("that is no socket pair")
-	}
-	return u, nil
 }

@@ -3,11 +3,12 @@ package rootless
 import (
 	"encoding/gob"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"transom/platform"
 )
 
 // A line is one end of the socket pair.
@@ -15,32 +16,14 @@ type line struct{ c *net.UnixConn }
 
 // newLine returns our end, and the other for the keeper.
 func newLine() (*line, *os.File, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, nil, fmt.Errorf("make a socket pair: %w", err)
-	}
-	far := os.NewFile(uintptr(fds[1]), "proxy")
-	l, err := lineOf(os.NewFile(uintptr(fds[0]), "keeper"))
-	if err != nil {
-		far.Close()
-		return nil, nil, err
-	}
-	return l, far, nil
+	c, far, err := platform.NewPair("keeper", "proxy")
+	return &line{c}, far, err
 }
 
 // lineOf takes over a file that is an end of a pair.
 func lineOf(f *os.File) (*line, error) {
-	defer f.Close()
-	c, err := net.FileConn(f)
-	if err != nil {
-		return nil, err
-	}
-	u, ok := c.(*net.UnixConn)
-	if !ok {
-		c.Close()
-		return nil, errors.New("that is no socket pair")
-	}
-	return &line{u}, nil
+	c, err := platform.TakePair(f)
+	return &line{c}, err
 }
 
 // send sends a message, with descriptors, which stay the caller's.
