@@ -62,18 +62,6 @@ type anchorMemory struct {
 	was   map[string]string // settings, by their short names
 }
 
-// An anchorSetting is a setting by a name that fits into a table's, with what it is
-// set to.
-type anchorSetting struct{ short, key, value string }
-
-// anchorSettings are those that change.
-var anchorSettings = [...]anchorSetting{
-	{"fwd4", "net.inet.ip.forwarding", "1"},
-	{"fwd6", "net.inet6.ip6.forwarding", "1"},
-	{"red4", "net.inet.ip.redirect", "0"},
-	{"red6", "net.inet6.ip6.redirect", "0"},
-}
-
 // names are those of the tables, of at most 31 bytes each.
 func (m *anchorMemory) names() []string {
 	names := []string{"transom_pid_" + strconv.Itoa(m.pid)}
@@ -113,14 +101,4 @@ func remembered(text string) (m anchorMemory, ok bool) {
 		}
 	}
 	return m, ok
-}
-
-// settingOf is the key of a short name, "" if there is none.
-func settingOf(short string) string {
-	for _, s := range anchorSettings {
-		if s.short == short {
-			return s.key
-		}
-	}
-	return ""
 }

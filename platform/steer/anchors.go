@@ -181,16 +181,11 @@ func (p *pfAnchor) Apply(ctx context.Context, want platform.Steering) error {
 
 // begin notes what there is before it changes anything.
 func (p *pfAnchor) begin(ctx context.Context, want platform.Steering) error {
-	p.memory = anchorMemory{pid: p.os.pid(), was: map[string]string{}}
-	for _, s := range anchorSettings {
-		text, err := p.os.run(ctx, "", "sysctl", "-n", s.key)
-		if err != nil {
-			return fmt.Errorf("read %s: %w", s.key, err)
-		}
-		if was := strings.TrimSpace(text); was != s.value {
-			p.memory.was[s.short] = was
-		}
+	was, err := readAnchorSettings(ctx, p.os)
+	if err != nil {
+		return err
 	}
+	p.memory = anchorMemory{pid: p.os.pid(), was: was}
 	if err := p.load(ctx, want); err != nil {
 		return err
 	}
@@ -206,14 +201,7 @@ func (p *pfAnchor) begin(ctx context.Context, want platform.Steering) error {
 			return err
 		}
 	}
-	for _, s := range anchorSettings {
-		if _, changed := p.memory.was[s.short]; changed {
-			if _, err := p.os.run(ctx, "", "sysctl", s.key+"="+s.value); err != nil {
-				return fmt.Errorf("set %s: %w", s.key, err)
-			}
-		}
-	}
-	return nil
+	return setAnchorSettings(ctx, p.os, was)
 }
 
 func (p *pfAnchor) load(ctx context.Context, want platform.Steering) error {
@@ -240,28 +228,12 @@ func (p *pfAnchor) takeBack(ctx context.Context, anchor string, m anchorMemory) 
 	if p.system != "openbsd" {
 		do(p.pfctl(ctx, "", "-q", "-a", anchor, "-F", "nat"))
 	}
-	for _, s := range p.changed(ctx, m) {
-		do(p.os.run(ctx, "", "sysctl", s.key+"="+m.was[s.short]))
-	}
+	errs = append(errs, putAnchorSettingsBack(ctx, p.os, m))
 	if m.token != 0 {
 		errs = append(errs, p.letGo(ctx, m.token))
 	}
 	do(p.pfctl(ctx, "", "-q", "-a", anchor, "-F", "Tables"))
 	return errors.Join(errs...)
-}
-
-// changed are the settings to put back: one that somebody has changed meanwhile is
-// no more ours.
-func (p *pfAnchor) changed(ctx context.Context, m anchorMemory) (list []anchorSetting) {
-	for _, s := range anchorSettings {
-		if _, ok := m.was[s.short]; !ok {
-			continue
-		}
-		if now, err := p.os.run(ctx, "", "sysctl", "-n", s.key); err != nil || strings.TrimSpace(now) == s.value {
-			list = append(list, s)
-		}
-	}
-	return list
 }
 
 // letGo gives back the token by which macOS has pf on. Who turns pf off takes all

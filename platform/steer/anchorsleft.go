@@ -88,10 +88,7 @@ func (p *pfAnchor) Leftovers(ctx context.Context) (lines []string, err error) {
 
 // words lists what an anchor stands for.
 func (p *pfAnchor) words(ctx context.Context, f foundAnchor) []string {
-	lines := []string{"pf's anchor " + f.name}
-	for _, s := range p.changed(ctx, f.memory) {
-		lines = append(lines, fmt.Sprintf("%s = %s (was %s)", s.key, s.value, f.memory.was[s.short]))
-	}
+	lines := append([]string{"pf's anchor " + f.name}, anchorSettingWords(ctx, p.os, f.memory)...)
 	if f.memory.token != 0 {
 		lines = append(lines, "pf, which is on for the token "+strconv.FormatUint(f.memory.token, 10))
 	}
