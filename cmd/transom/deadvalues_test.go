@@ -25,7 +25,7 @@ func (r *reader) option(name, value string) error {
 	r.options++
 	name, assigned, _ := strings.Cut(name, "=")
 	value = strings.TrimSpace(assigned + " " + value)
-	err := fmt.Errorf("no command has the option %s", name)
+	err := fmt.Errorf("no command has the option %s; if it is another program's, others has a place for it", name)
 	for _, cmd := range documented(rootCommand()) {
 		f := cmd.Flags().Lookup(strings.TrimLeft(name, "-"))
 		if !strings.HasPrefix(name, "--") {

@@ -21,14 +21,14 @@ type snippet struct {
 
 func (s snippet) at(line int) string { return fmt.Sprintf("%s:%d", s.page, s.line+line) }
 
-// snippets are those of README.md and of the pages in docs.
+// snippets are those of README.md, CONTRIBUTING.md and of the pages in docs.
 func snippets(t *testing.T) (all []snippet) {
 	t.Helper()
 	pages, err := filepath.Glob("../../docs/*.md")
 	if err != nil || len(pages) < 10 {
 		t.Fatalf("pages %v: %v", pages, err)
 	}
-	for _, file := range append(pages, "../../README.md") {
+	for _, file := range append(pages, "../../README.md", "../../CONTRIBUTING.md") {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
