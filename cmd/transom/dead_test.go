@@ -54,7 +54,7 @@ var others = map[string][]string{
 	"docs/doctor.md":   {"--cap-add"},               // of docker run
 	"docs/gateway.md":  {"-ip6tables"},              // how a setting's name ends
 	"docs/machines.md": {"-nic", "--network", "-e"}, // of QEMU and docker run
-	"docs/macos.md":    {"-a"},                      // of pfctl
+	"docs/macos.md":    {"-a", "-s"},                // of pfctl
 	"docs/mitmproxy.md": {
 		"--showhost", "--set", "--mode", "--map-remote", "--map-local", "--modify-body", "--modify-headers", "--block-list",
 		"--intercept", "--anticache", "--anticomp", "--stickycookie", "--stickyauth", "--proxyauth", "--certs", "--client-certs",
