@@ -13,7 +13,7 @@ const writeBuffer = 1 << 20
 const maxBatch = 1 << 30
 
 // Append writes records behind all others and returns where they are; what it returns
-// is valid until the next call. All are appended or none. They can be read at once,
+// is valid until the next call, whoever makes it. All are appended or none. They can be read at once,
 // and are on disk after the next Sync. An error that is ErrFull goes away with its
 // reason: the log is as it was before, and a later Append is as good as any.
 func (l *Log) Append(recs ...Record) ([]Position, error) {

@@ -17,7 +17,7 @@ func (l *Log) recover() error {
 	for _, name := range names {
 		if n, ok := numberOf(name); ok {
 			numbers = append(numbers, n)
-		} else if strings.HasSuffix(name, newSuffix) {
+		} else if unfinished(name) {
 			if err := l.files.Remove(name); err != nil {
 				return err
 			}
@@ -31,6 +31,14 @@ func (l *Log) recover() error {
 		}
 	}
 	return nil
+}
+
+// unfinished reports whether a file of ours did not come to take its place. Others may
+// have files in the directory too.
+func unfinished(name string) bool {
+	name, ok := strings.CutSuffix(name, newSuffix)
+	_, segment := numberOf(name)
+	return ok && (segment || name == keyName)
 }
 
 // adopt takes a segment into the table.
