@@ -3,6 +3,7 @@ package segment
 import (
 	"context"
 	"errors"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -78,23 +79,25 @@ func TestDamage(t *testing.T) {
 // survey scans a directory.
 func survey(t *testing.T, how, dir string, at []Position) (found map[int]bool, first *Damage) {
 	t.Helper()
-	scan := (&Reader{}).Scan
+	var source interface {
+		Scan(ctx context.Context, from Position) iter.Seq2[At, error]
+	}
 	if how == "log" {
-		scan = open(t, Options{Dir: dir}).Scan
+		source = open(t, Options{Dir: dir})
 	} else {
 		r, err := OpenReader(Options{Dir: dir})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer r.Close()
-		scan = r.Scan
+		source = r
 	}
 	numbers := map[Position]int{}
 	for i, p := range at {
 		numbers[p] = i
 	}
 	found = map[int]bool{}
-	for r, err := range scan(context.Background(), Position{}) {
+	for r, err := range source.Scan(context.Background(), Position{}) {
 		var damage *Damage
 		switch {
 		case errors.As(err, &damage):

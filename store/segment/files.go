@@ -112,7 +112,11 @@ func (d dir) SyncDir() error {
 		return err
 	}
 	defer f.Close()
-	return f.Sync()
+	err = f.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
+		return nil // file systems of networks have no such thing
+	}
+	return err
 }
 
 func (d dir) Lock() (io.Closer, error) {

@@ -348,3 +348,63 @@ func TestFull(t *testing.T) {
 		}
 	}
 }
+
+// TestCompactFails has a compaction run out of room, of time, and meet damage.
+func TestCompactFails(t *testing.T) {
+	d := disk.New()
+	b := newBook()
+	l, err := b.open(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.write(l, 12); err != nil {
+		t.Fatal(err)
+	}
+	all := func(segment.Position, uint8, int) bool { return true }
+	before := l.Segments()
+	d.Set(func(d *disk.Disk) { d.Room = 1 })
+	if _, err := l.Compact(context.Background(), 1, all); !errors.Is(err, segment.ErrFull) {
+		t.Errorf("without room: %v", err)
+	}
+	d.Set(func(d *disk.Disk) { d.Room = 0 })
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := l.Compact(ctx, 1, all); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	if now := l.Segments(); !slices.Equal(now, before) {
+		t.Errorf("was %v, is %v", before, now)
+	}
+	if _, err := l.Compact(context.Background(), before[len(before)-1].Number, all); err == nil {
+		t.Error("of the segment that is appended to")
+	}
+	names, err := d.List()
+	if err != nil || len(names) != len(before) {
+		t.Errorf("%v, %v", names, err)
+	}
+
+	f, err := d.Change(names[slices.Index(names, "0000000002.seg")])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte{0xff}, 100); err != nil {
+		t.Fatal(err)
+	}
+	c, err := l.Compact(context.Background(), 2, all)
+	if err != nil || len(c.Damage) != 1 {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	lost := 0
+	for p := range b.synced {
+		r, err := l.Read(p, nil)
+		switch {
+		case errors.Is(err, segment.ErrGone):
+			lost++
+		case err != nil || sum(r) != b.all[p]:
+			t.Errorf("%v: %v", p, err)
+		}
+	}
+	if lost != 1 {
+		t.Errorf("%d records are gone", lost)
+	}
+}

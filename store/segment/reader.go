@@ -92,7 +92,7 @@ func (r *Reader) piece(number uint64, later bool) (piece, error) {
 		return piece{number: number}, err
 	}
 	p, err := r.table.piece(number, later)
-	p.partial = p.grows
+	p.partial = p.handle != nil && p.foot == nil
 	return p, err
 }
 

@@ -101,3 +101,39 @@ func TestReaderSeesTheRestLater(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestReaderSeesTheFooterLater gives a reader the footer of a segment byte for byte,
+// when there is a later segment already.
+func TestReaderSeesTheFooterLater(t *testing.T) {
+	o := Options{Dir: t.TempDir(), SegmentSize: 1 << 10}
+	l := open(t, o)
+	n := 0
+	for ; len(l.Segments()) < 2; n++ {
+		if _, err := l.Append(text(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := l.entries[0]
+	foot := footer{records: e.Records, last: e.Last, end: e.end, at: e.limit}.bytes(e.w)
+	for i := range len(foot) + 1 {
+		if _, err := e.w.WriteAt(foot[:i], e.limit); err != nil {
+			t.Fatal(err)
+		}
+		r, err := OpenReader(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := 0
+		for at, err := range r.Scan(context.Background(), Position{}) {
+			if err != nil {
+				t.Fatalf("with %d bytes: %v", i, err)
+			}
+			same(t, at.Record, found)
+			found++
+		}
+		if found != n {
+			t.Fatalf("with %d bytes: %d records of %d", i, found, n)
+		}
+		r.Close()
+	}
+}

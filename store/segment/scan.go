@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -77,7 +78,7 @@ func (w *walk) segment(p piece) (more bool) {
 			return false
 		}
 		f, stored, at, err := s.next()
-		torn := err != nil && p.partial && s.at >= s.limit
+		torn := p.partial && isTorn(p, s, err)
 		if err == nil && p.box != nil && f.offset >= from && f.kind != kindOwn {
 			var ok bool
 			if stored, ok = p.box.open(&w.place, f, stored); !ok {
@@ -90,7 +91,11 @@ func (w *walk) segment(p piece) (more bool) {
 			w.at.Offset = p.end
 			return true
 		case errors.As(err, &damage):
-			if torn || !w.damaged(p, damage, s.then) {
+			if torn {
+				w.at.Offset = p.end
+				return !p.grows
+			}
+			if !w.damaged(p, damage, s.then) {
 				return false
 			}
 		case err != nil:
@@ -104,6 +109,20 @@ func (w *walk) segment(p piece) (more bool) {
 			}
 		}
 	}
+}
+
+// isTorn reports whether err is damage that may be a record on its way, or a footer
+// where no record is to come.
+func isTorn(p piece, s *scanner, err error) bool {
+	var damage *Damage
+	if !errors.As(err, &damage) || s.at < s.limit {
+		return false
+	}
+	if p.grows {
+		return true
+	}
+	b, err := s.fetch(damage.Offset, min(damage.Length, 8))
+	return err == nil && damage.Length < footerSize && bytes.HasPrefix(footer{end: damage.Offset}.bytes(p.handle), b)
 }
 
 // damaged yields what had to be stepped over; then is the offset to go on from.

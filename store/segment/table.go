@@ -113,7 +113,7 @@ type piece struct {
 	limit   int64 // in the file
 	end     int64 // as an offset
 	grows   bool  // something may be appended
-	partial bool  // the last record may be half there
+	partial bool  // what is behind the last record may be on its way
 }
 
 // piece returns segment number, or the first behind it if later is set. It fails with
