@@ -224,12 +224,22 @@ func TestName(t *testing.T) {
 	}
 }
 
+// TestHAR: a file of a browser's is one, too.
+func TestHAR(t *testing.T) {
+	const entry = `{"startedDateTime":"2026-11-27T10:00:00Z","time":1,"request":{"method":"GET","url":"http://a.test/","httpVersion":"HTTP/1.1","headers":[]},` +
+		`"response":{"status":200,"statusText":"OK","httpVersion":"HTTP/1.1","headers":[],"content":{"size":0}}}`
+	to := store.NewMemory(store.MemoryOptions{})
+	if err := files.Read(context.Background(), strings.NewReader(`{"log":{"entries":[`+entry+`]}}`), "f", to); err != nil || to.Stats().Flows != 1 {
+		t.Errorf("%d flows, %v", to.Stats().Flows, err)
+	}
+}
+
 // TestRead: what a file is, it says itself; what it isn't, we say.
 func TestRead(t *testing.T) {
 	for data, want := range map[string]string{
 		"":                  "",
 		"12":                "f: offset 2: the file ends in the middle of a flow",
-		`{"log":{}}`:        "f: this is JSON",
+		`{"log":{"a":`:      "f: ",
 		"PK":                "f: this is no file of flows that is known here",
 		"\x1f\x8b":          "f: ",
 		"\x28\xb5\x2f\xfdx": "f, uncompressed: ",

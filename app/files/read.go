@@ -11,12 +11,13 @@ import (
 	"io"
 
 	"transom/app/export"
+	"transom/app/har"
 	"transom/app/mitm"
 	"transom/coding"
 )
 
 // errUnknown is of a file in none of the formats.
-var errUnknown = errors.New("this is no file of flows that is known here: want mitmproxy's, as transom -w writes them")
+var errUnknown = errors.New("this is no file of flows that is known here: want mitmproxy's, as transom -w writes them, or HAR")
 
 // compressions are what files begin with that are compressed, and the names of codings.
 var compressions = []struct{ magic, coding string }{
@@ -58,7 +59,7 @@ func read(ctx context.Context, in *bufio.Reader, head []byte, to export.Sink) er
 	case len(head) == 0 || head[0] >= '0' && head[0] <= '9':
 		return mitm.Read(ctx, in, to)
 	case head[0] == '{' || bytes.HasPrefix(head, []byte("\xef\xbb\xbf{")):
-		return mitm.ErrHAR
+		return har.Read(ctx, in, to)
 	}
 	return errUnknown
 }

@@ -11,6 +11,7 @@ import (
 	"io"
 	"math/big"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -295,4 +296,16 @@ func equal(slack time.Duration) cmp.Option {
 		cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
 		cmp.Comparer(func(a, b []byte) bool { return bytes.Equal(a, b) }),
 	}
+}
+
+// entries takes a log of messages apart.
+func entries(log string) (all []message.Entry) {
+	for e, err := range message.ReadLog(strings.NewReader(log)) {
+		if err != nil {
+			break
+		}
+		e.Payload = bytes.Clone(e.Payload)
+		all = append(all, e)
+	}
+	return all
 }

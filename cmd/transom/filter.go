@@ -28,7 +28,7 @@ func (f *proxyFlags) readFilter() (err error) {
 	if !f.given && !f.flags.Changed("filter") {
 		return nil
 	}
-	if f.quiet {
+	if f.quiet && f.saved.file == "" {
 		return errors.New("-q shows no flows: leave it out, or the filter")
 	}
 	f.chosen, err = filter.Parse(f.filter, filter.Options{CaseSensitive: os.Getenv("MITMPROXY_CASE_SENSITIVE_FILTERS") == "1"})
@@ -41,5 +41,12 @@ func (f *proxyFlags) choosing() []string {
 	if f.chosen == nil {
 		return nil
 	}
-	return []string{"flows are shown only where " + f.chosen.Describe()}
+	what := "shown"
+	switch {
+	case f.quiet:
+		what = "saved"
+	case f.saved.file != "":
+		what = "shown and saved"
+	}
+	return []string{"flows are " + what + " only where " + f.chosen.Describe()}
 }

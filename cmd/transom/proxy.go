@@ -34,6 +34,7 @@ type proxyFlags struct {
 	onTLSFailure string
 	mimic        string
 
+	saved     saveFlags
 	out       string
 	detail    numberFlag
 	json      bool
@@ -111,11 +112,20 @@ func (f *proxyFlags) run(cmd *cobra.Command, j *job) (err error) {
 	if j.out != nil && f.out != "-" {
 		stdout = j.out
 	}
-	out, done, err := f.output(stdout, r) // last, since it empties the file
+	out, done, err := f.output(stdout, r) // late, since it empties the file
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, done()) }()
+	saved, err := f.save(p, cmd.OutOrStdout(), r)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, s := range saved {
+			err = errors.Join(err, s.close(context.WithoutCancel(ctx), p))
+		}
+	}()
 	if j.ready != nil {
 		if err := j.ready(); err != nil {
 			return err
@@ -138,7 +148,7 @@ func (f *proxyFlags) run(cmd *cobra.Command, j *job) (err error) {
 		f.tellBegun(p.Log, slices.Concat(lines, f.choosing(), f.record.where(p.Store)), signer)
 		return nil
 	}
-	return f.serve(ctx, p, j, out)
+	return f.serve(ctx, p, j, out, saved)
 }
 
 // A helped host goes through a helper; see helper.Client.
@@ -195,6 +205,7 @@ func (f *proxyFlags) add(fl *pflag.FlagSet) {
 	fl.StringVar(&f.mimic, "tls-mimic", "go", "whose ClientHello a server sees: `go` is one of Go's that follows the client's")
 	fl.StringVar(&f.onTLSFailure, "on-upstream-tls-failure", "mirror", "when TLS with a server fails, show the client the same, answer 502, or pass undecrypted: `mirror|502|pass`")
 	fl.StringVarP(&f.out, "output", "o", "", "write flows to this `FILE`, in place of what it held; to +FILE, behind that; to &3, where descriptor 3 goes; to -, stdout (default: stdout)")
+	f.saved.add(fl)
 	fl.Var(&f.detail, "flow-detail", "how much to show of a flow: 0 nothing, 1 a line, 2 heads, 3 streams as they come, 4 bodies in full")
 	fl.StringVar(&f.filter, "filter", "", "show only flows that match `EXPR`, in mitmproxy's language, as in '~d example\\.com & !~c 200'")
 	fl.BoolVar(&f.json, "json", false, "show flows as JSON, one object a line")
@@ -221,11 +232,14 @@ func (f *proxyFlags) check() error {
 	if err := f.record.check(); err != nil {
 		return err
 	}
+	if err := f.saved.check(f.flags, f.out, f.quiet); err != nil {
+		return err
+	}
 	return f.readFilter()
 }
 
 // serve runs p and shows its flows until a signal ends it.
-func (f *proxyFlags) serve(ctx context.Context, p *transom.Proxy, j *job, out io.Writer) error {
+func (f *proxyFlags) serve(ctx context.Context, p *transom.Proxy, j *job, out io.Writer, saved []*saver) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	attend := j.attend
@@ -252,6 +266,14 @@ func (f *proxyFlags) serve(ctx context.Context, p *transom.Proxy, j *job, out io
 			})
 			if shown != nil {
 				p.Log.Warn("stopping, as nobody reads the flows any more: " + f.grace.grace())
+				cancel(nil)
+			}
+		})
+	}
+	for _, s := range saved {
+		wg.Go(func() {
+			if err := s.run(watching, p); err != nil {
+				p.Log.Warn(fmt.Sprintf("stopping, as nobody reads what is saved any more: %v; %s", err, f.grace.grace()))
 				cancel(nil)
 			}
 		})

@@ -31,8 +31,9 @@ type rights struct {
 
 	caller bool // user is who called sudo: what is made is theirs
 
-	reads  []string // files that are read besides the system's
-	writes []string // directories that files are made in to the end
+	reads    []string // files that are read besides the system's
+	writes   []string // directories that files are made in to the end
+	confined bool     // its rights are gone
 }
 
 // rightsFor finds out. name is --user, "" for the default: whoever called sudo,
@@ -173,10 +174,26 @@ func (r *rights) confine() error {
 	if r.user != nil {
 		to, _ = sandbox.Within(*r.user)
 	}
-	if _, err := sandbox.Drop(sandbox.Options{User: r.user, Read: append(sandbox.SystemFiles(to), r.reads...), Write: r.writes, Log: r.log}); err != nil {
+	drop := sandbox.Options{User: r.user, Read: append(sandbox.SystemFiles(to), r.reads...), Write: r.writes, Log: r.log}
+	if _, err := sandbox.Drop(drop); err != nil {
 		return fmt.Errorf("give up the rights it was started with: %w", err)
 	}
+	r.confined = true
 	return nil
+}
+
+// writable has files made in dir when rights are gone. dir is made, as whoever makes them.
+func (r *rights) writable(dir string) error {
+	r.writes = append(r.writes, dir)
+	return r.asWhom(func() error { return os.MkdirAll(dir, 0o700) })
+}
+
+// asWhom runs f with the file rights that are left when all others are gone.
+func (r *rights) asWhom(f func() error) error {
+	if r.user == nil {
+		return f()
+	}
+	return sandbox.AsUser(*r.user, f)
 }
 
 // asUser runs f with the file rights of whom we become, if that is the person
