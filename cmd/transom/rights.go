@@ -193,7 +193,11 @@ func (r *rights) asWhom(f func() error) error {
 	if r.user == nil {
 		return f()
 	}
-	return sandbox.AsUser(*r.user, f)
+	to, why := sandbox.Within(*r.user)
+	if why != "" { // then we stay who we are
+		return f()
+	}
+	return sandbox.AsUser(to, f)
 }
 
 // asUser runs f with the file rights of whom we become, if that is the person
