@@ -162,7 +162,7 @@ func (e *entry) copy(l *look) {
 	e.flush()
 	r, err := export.OpenDecoded(e.ctx, e.bodies, l.ref, l.header)
 	if err != nil {
-		e.err = errors.Join(e.err, err)
+		l.note = err.Error()
 		return
 	}
 	defer r.Close()
@@ -170,7 +170,7 @@ func (e *entry) copy(l *look) {
 	for left := l.size; left > 0 && e.err == nil; {
 		p := e.window[:min(left, piece)]
 		if _, err := io.ReadFull(r, p); err != nil {
-			e.err = fmt.Errorf("read a body again: %w", err)
+			l.note = "cut: " + err.Error() // the store has dropped it meanwhile
 			return
 		}
 		left -= int64(len(p))

@@ -21,6 +21,7 @@ type packets struct {
 	w      *bufio.Writer
 	bodies filter.Bodies
 	*scratch
+	lost error // why something that was kept can't be read
 }
 
 // write writes a flow; of a WebSocket, f is its exchange, and messages what followed. f
@@ -78,22 +79,22 @@ func (p *packets) http(f *flow.Flow, h *flow.HTTP, messages *flow.Flow) error {
 			return err
 		}
 	}
-	if h.Response == nil {
-		return t.close(f)
+	if h.Response == nil || p.lost != nil {
+		return p.close(t, f)
 	}
 	head, how = export.AppendResponse(nil, h.Request, h.Response, h.ResponseBody.Kept, h.ResponseTrailer)
 	t.say(1, answered, f.End, int64(len(head))+h.ResponseBody.Kept, p.comment(about[:2], h.ResponseBody))
 	if err := p.message(t, head, how, h.ResponseBody, h.ResponseTrailer); err != nil {
 		return err
 	}
-	if messages == nil {
-		return t.close(f)
+	if messages == nil || p.lost != nil {
+		return p.close(t, f)
 	}
 	d := messages.Detail.(*flow.Messages)
-	if err := p.log(messages, d, func(e *message.Entry) error { return p.frame(t, messages, e) }); err != nil {
+	if err := p.log(d, func(e *message.Entry) error { return p.frame(t, messages, e) }); err != nil {
 		return err
 	}
-	return t.close(messages)
+	return p.close(t, messages)
 }
 
 // comment says what a packet belongs to.
@@ -102,6 +103,18 @@ func (p *packets) comment(about []string, body flow.BodyRef) string {
 		about = append(about[:len(about):len(about)], fmt.Sprintf("%d of %d bytes of the body were kept", body.Kept, body.Size))
 	}
 	return strings.ToValidUTF8(strings.Join(about, "\n"), "\ufffd")
+}
+
+// close ends a connection: as the flow ended, or, where something is missing, by a
+// reset that says so.
+func (p *packets) close(t *stream, f *flow.Flow) error {
+	if p.lost == nil {
+		return t.close(f)
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	return t.reset("the rest of flow " + f.ID.String() + " can't be read: " + p.lost.Error())
 }
 
 // message writes a head and a body.
@@ -127,25 +140,49 @@ func (p *packets) body(t *stream, how export.Framing, ref flow.BodyRef, trailer 
 	}
 	r, err := p.bodies.OpenBody(p.ctx, ref)
 	if err != nil {
-		return err
+		p.lost = err
+		return nil
 	}
 	defer r.Close()
-	return export.CopyBody(t, r, ref.Kept, how, trailer)
+	from := &reader{r: r}
+	err = export.CopyBody(t, from, ref.Kept, how, trailer)
+	if from.err != nil {
+		p.lost = from.err
+		return nil
+	}
+	return err
+}
+
+// A reader remembers why it ended.
+type reader struct {
+	r   io.Reader
+	err error
+}
+
+// Read implements io.Reader.
+func (r *reader) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	if err != nil {
+		r.err = err
+	}
+	return n, err
 }
 
 // log reads the messages that passed.
-func (p *packets) log(f *flow.Flow, d *flow.Messages, each func(*message.Entry) error) error {
+func (p *packets) log(d *flow.Messages, each func(*message.Entry) error) error {
 	if p.bodies == nil || d.Log.Kept == 0 {
 		return nil
 	}
 	r, err := p.bodies.OpenBody(p.ctx, d.Log)
 	if err != nil {
-		return err
+		p.lost = err
+		return nil
 	}
 	defer r.Close()
 	for e, err := range message.ReadLog(io.LimitReader(r, d.Log.Kept)) {
 		if err != nil {
-			return fmt.Errorf("messages of flow %s: %w", f.ID, err)
+			p.lost = err
+			return nil
 		}
 		if e.Dropped {
 			continue
@@ -206,7 +243,7 @@ func (p *packets) tcp(f *flow.Flow, d *flow.Messages) error {
 		return err
 	}
 	comment := "flow " + f.ID.String()
-	err = p.log(f, d, func(e *message.Entry) error {
+	err = p.log(d, func(e *message.Entry) error {
 		at := f.Start.Add(e.At)
 		t.say(int(e.Dir&1), at, at, 0, comment)
 		comment = ""
@@ -218,13 +255,13 @@ func (p *packets) tcp(f *flow.Flow, d *flow.Messages) error {
 	if err != nil {
 		return err
 	}
-	return t.close(f)
+	return p.close(t, f)
 }
 
 // udp writes datagrams.
 func (p *packets) udp(f *flow.Flow, d *flow.Messages) error {
 	comment := "flow " + f.ID.String()
-	return p.log(f, d, func(e *message.Entry) error {
+	return p.log(d, func(e *message.Entry) error {
 		defer func() { comment = "" }()
 		return p.datagram(f, int(e.Dir&1), f.Start.Add(e.At), e.Payload, comment)
 	})
@@ -275,5 +312,5 @@ func (p *packets) dns(f *flow.Flow, d *flow.DNS) error {
 			return err
 		}
 	}
-	return t.close(f)
+	return p.close(t, f)
 }

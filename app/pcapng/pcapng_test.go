@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net/netip"
 	"os"
@@ -387,29 +388,65 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// TestGone: a flow whose body is gone is not there in part.
+// TestGone: a flow whose body is gone is there without it, and says so.
 func TestGone(t *testing.T) {
 	w := newWorld(t)
 	gone := exchange("GET", "/gone", flow.HTTP11)
 	gone.ResponseBody = flow.BodyRef{Segment: 4711, Size: 1, Kept: 1}
-	name := filepath.Join(t.TempDir(), "flows.pcapng")
-	f, err := os.Create(name)
-	if err != nil {
-		t.Fatal(err)
+	for _, d := range []flow.Detail{gone, &flow.Messages{Kind: "tcp", Log: gone.ResponseBody}} {
+		name := w.file(flowOf(conn(v4, "198.51.100.9:443", true), d), w.some()[1])
+		if got := tshark(t, name, "tcp.flags.reset == 1", "frame.comment"); !strings.Contains(got, "no longer kept") {
+			t.Errorf("%T: %q", d, got)
+		}
+		if got := tshark(t, name, "http.response", "http.file_data"); !strings.HasSuffix(got, "posted\n") {
+			t.Errorf("%T: %q", d, got)
+		}
 	}
-	defer f.Close()
-	flows := w.some()[:2]
-	pw := w.write(f, flows[0])
-	if err := pw.Write(ctx, flowOf(conn(v4, "198.51.100.9:443", true), gone), w); err == nil {
-		t.Error("it was written")
+}
+
+// A full takes so much, and then fails once.
+type full struct {
+	*os.File
+	left int
+}
+
+var errFull = errors.New("no space left on device")
+
+func (f *full) Write(p []byte) (int, error) {
+	if f.left >= 0 && len(p) > f.left {
+		n, _ := f.File.Write(p[:f.left])
+		f.left = -1
+		return n, errFull
 	}
-	if err := pw.Write(ctx, flows[1], w); err != nil {
-		t.Fatal(err)
+	if f.left >= 0 {
+		f.left -= len(p)
 	}
-	data, _ := os.ReadFile(name)
-	kinds(t, data)
-	if bytes.Contains(data, []byte("/gone")) || !bytes.Contains(data, []byte("POST /post")) {
-		t.Error("what is there is not what should be")
+	return f.File.Write(p)
+}
+
+// TestFullDisk: a flow that can't be written is not there in part, and others follow.
+func TestFullDisk(t *testing.T) {
+	w := newWorld(t)
+	flows := w.some()[:4]
+	var whole bytes.Buffer
+	w.write(&whole, flows...)
+	for left := 1; left < whole.Len(); left += 97 {
+		f, err := os.Create(filepath.Join(t.TempDir(), "flows.pcapng"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pw := pcapng.NewWriter(&full{f, left}, pcapng.Options{Version: "1"})
+		for _, fl := range flows {
+			if err := pw.Write(ctx, fl, w); err != nil && !errors.Is(err, errFull) {
+				t.Fatal(err)
+			}
+		}
+		data, _ := os.ReadFile(f.Name())
+		f.Close()
+		kinds(t, data)
+		if n := bytes.Count(data, []byte("HTTP/1.1 200")); n != len(flows)-1 {
+			t.Fatalf("after %d bytes: %d flows", left, n)
+		}
 	}
 }
 

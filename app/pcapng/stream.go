@@ -102,7 +102,7 @@ func (t *stream) packet(from int, flags byte, payload []byte) error {
 		t.seq[from]++
 	}
 	comment := ""
-	if len(payload) > 0 {
+	if len(payload) > 0 || flags&flagRST != 0 {
 		comment, t.comment = t.comment, ""
 	}
 	return s.put(t.w, t.now(), from, comment)
@@ -165,6 +165,12 @@ func (t *stream) flush() error {
 	return err
 }
 
+// reset ends the connection as a server does that has failed.
+func (t *stream) reset(comment string) error {
+	t.comment = comment
+	return t.packet(1, flagRST|flagACK, nil)
+}
+
 // close ends the connection, as the flow ended.
 func (t *stream) close(f *flow.Flow) error {
 	if err := t.flush(); err != nil {
@@ -172,7 +178,7 @@ func (t *stream) close(f *flow.Flow) error {
 	}
 	t.say(0, f.End, f.End, 0, "")
 	if f.State == flow.Failed {
-		return t.packet(1, flagRST|flagACK, nil)
+		return t.reset("")
 	}
 	if err := t.packet(1, flagFIN|flagACK, nil); err != nil {
 		return err
