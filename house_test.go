@@ -30,7 +30,7 @@ var house = plan{
 		"internal/engine addon/*",
 		".",
 		"app/config app/export app/follow",
-		"app/view app/mitm app/har app/pcapng app/command",
+		"app/view app/mitm app/har app/pcapng app/command app/redact",
 		"app/show app/landing app/demo app/control app/files",
 		"app/tui app/web",
 		"cmd/* internal/bench internal/testreport",

@@ -236,11 +236,8 @@ func (e *entry) messages(f *flow.Flow) {
 	t.key("_webSocketMessages").open('[')
 	err := e.passed(f, d)
 	t.close(']')
-	switch {
-	case err != nil:
-		e.comment("messages: " + err.Error())
-	case d.Log.Truncated:
-		e.comment("messages are missing: the limit of what is kept was reached")
+	if err != nil {
+		t.key("_webSocketError").str(err.Error())
 	}
 }
 

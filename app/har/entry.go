@@ -75,6 +75,7 @@ func (e *entry) write(j export.Joined) error {
 	if j.Messages != nil {
 		e.messages(j.Messages)
 	}
+	e.comment(strings.Join(notes(j), "; "))
 	t.close('}')
 	e.flush()
 	return e.err
@@ -95,6 +96,21 @@ func exchange(j export.Joined) (*flow.Flow, *flow.HTTP) {
 		Request: r, FirstByte: j.Messages.Start,
 		Response: &flow.ResponseHead{Status: status, Proto: r.Proto},
 	}
+}
+
+// notes is what was odd about an exchange.
+func notes(j export.Joined) (all []string) {
+	if j.HTTP != nil {
+		all = append(all, j.HTTP.Detail.(*flow.HTTP).Notes...)
+	}
+	if j.Messages != nil {
+		d := j.Messages.Detail.(*flow.Messages)
+		all = append(all, d.Notes...)
+		if d.Log.Truncated {
+			all = append(all, "messages are missing: the limit of what is kept was reached")
+		}
+	}
+	return all
 }
 
 func (e *entry) request(f *flow.Flow, h *flow.HTTP) {

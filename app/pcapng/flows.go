@@ -59,6 +59,9 @@ func (p *packets) http(f *flow.Flow, h *flow.HTTP, messages *flow.Flow) error {
 	if moved != 0 {
 		about = append(about, fmt.Sprintf("TLS taken off; the port was %d", moved))
 	}
+	if about = append(about, h.Notes...); messages != nil {
+		about = append(about, messages.Detail.(*flow.Messages).Notes...)
+	}
 	head := h.Request.Raw
 	how := export.None
 	if h.Request.Method != "" {
@@ -100,7 +103,7 @@ func (p *packets) http(f *flow.Flow, h *flow.HTTP, messages *flow.Flow) error {
 // comment says what a packet belongs to.
 func (p *packets) comment(about []string, body flow.BodyRef) string {
 	if body.Kept < body.Size {
-		about = append(about[:len(about):len(about)], fmt.Sprintf("%d of %d bytes of the body were kept", body.Kept, body.Size))
+		about = append(about[:len(about):len(about)], fmt.Sprintf("%d of %d bytes were kept", body.Kept, body.Size))
 	}
 	return strings.ToValidUTF8(strings.Join(about, "\n"), "\ufffd")
 }
@@ -242,7 +245,7 @@ func (p *packets) tcp(f *flow.Flow, d *flow.Messages) error {
 	if err != nil {
 		return err
 	}
-	comment := "flow " + f.ID.String()
+	comment := p.comment(append([]string{"flow " + f.ID.String()}, d.Notes...), d.Log)
 	err = p.log(d, func(e *message.Entry) error {
 		at := f.Start.Add(e.At)
 		t.say(int(e.Dir&1), at, at, 0, comment)
@@ -260,7 +263,7 @@ func (p *packets) tcp(f *flow.Flow, d *flow.Messages) error {
 
 // udp writes datagrams.
 func (p *packets) udp(f *flow.Flow, d *flow.Messages) error {
-	comment := "flow " + f.ID.String()
+	comment := p.comment(append([]string{"flow " + f.ID.String()}, d.Notes...), d.Log)
 	return p.log(d, func(e *message.Entry) error {
 		defer func() { comment = "" }()
 		return p.datagram(f, int(e.Dir&1), f.Start.Add(e.At), e.Payload, comment)

@@ -1,0 +1,240 @@
+package redact
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"time"
+
+	"transom/app/export"
+	"transom/filter"
+	"transom/flow"
+	"transom/message"
+	"transom/store"
+)
+
+// A Writer writes flows without their secrets. It is an export.Writer, as what is below.
+type Writer struct {
+	rules *Rules
+	to    export.Writer
+	last  uint64 // segment of a body that was made here
+}
+
+// NewWriter returns a Writer that writes to another.
+func NewWriter(rules *Rules, to export.Writer) *Writer {
+	return &Writer{rules: rules, to: to, last: math.MaxUint64}
+}
+
+// Write implements export.Writer.
+func (w *Writer) Write(ctx context.Context, f *flow.Flow, bodies filter.Bodies) error {
+	c := &changed{ctx: ctx, Rules: w.rules, Bodies: bodies, last: &w.last, made: map[uint64][]byte{}}
+	return w.to.Write(ctx, c.flow(f), c)
+}
+
+// Close implements export.Writer.
+func (w *Writer) Close() error { return w.to.Close() }
+
+// changed is what one flow becomes. It has the bodies that were changed, and else those
+// of below.
+type changed struct {
+	*Rules
+	filter.Bodies
+	ctx   context.Context
+	last  *uint64
+	made  map[uint64][]byte
+	notes []string
+}
+
+// OpenBody implements filter.Bodies.
+func (c *changed) OpenBody(ctx context.Context, ref flow.BodyRef) (io.ReadSeekCloser, error) {
+	if data, ok := c.made[ref.Segment]; ok {
+		return body{bytes.NewReader(data)}, nil
+	}
+	if ref.Segment >= *c.last || c.Bodies == nil {
+		return nil, store.ErrGone // it was made for a flow before
+	}
+	return c.Bodies.OpenBody(ctx, ref)
+}
+
+type body struct{ *bytes.Reader }
+
+func (body) Close() error { return nil }
+
+// flow returns a copy without secrets.
+func (c *changed) flow(f *flow.Flow) *flow.Flow {
+	g := *f
+	switch d := f.Detail.(type) {
+	case *flow.HTTP:
+		h := *d
+		c.http(&h)
+		h.Notes = append(h.Notes[:len(h.Notes):len(h.Notes)], c.notes...)
+		g.Detail = &h
+	case *flow.Messages:
+		m := *d
+		m.Request = c.request(m.Request)
+		c.log(&m)
+		m.Notes = append(m.Notes[:len(m.Notes):len(m.Notes)], c.notes...)
+		g.Detail = &m
+	}
+	return &g
+}
+
+func (c *changed) http(h *flow.HTTP) {
+	if h.Request != nil && h.Request.Method == "" && len(h.Request.Raw) > 0 {
+		c.note("the request's head, which could not be parsed, is left out")
+	}
+	h.Request, h.OriginalRequest = c.request(h.Request), c.request(h.OriginalRequest)
+	h.Response, h.OriginalResponse = c.response(h.Response), c.response(h.OriginalResponse)
+	for i := range h.Interim {
+		if r := c.response(&h.Interim[i]); r != &h.Interim[i] {
+			h.Interim = append([]flow.ResponseHead(nil), h.Interim...)
+			h.Interim[i] = *r
+		}
+	}
+	h.RequestTrailer, h.ResponseTrailer = c.fields(h.RequestTrailer), c.fields(h.ResponseTrailer)
+	c.bodies(h)
+}
+
+// bodies takes secrets out of all four, and has the heads say what is so.
+func (c *changed) bodies(h *flow.HTTP) {
+	was := [2]flow.Header{}
+	if h.Request != nil {
+		was[0] = h.Request.Header
+		if fields, changed := c.body(&h.RequestBody, was[0], "request"); changed {
+			r := *h.Request
+			r.Header, r.Raw, r.H2 = fields, nil, nil
+			h.Request = &r
+		}
+	}
+	if h.Response != nil {
+		was[1] = h.Response.Header
+		if fields, changed := c.body(&h.ResponseBody, was[1], "response"); changed {
+			r := *h.Response
+			r.Header, r.Raw, r.H2 = fields, nil, nil
+			h.Response = &r
+		}
+	}
+	if h.OriginalRequestBody != nil {
+		ref := *h.OriginalRequestBody
+		if h.OriginalRequest != nil {
+			was[0] = h.OriginalRequest.Header
+		}
+		if fields, changed := c.body(&ref, was[0], "original request"); changed && h.OriginalRequest != nil {
+			r := *h.OriginalRequest
+			r.Header, r.Raw, r.H2 = fields, nil, nil
+			h.OriginalRequest = &r
+		}
+		h.OriginalRequestBody = &ref
+	}
+	if h.OriginalResponseBody != nil {
+		ref := *h.OriginalResponseBody
+		if h.OriginalResponse != nil {
+			was[1] = h.OriginalResponse.Header
+		}
+		if fields, changed := c.body(&ref, was[1], "original response"); changed && h.OriginalResponse != nil {
+			r := *h.OriginalResponse
+			r.Header, r.Raw, r.H2 = fields, nil, nil
+			h.OriginalResponse = &r
+		}
+		h.OriginalResponseBody = &ref
+	}
+}
+
+// body takes secrets out of one, and returns the fields that go with what is left.
+func (c *changed) body(ref *flow.BodyRef, h flow.Header, of string) (flow.Header, bool) {
+	if ref.Kept == 0 || c.Bodies == nil {
+		return h, false
+	}
+	data, differs, err := c.look(c.ctx, c.Bodies, *ref, h)
+	switch {
+	case err != nil:
+		c.note("the %s's body is left out: %v", of, err)
+		*ref = flow.BodyRef{Size: ref.Size, Truncated: true}
+		return h, false
+	case !differs:
+		return h, false
+	}
+	size := int64(len(data))
+	cut := ref.Truncated
+	*ref = c.make(data)
+	if cut {
+		ref.Size, ref.Truncated = size+1, true // how much it would be nobody knows
+	}
+	h = append(flow.Header(nil), h...)
+	h.Del("Content-Encoding")
+	if _, ok := h.Lookup("Content-Length"); ok {
+		h.Set("Content-Length", strconv.FormatInt(ref.Size, 10))
+	}
+	return h, true
+}
+
+// make keeps a body until the flow is written.
+func (c *changed) make(data []byte) flow.BodyRef {
+	*c.last--
+	c.made[*c.last] = data
+	return flow.BodyRef{Size: int64(len(data)), Kept: int64(len(data)), Segment: *c.last}
+}
+
+// log takes secrets out of messages.
+func (c *changed) log(m *flow.Messages) {
+	if m.Log.Kept == 0 || c.Bodies == nil {
+		return
+	}
+	if m.Kind == "tcp" {
+		// What a rule would find may be cut anywhere.
+		if len(c.Rules.body) > 0 {
+			c.note("the bytes are left out: a body: rule can't look through a stream that nobody parsed")
+			m.Log = flow.BodyRef{Size: m.Log.Size, Truncated: true}
+		}
+		return
+	}
+	r, err := c.Bodies.OpenBody(c.ctx, m.Log)
+	if err != nil {
+		return // whoever writes it will say so
+	}
+	defer r.Close()
+	var log []byte
+	var before time.Duration
+	differs, left := false, 0
+	for e, err := range message.ReadLog(io.LimitReader(r, min(m.Log.Kept, maxBody))) {
+		if err != nil {
+			break
+		}
+		if e.Op >= opClose {
+			if len(c.Rules.body) > 0 && len(e.Payload) > 2 { // of a close two bytes are a number
+				e.Payload = e.Payload[:2]
+				e.Cut, differs = e.Size-2, true
+			}
+		} else if data, err := c.within(e.Payload, other, "", true); err != nil || e.Encoded && len(c.Rules.body) > 0 {
+			e.Payload, e.Cut = nil, e.Size
+			differs, left = true, left+1
+		} else if !bytes.Equal(data, e.Payload) {
+			e.Payload, e.Size, e.Cut = data, int64(len(data)), 0
+			differs = true
+		}
+		log = append(message.AppendHead(log, &e, before), e.Payload...)
+		before = e.At
+	}
+	if left > 0 {
+		c.note("%d messages are left out: %v", left, errBinary)
+	}
+	if differs || m.Log.Kept > maxBody {
+		cut := m.Log.Truncated || m.Log.Kept > maxBody
+		m.Log = c.make(log)
+		if cut {
+			m.Log.Size, m.Log.Truncated = m.Log.Size+1, true
+		}
+	}
+}
+
+// opClose is the opcode of a close frame, and the first of those of the protocol itself.
+const opClose = 8
+
+func (c *changed) note(format string, a ...any) {
+	c.notes = append(c.notes, "redacted: "+fmt.Sprintf(format, a...))
+}
+
+var _ export.Writer = (*Writer)(nil)

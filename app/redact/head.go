@@ -1,0 +1,163 @@
+package redact
+
+import (
+	"net/url"
+	"strings"
+
+	"transom/flow"
+)
+
+// A head that nothing was taken out of stays as it is, byte for byte.
+
+// request returns a head without its secrets.
+func (r *Rules) request(h *flow.RequestHead) *flow.RequestHead {
+	if h == nil {
+		return nil
+	}
+	c := *h
+	c.Target = r.url(h.Target)
+	c.Authority = userless(h.Authority)
+	c.Header = r.fields(h.Header)
+	if c.Equal(h) && (h.Method != "" || len(h.Raw) == 0) {
+		return h
+	}
+	c.Raw, c.H2 = nil, nil // which have them still
+	return &c
+}
+
+func (r *Rules) response(h *flow.ResponseHead) *flow.ResponseHead {
+	if h == nil {
+		return nil
+	}
+	c := *h
+	c.Header = r.fields(h.Header)
+	if c.Equal(h) {
+		return h
+	}
+	c.Raw, c.H2 = nil, nil
+	return &c
+}
+
+// fields returns fields without their secrets.
+func (r *Rules) fields(h flow.Header) flow.Header {
+	var out flow.Header
+	for i := range h {
+		value := r.field(h[i].Name, h[i].Value)
+		if value == h[i].Value {
+			continue
+		}
+		if out == nil {
+			out = append(flow.Header(nil), h...)
+		}
+		out[i] = flow.Field{Name: h[i].Name, Value: value}
+	}
+	if out == nil {
+		return h
+	}
+	return out
+}
+
+func (r *Rules) field(name, value string) string {
+	switch name = strings.ToLower(name); {
+	case value == "":
+		return value
+	case name == "cookie" && r.header[name]:
+		parts := strings.Split(value, ";")
+		for i := range parts {
+			parts[i] = cookie(parts[i])
+		}
+		return strings.Join(parts, ";")
+	case name == "set-cookie" && r.header[name]:
+		first, rest, more := strings.Cut(value, ";")
+		if first = cookie(first); more {
+			return first + ";" + rest
+		}
+		return first
+	case (name == "authorization" || name == "proxy-authorization") && r.header[name]:
+		if scheme, rest, ok := strings.Cut(value, " "); ok && rest != "" && letters(scheme) {
+			return scheme + " " + Mark
+		}
+		return Mark
+	case r.header[name]:
+		return Mark
+	case name == "referer", name == "location", name == "content-location", name == "refresh", name == "link", name == ":path":
+		return r.url(value)
+	}
+	return value
+}
+
+// cookie takes out the value of one.
+func cookie(c string) string {
+	name, _, ok := strings.Cut(c, "=")
+	switch {
+	case ok:
+		return name + "=" + Mark
+	case strings.TrimSpace(c) == "":
+		return c
+	}
+	return Mark // which has a value alone
+}
+
+func letters(s string) bool {
+	for i := range len(s) {
+		if c := s[i] | 0x20; (c < 'a' || c > 'z') && s[i] != '-' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// url takes secrets out of the query and the fragment of a URL, or of several with
+// something between them, and who it is for.
+func (r *Rules) url(u string) string {
+	if i := strings.Index(u, "://"); i >= 0 {
+		end := strings.IndexAny(u[i+3:], "/?#")
+		if end < 0 {
+			end = len(u) - i - 3
+		}
+		u = u[:i+3] + userless(u[i+3:i+3+end]) + u[i+3+end:]
+	}
+	at := strings.IndexAny(u, "?#")
+	if at < 0 {
+		return u
+	}
+	var b strings.Builder
+	b.WriteString(u[:at+1])
+	for rest := u[at+1:]; rest != ""; {
+		end := strings.IndexAny(rest, "&;?#>, \"")
+		if end < 0 {
+			end = len(rest)
+		}
+		b.WriteString(r.parameter(rest[:end], r.query))
+		if end < len(rest) {
+			b.WriteByte(rest[end])
+			end++
+		}
+		rest = rest[end:]
+	}
+	return b.String()
+}
+
+// parameter takes out the value of one, if its name is among the secret ones.
+func (r *Rules) parameter(p string, secret map[string]bool) string {
+	name, value, ok := strings.Cut(p, "=")
+	if !ok || value == "" {
+		return p
+	}
+	plain, err := url.QueryUnescape(name)
+	if err != nil {
+		plain = name
+	}
+	if !secret[fold(plain)] {
+		return p
+	}
+	return name + "=" + Mark
+}
+
+// userless is an authority without a user and a password.
+func userless(a string) string {
+	if i := strings.LastIndexByte(a, '@'); i >= 0 {
+		return Mark + a[i:]
+	}
+	return a
+}

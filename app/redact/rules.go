@@ -1,0 +1,143 @@
+// Package redact takes secrets out of flows that are written for others: what is known
+// to be one by its name, and what rules say. It changes copies; what is recorded stays.
+//
+// What can't be looked through, such as a body whose coding is not known, is left out,
+// and the flow says so in its notes.
+package redact
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// Secrets is the rule for what is a secret by its name. Each other one includes it.
+const Secrets = "secrets"
+
+// Mark stands where a secret was.
+const Mark = "REDACTED"
+
+// Rules say what is taken out.
+type Rules struct {
+	header map[string]bool // in lower case
+	query  map[string]bool // folded, as json and form
+	form   map[string]bool
+	json   map[string]bool // names, wherever they are
+	paths  [][]string      // folded; * is any name
+	body   []*regexp.Regexp
+}
+
+// Headers whose value is one secret, or, of cookies, has one for each name.
+var secretHeaders = [...]string{
+	"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key", "apikey", "x-auth-token", "x-access-token",
+	"x-csrf-token", "x-xsrf-token", "x-amz-security-token", "x-goog-api-key", "x-vault-token", "private-token", "ocp-apim-subscription-key",
+	"x-forwarded-access-token", "cf-access-client-secret", "cf-access-jwt-assertion", "x-goog-iap-jwt-assertion", "x-ms-token-aad-access-token",
+}
+
+// Names of parameters and members, without - and _.
+var secretNames = [...]string{
+	"accesstoken", "apikey", "apisecret", "auth", "authtoken", "authorization", "bearer", "bearertoken", "clientsecret", "cookie", "credential", "credentials",
+	"csrftoken", "idtoken", "jwt", "key", "otp", "passcode", "passphrase", "passwd", "password", "pin", "privatekey", "pwd", "refreshtoken", "secret", "secretkey",
+	"secretaccesskey", "session", "sessionid", "sessiontoken", "sid", "sig", "signature", "token", "xamzcredential", "xamzsecuritytoken", "xamzsignature",
+	"xapikey", "xgoogcredential", "xgoogsignature", "xsrftoken",
+}
+
+// notInJSON are names that are common there, and no secrets.
+var notInJSON = map[string]bool{"key": true, "sid": true, "session": true, "auth": true, "pin": true, "sig": true}
+
+// Parse reads rules:
+//
+//	secrets        what is a secret by its name
+//	header:NAME    the values of header and trailer fields
+//	query:NAME     a parameter of URLs
+//	form:NAME      a field of forms
+//	json:NAME      a member of JSON, wherever it is; json:a.*.b by its path
+//	body:REGEX     what a regular expression of Go's finds in bodies and messages; if
+//	               it has a group, what the first one finds
+func Parse(rules []string) (*Rules, error) {
+	r := &Rules{header: map[string]bool{}, query: map[string]bool{}, form: map[string]bool{}, json: map[string]bool{}}
+	for _, h := range secretHeaders {
+		r.header[h] = true
+	}
+	for _, n := range secretNames {
+		r.query[n], r.form[n], r.json[n] = true, true, !notInJSON[n]
+	}
+	for _, text := range rules {
+		if err := r.add(text); err != nil {
+			return nil, fmt.Errorf("%q: %w", text, err)
+		}
+	}
+	return r, nil
+}
+
+func (r *Rules) add(text string) error {
+	kind, what, _ := strings.Cut(text, ":")
+	if text == Secrets {
+		return nil
+	}
+	if what == "" {
+		return fmt.Errorf("want %s, header:NAME, query:NAME, form:NAME, json:PATH or body:REGEX", Secrets)
+	}
+	switch kind {
+	case "header":
+		r.header[strings.ToLower(what)] = true
+	case "query":
+		r.query[fold(what)] = true
+	case "form":
+		r.form[fold(what)] = true
+	case "json":
+		path := strings.Split(strings.TrimPrefix(strings.ReplaceAll(what, "[*]", ""), "$."), ".")
+		if len(path) == 1 && !strings.HasPrefix(what, "$.") {
+			r.json[fold(what)] = true
+			return nil
+		}
+		for i := range path {
+			path[i] = fold(path[i])
+		}
+		r.paths = append(r.paths, path)
+	case "body":
+		re, err := regexp.Compile(what)
+		if err != nil {
+			return err
+		}
+		r.body = append(r.body, re)
+	default:
+		return fmt.Errorf("there is no rule %q: want %s, header:NAME, query:NAME, form:NAME, json:PATH or body:REGEX", kind, Secrets)
+	}
+	return nil
+}
+
+// fold makes names the same that people write in different ways.
+func fold(name string) string {
+	b := make([]byte, 0, len(name))
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c == '-' || c == '_':
+		case 'A' <= c && c <= 'Z':
+			b = append(b, c+'a'-'A')
+		default:
+			b = append(b, c)
+		}
+	}
+	return string(b)
+}
+
+// secretMember reports whether the member of JSON at path is to be redacted.
+func (r *Rules) secretMember(path []string) bool {
+	if r.json[path[len(path)-1]] {
+		return true
+	}
+	for _, p := range r.paths {
+		if len(p) != len(path) {
+			continue
+		}
+		same := true
+		for i := range p {
+			same = same && (p[i] == "*" || p[i] == path[i])
+		}
+		if same {
+			return true
+		}
+	}
+	return false
+}
