@@ -17,6 +17,7 @@ type scan struct {
 	out  []byte
 	done int // up to where src was copied, or left out
 	path []string
+	name []byte // the last one, folded
 	deep int
 }
 
@@ -67,7 +68,7 @@ func (s *scan) value() error {
 	case c == '[':
 		return s.members(']', s.value)
 	case c == '"':
-		_, err := s.text()
+		_, err := s.text(false)
 		return err
 	}
 	from := s.at
@@ -123,7 +124,7 @@ func (s *scan) member() error {
 	if c != '"' {
 		return errJSON
 	}
-	name, err := s.text()
+	name, err := s.text(true)
 	if err != nil {
 		return err
 	}
@@ -134,12 +135,17 @@ func (s *scan) member() error {
 		return errJSON
 	}
 	s.at++
-	s.path = append(s.path, fold(name))
-	defer func() { s.path = s.path[:len(s.path)-1] }()
+	s.name = appendFolded(s.name[:0], name)
+	secret := s.json[string(s.name)]
+	if len(s.paths) > 0 {
+		s.path = append(s.path, string(s.name))
+		defer func() { s.path = s.path[:len(s.path)-1] }()
+		secret = secret || s.secretPath(s.path)
+	}
 	if _, err := s.peek(); err != nil {
 		return err
 	}
-	from, secret := s.at, s.secretMember(s.path)
+	from := s.at
 	copied := len(s.out)
 	done := s.done
 	err = s.value()
@@ -154,18 +160,17 @@ func (s *scan) member() error {
 	return err
 }
 
-// text reads a string, and returns it if it is a plain one; what is escaped in it only
-// as far as names need.
-func (s *scan) text() (string, error) {
+// text reads a string, and returns it, if it is a name, without what is escaped.
+func (s *scan) text(name bool) ([]byte, error) {
 	s.at++
 	from, escaped := s.at, false
 	for s.at < len(s.src) {
 		switch s.src[s.at] {
 		case '"':
-			text := string(s.src[from:s.at])
+			text := s.src[from:s.at]
 			s.at++
-			if escaped {
-				text = unescape(text)
+			if escaped && name {
+				text = []byte(unescape(string(text)))
 			}
 			return text, nil
 		case '\\':
@@ -175,5 +180,5 @@ func (s *scan) text() (string, error) {
 		s.at++
 	}
 	s.at = len(s.src)
-	return "", errEnd
+	return nil, errEnd
 }

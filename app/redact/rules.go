@@ -108,8 +108,9 @@ func (r *Rules) add(text string) error {
 }
 
 // fold makes names the same that people write in different ways.
-func fold(name string) string {
-	b := make([]byte, 0, len(name))
+func fold(name string) string { return string(appendFolded(nil, name)) }
+
+func appendFolded[T string | []byte](b []byte, name T) []byte {
 	for i := range len(name) {
 		switch c := name[i]; {
 		case c == '-' || c == '_':
@@ -119,14 +120,11 @@ func fold(name string) string {
 			b = append(b, c)
 		}
 	}
-	return string(b)
+	return b
 }
 
-// secretMember reports whether the member of JSON at path is to be redacted.
-func (r *Rules) secretMember(path []string) bool {
-	if r.json[path[len(path)-1]] {
-		return true
-	}
+// secretPath reports whether the member of JSON at path is to be redacted.
+func (r *Rules) secretPath(path []string) bool {
 	for _, p := range r.paths {
 		if len(p) != len(path) {
 			continue
