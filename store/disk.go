@@ -24,7 +24,7 @@ type DiskOptions struct {
 	MaxFlows  int64         // about how many are kept; 0 is no bound
 	BodyLimit int64         // bounds what is kept of one body: 64 MiB; negative keeps nothing of any
 
-	// Queue bounds what is kept in memory until it is written: 32 MiB.
+	// Queue bounds what is kept in memory until it is written: 32 MiB, at least 256 KiB.
 	Queue int64
 	// Lossless has who records wait for the disk when the queue is full: traffic
 	// waits then. Else bodies are cut, and then flows refused.
@@ -39,6 +39,7 @@ type DiskOptions struct {
 const (
 	defaultDiskBody = 64 << 20
 	defaultQueue    = 32 << 20
+	minQueue        = 256 << 10 // a few pieces of bodies
 	defaultGrace    = 5 * time.Second
 	maxSegment      = 64 << 20
 	minSegment      = 1 << 20
@@ -136,6 +137,7 @@ func (o DiskOptions) withDefaults() DiskOptions {
 	if o.Queue <= 0 {
 		o.Queue = defaultQueue
 	}
+	o.Queue = max(o.Queue, minQueue)
 	if o.Grace == 0 {
 		o.Grace = defaultGrace
 	}
@@ -256,7 +258,9 @@ func (d *Disk) reserveLocked(n, limit int64) bool {
 // freeLocked gives room back.
 func (d *Disk) freeLocked(n int64) {
 	d.used -= n
-	d.room.Broadcast()
+	if n > 0 {
+		d.room.Broadcast()
+	}
 }
 
 var _ Store = (*Disk)(nil)

@@ -149,9 +149,7 @@ func (d *Disk) read(hit found) (*flow.Flow, error) {
 		return nil, fmt.Errorf("segment %d, record at %d: %w", hit.at.Segment, hit.at.Offset, err)
 	}
 	if name != 0 {
-		if f.Conn, err = d.conn(positionOf(name)); err != nil {
-			return nil, fmt.Errorf("its connection: %w", err)
-		}
+		f.Conn = d.connOf(f, positionOf(name))
 	}
 	return f, nil
 }
@@ -168,6 +166,21 @@ func (d *Disk) record(at segment.Position, kind uint8, dst []byte) ([]byte, erro
 		return nil, fmt.Errorf("segment %d, offset %d: a record of kind %d, want %d", at.Segment, at.Offset, r.Kind, kind)
 	}
 	return r.Payload, nil
+}
+
+// connOf returns the connection of a flow. If it can't be read that is said once, and
+// the flow is of one that nothing is known of: better than no flow.
+func (d *Disk) connOf(f *flow.Flow, at segment.Position) *flow.Conn {
+	c, err := d.conn(at)
+	if err == nil {
+		return c
+	}
+	d.o.Log.Error("a connection can't be read: its flows are shown without", "dir", d.o.Dir, "flow", f.ID.String(), "err", err)
+	c = new(flow.Conn)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.conns.put(at, c)
+	return c
 }
 
 // conn returns a connection. Flows of one share it.

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"runtime"
 	"sync"
 	"testing"
@@ -18,7 +20,17 @@ import (
 	"transom/store"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// actVariable has the test binary be another process: one that writes to this
+// directory until it is killed.
+const actVariable = "TRANSOM_TEST_STORE"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(actVariable); dir != "" {
+		fmt.Fprintln(os.Stderr, writeForEver(dir))
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 var epoch = time.Unix(1_700_000_000, 0)
 

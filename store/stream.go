@@ -61,7 +61,10 @@ func (s *stream) Write(p []byte) (int, error) {
 			starved = true
 			break
 		}
-		rest, kept = s.grow(data, rest)
+		var news bool
+		if rest, kept, news = s.grow(data, rest); news {
+			s.d.list(s) // before it may have to wait for that to be written
+		}
 	}
 	if s.account(len(p), starved) {
 		s.d.list(s)
@@ -90,17 +93,19 @@ func (s *stream) begin(p []byte) (rest []byte, kept int64) {
 	return rest, s.kept
 }
 
-// grow adds an empty piece and puts p there.
-func (s *stream) grow(data, p []byte) (rest []byte, kept int64) {
+// grow adds an empty piece and puts p there. news is that it has to be listed.
+func (s *stream) grow(data, p []byte) (rest []byte, kept int64, news bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.gone {
 		defer s.d.free(int64(cap(data)) + pieceCost)
-		return nil, 0
+		return nil, 0, false
 	}
 	s.pieces = append(s.pieces, piece{off: s.kept, data: data})
 	rest = s.fillLocked(p)
-	return rest, s.kept
+	news = !s.listed
+	s.listed = true
+	return rest, s.kept, news
 }
 
 // fillLocked puts of p what fits into the last piece, unless that is being written,

@@ -55,6 +55,8 @@ func (w *work) linger() {
 	select {
 	case <-t.C:
 	case <-w.d.now:
+	case done := <-w.d.flush:
+		done <- w.flush()
 	case <-w.d.closing:
 	}
 }
@@ -94,6 +96,7 @@ func (w *work) flush() error {
 	}
 	w.dirty = false
 	w.works()
+	w.retain()
 	return nil
 }
 

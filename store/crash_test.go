@@ -1,0 +1,397 @@
+package store_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"transom/flow"
+	"transom/internal/testnet/disk"
+	"transom/store"
+)
+
+// bodyOf is the n-th body: anybody can tell what it has to be.
+func bodyOf(n int) []byte {
+	r := rand.New(rand.NewPCG(uint64(n), 1))
+	b := make([]byte, r.IntN(4000))
+	if n%50 == 0 {
+		b = make([]byte, 200_000) // of several chunks
+	}
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	if n%5 == 0 {
+		b = bytes.Repeat([]byte{byte(n % 10)}, 3000) // that comes again
+	}
+	return b
+}
+
+// recordOne puts the n-th flow with its body, and returns it.
+func recordOne(d store.Store, conns []*flow.Conn, n int) (*flow.Flow, error) {
+	w := d.NewBody()
+	defer w.Close()
+	f := someFlow(n, conns, flow.BodyRef{}, w.Ref())
+	open := *f
+	open.Rev, open.State, open.End = 0, flow.Open, time.Time{}
+	if err := d.Put(context.Background(), &open); err != nil {
+		return nil, err
+	}
+	for b := bodyOf(n); len(b) > 0; b = b[min(len(b), 1500):] {
+		w.Write(b[:min(len(b), 1500)])
+	}
+	f.Detail.(*flow.HTTP).ResponseBody = w.Ref()
+	return f, d.Put(context.Background(), f)
+}
+
+// checkOne says what is wrong with the n-th flow.
+func checkOne(d store.Store, f *flow.Flow, n int) error {
+	h := f.Detail.(*flow.HTTP)
+	if f.State != flow.Done || h.Request.Target != fmt.Sprintf("/item/%d", n) || len(h.Request.Header) != 1 || f.Conn == nil {
+		return fmt.Errorf("it is %+v of %+v", h.Request, f.Conn)
+	}
+	if got, err := open(d, h.ResponseBody); err != nil || !bytes.Equal(got, bodyOf(n)) {
+		return fmt.Errorf("its body has %d bytes, %v, want %d", len(got), err, len(bodyOf(n)))
+	}
+	return nil
+}
+
+// checkOwed says what of what was synced is not there.
+func checkOwed(d store.Store, owed map[flow.ID]int) error {
+	missing := maps.Clone(owed)
+	for f, err := range d.Flows(context.Background(), store.Query{}) {
+		if err != nil {
+			return err
+		}
+		if n, ok := owed[f.ID]; ok {
+			if err := checkOne(d, f, n); err != nil {
+				return fmt.Errorf("flow %d: %w", n, err)
+			}
+		}
+		delete(missing, f.ID)
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("%d of %d flows are missing: %v", len(missing), len(owed), missing)
+	}
+	return nil
+}
+
+// writeForEver records until it is killed, and says on stdout what is synced.
+func writeForEver(dir string) error {
+	d, err := store.OpenDisk(store.DiskOptions{Dir: dir, SegmentSize: 64 << 10})
+	if err != nil {
+		return err
+	}
+	conns := someConns(3)
+	for n := rand.IntN(1 << 30); ; {
+		var line bytes.Buffer
+		for range 1 + rand.IntN(8) {
+			f, err := recordOne(d, conns, n)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(&line, "%s %d\n", f.ID, n)
+			n++
+		}
+		if err := d.Sync(context.Background()); err != nil {
+			return err
+		}
+		if _, err := os.Stdout.Write(line.Bytes()); err != nil {
+			return err
+		}
+	}
+}
+
+// TestDiskKilled kills the writer 200 times, and looks for what it has called synced.
+func TestDiskKilled(t *testing.T) {
+	chance := rand.New(rand.NewPCG(1, 2))
+	total := 0
+	for range 10 {
+		dir := t.TempDir()
+		owed := map[flow.ID]int{}
+		for range 20 {
+			killed(t, dir, owed, chance)
+			d, err := store.OpenDisk(store.DiskOptions{Dir: dir})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(checkOwed(d, owed), d.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		total += len(owed)
+	}
+	t.Logf("%d flows were synced", total)
+}
+
+// killed starts a writer, kills it, and keeps account of what it said.
+func killed(t *testing.T, dir string, owed map[flow.ID]int, chance *rand.Rand) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), actVariable+"="+dir)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	left := 1 + chance.IntN(25)
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		var text string
+		var n int
+		if _, err := fmt.Sscan(lines.Text(), &text, &n); err != nil {
+			break // cut short by the kill
+		}
+		id, err := flow.ParseID(text)
+		if err != nil {
+			break
+		}
+		owed[id] = n
+		if left--; left == 0 {
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if left > 0 {
+		t.Fatalf("the writer has ended by itself: %s", &said)
+	}
+}
+
+// life is what a store goes through, on a disk whose power is cut: it is recorded,
+// deleted, closed, opened again. owed gets what is synced.
+func life(fs *disk.Disk, owed map[flow.ID]int) error {
+	conns := someConns(2)
+	n := 0
+	for range 3 {
+		d, err := store.OpenDisk(store.DiskOptions{FS: fs, SegmentSize: 16 << 10, Grace: time.Millisecond})
+		if err != nil {
+			return err
+		}
+		err = func() error {
+			for range 4 {
+				fresh := map[flow.ID]int{}
+				for range 4 {
+					n++
+					f, err := recordOne(d, conns, n)
+					if err != nil {
+						return err
+					}
+					fresh[f.ID] = n
+				}
+				for id := range owed {
+					delete(owed, id)
+					if err := d.Delete(context.Background(), id); err != nil {
+						return err
+					}
+					break
+				}
+				if err := d.Sync(context.Background()); err != nil {
+					return err
+				}
+				maps.Copy(owed, fresh)
+			}
+			return nil
+		}()
+		if err := errors.Join(err, d.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestDiskPowerCut cuts the power at every step of a store's life, and looks whether
+// all that was synced is there.
+func TestDiskPowerCut(t *testing.T) {
+	whole := disk.New()
+	if err := life(whole, map[flow.ID]int{}); err != nil {
+		t.Fatal(err)
+	}
+	steps := whole.Steps()
+	t.Logf("%d steps", steps)
+	if steps < 100 {
+		t.Fatalf("only %d steps", steps)
+	}
+	for n := 1; n <= steps; n++ {
+		for what := range 4 {
+			fs := disk.New()
+			fs.CutAt = n
+			owed := map[flow.ID]int{}
+			_ = life(fs, owed) // it fails, since there is no power
+			d, err := store.OpenDisk(store.DiskOptions{FS: fs.Crash(min(what, disk.Some), rand.New(rand.NewPCG(uint64(n), uint64(what))))})
+			if err != nil {
+				t.Fatalf("cut in step %d: %v", n, err)
+			}
+			if err := errors.Join(checkOwed(d, owed), d.Close()); err != nil {
+				t.Fatalf("cut in step %d, of the rest there is %d: %v", n, what, err)
+			}
+		}
+	}
+}
+
+// A full disk stops recording, and nothing that was recorded is lost by it. When there
+// is room again it goes on, with what has waited; what found no room is counted.
+func TestDiskFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := disk.New()
+		fs.Room = 300_000
+		var log bytes.Buffer
+		d := newDisk(t, store.DiskOptions{FS: fs, SegmentSize: 64 << 10, Queue: 1 << 20, Log: logged(&log)})
+		conns := someConns(2)
+		owed := map[flow.ID]int{}
+		for n := 1; n <= 1500; n++ {
+			f, err := recordOne(d, conns, n)
+			if err == nil && !f.Detail.(*flow.HTTP).ResponseBody.Truncated {
+				owed[f.ID] = n
+			}
+			if n%10 == 0 {
+				time.Sleep(200 * time.Millisecond)
+			}
+		}
+		s := d.Stats()
+		if !s.Failing || s.Failures != 1 || s.Refused == 0 || s.Starved == 0 || s.Queued > 1<<20 {
+			t.Errorf("%+v", s)
+		}
+		if err := checkOwed(d, owed); err != nil {
+			t.Errorf("while it is full: %v", err)
+		}
+		fs.Set(func(fs *disk.Disk) { fs.Room = 0 })
+		time.Sleep(3 * time.Second)
+		for n := 2001; n <= 2020; n++ {
+			f, err := recordOne(d, conns, n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			owed[f.ID] = n
+		}
+		if err := d.Sync(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if s := d.Stats(); s.Failing || s.Queued != 0 {
+			t.Errorf("%+v", s)
+		}
+		if bytes.Count(log.Bytes(), []byte("level=ERROR")) != 1 || bytes.Count(log.Bytes(), []byte("recording again")) != 1 {
+			t.Errorf("logged:\n%s", &log)
+		}
+		d.Close()
+		d = newDisk(t, store.DiskOptions{FS: fs})
+		if err := checkOwed(d, owed); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// When it may lose nothing, who records waits for a full disk, and goes on when there
+// is room.
+func TestDiskFullLossless(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := disk.New()
+		fs.Room = 100_000
+		d := newDisk(t, store.DiskOptions{FS: fs, SegmentSize: 64 << 10, Queue: 256 << 10, Lossless: true})
+		owed := map[flow.ID]int{}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			conns := someConns(2)
+			for n := 1; n <= 500; n++ {
+				f, err := recordOne(d, conns, n)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				owed[f.ID] = n
+			}
+		}()
+		time.Sleep(time.Minute)
+		select {
+		case <-done:
+			t.Fatal("nobody has waited")
+		default:
+		}
+		fs.Set(func(fs *disk.Disk) { fs.Room = 0 })
+		<-done
+		if err := d.Sync(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if s := d.Stats(); s.Refused+s.TruncatedBody != 0 {
+			t.Errorf("%+v", s)
+		}
+		if err := checkOwed(d, owed); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Who waits for a full disk is let go at the end, and what is lost is said.
+func TestDiskRelease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := disk.New()
+		fs.Room = 10_000
+		d, err := store.OpenDisk(store.DiskOptions{FS: fs, Queue: 256 << 10, Lossless: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			w := d.NewBody()
+			defer w.Close()
+			put(t, d, httpFlow(id(1), 0, flow.Open, w.Ref()))
+			w.Write(make([]byte, 1<<20))
+		}()
+		time.Sleep(time.Minute)
+		d.Release()
+		<-done
+		if s := d.Stats(); s.Starved != 1 {
+			t.Errorf("%+v", s)
+		}
+		if err := d.Close(); err == nil {
+			t.Errorf("nothing is said of what was lost: %+v", d.Stats())
+		}
+	})
+}
+
+// Who is slow to read keeps nobody from recording.
+func TestDiskSlowReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDisk(t, store.DiskOptions{MaxFlows: 300, SegmentSize: 16 << 10})
+		conns := someConns(1)
+		for n := 1; n <= 500; n++ {
+			if _, err := recordOne(d, conns, n); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n, seen := 500, 0
+		for f, err := range d.Flows(t.Context(), store.Query{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if seen++; f == nil || seen > 100 {
+				break
+			}
+			for range 20 { // meanwhile
+				n++
+				if _, err := recordOne(d, conns, n); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(time.Second)
+		}
+		if s := d.Stats(); s.Refused+s.TruncatedBody != 0 || s.Evicted == 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
