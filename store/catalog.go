@@ -3,99 +3,76 @@ package store
 import (
 	"bytes"
 	"cmp"
-	"slices"
 
 	"transom/flow"
 	"transom/store/segment"
 )
 
-// A catalog says where in the log flows and bodies are.
+// A catalog says where in the log flows and bodies are. A flow takes 28 bytes, a body
+// 16.
 type catalog struct {
 	flows  rows[flow.ID, flowAt]
-	bodies rows[uint64, segment.Position]
+	bodies rows[uint64, place]
 }
 
-func compareIDs(a, b flow.ID) int { return bytes.Compare(a[:], b[:]) }
+// A place is a position, in half the room: a segment has less than 4 GiB.
+type place struct{ segment, offset uint32 }
+
+func placeOf(p segment.Position) place { return place{uint32(p.Segment), uint32(p.Offset)} }
+
+func (p place) position() segment.Position {
+	return segment.Position{Segment: uint64(p.segment), Offset: int64(p.offset)}
+}
 
 // A flowAt is where the last state of a flow is.
 type flowAt struct {
-	segment.Position
-	rev  uint32
-	open bool
+	place
+	state uint32 // its Rev, and a bit that it is open
 }
+
+func flowAtOf(p segment.Position, rev uint32, state flow.State) flowAt {
+	at := flowAt{placeOf(p), rev << 1}
+	if state == flow.Open {
+		at.state |= 1
+	}
+	return at
+}
+
+func (a flowAt) rev() uint32 { return a.state >> 1 }
+func (a flowAt) open() bool  { return a.state&1 != 0 }
 
 func newCatalog() catalog {
 	return catalog{
 		flows:  rows[flow.ID, flowAt]{compare: compareIDs},
-		bodies: rows[uint64, segment.Position]{compare: cmp.Compare[uint64]},
+		bodies: rows[uint64, place]{compare: cmp.Compare[uint64]},
 	}
 }
 
-// put says where a state of a flow is. What is newer is known already is left.
+func compareIDs(a, b flow.ID) int { return bytes.Compare(a[:], b[:]) }
+
+// put says where a state of a flow is. One that is older than what is known is left out.
 func (c *catalog) put(id flow.ID, at flowAt) {
-	if old, ok := c.flows.get(id); !ok || old.rev <= at.rev {
+	if old, ok := c.flows.get(id); !ok || old.rev() <= at.rev() {
 		c.flows.set(id, at)
 	}
+}
+
+// open returns the flows that have not ended.
+func (c *catalog) open() (open []found) {
+	c.flows.each(func(id flow.ID, at flowAt) {
+		if at.open() {
+			open = append(open, found{id: id, at: at.position()})
+		}
+	})
+	return open
 }
 
 // remove forgets what is in a segment, and returns how many flows that were.
 func (c *catalog) remove(number uint64) int {
 	n := c.flows.len()
-	c.flows.filter(func(at flowAt) bool { return at.Segment != number })
-	c.bodies.filter(func(at segment.Position) bool { return at.Segment != number })
+	c.flows.filter(func(at flowAt) bool { return at.segment != uint32(number) })
+	c.bodies.filter(func(at place) bool { return at.segment != uint32(number) })
 	return n - c.flows.len()
-}
-
-// rows is a sorted table. Keys come nearly in order and go nearly in order.
-type rows[K comparable, V any] struct {
-	compare func(a, b K) int
-	all     []row[K, V]
-}
-
-type row[K, V any] struct {
-	key   K
-	value V
-}
-
-func (r *rows[K, V]) len() int { return len(r.all) }
-
-func (r *rows[K, V]) find(key K) (int, bool) {
-	n := len(r.all)
-	if n == 0 || r.compare(r.all[n-1].key, key) < 0 {
-		return n, false
-	}
-	return slices.BinarySearchFunc(r.all, key, func(a row[K, V], key K) int { return r.compare(a.key, key) })
-}
-
-func (r *rows[K, V]) get(key K) (v V, ok bool) {
-	i, ok := r.find(key)
-	if !ok {
-		return v, false
-	}
-	return r.all[i].value, true
-}
-
-func (r *rows[K, V]) set(key K, v V) {
-	i, ok := r.find(key)
-	if ok {
-		r.all[i].value = v
-		return
-	}
-	r.all = slices.Insert(r.all, i, row[K, V]{key, v})
-}
-
-func (r *rows[K, V]) remove(key K) {
-	if i, ok := r.find(key); ok {
-		r.all = slices.Delete(r.all, i, i+1)
-	}
-}
-
-// filter leaves what keep says yes to.
-func (r *rows[K, V]) filter(keep func(V) bool) {
-	r.all = slices.DeleteFunc(r.all, func(a row[K, V]) bool { return !keep(a.value) })
-	if cap(r.all) > 4*len(r.all)+1024 {
-		r.all = slices.Clone(r.all)
-	}
 }
 
 // A cache keeps a few values, and forgets all when they are too many.

@@ -105,15 +105,10 @@ func (q *flowQueue) from(after flow.ID) func() (found, bool) {
 }
 
 func (c *catalog) from(after flow.ID) func() (found, bool) {
-	i, ok := c.flows.find(after)
-	if !ok {
-		i--
-	}
+	next := c.flows.after(after)
 	return func() (found, bool) {
-		if i++; i >= c.flows.len() {
-			return found{}, false
-		}
-		return found{id: c.flows.all[i].key, at: c.flows.all[i].value.Position}, true
+		r, ok := next()
+		return found{id: r.key, at: r.value.position()}, ok
 	}
 }
 
@@ -122,7 +117,7 @@ func (d *Disk) flow(_ context.Context, id flow.ID) (*flow.Flow, error) {
 	d.mu.Lock()
 	hit := found{id: id}
 	at, ok := d.known.flows.get(id)
-	hit.at = at.Position
+	hit.at = at.position()
 	for _, q := range []*flowQueue{&d.writing, &d.queued} {
 		if e := q.get(id); e != nil {
 			hit.flow, ok = e.flow, true
@@ -238,7 +233,7 @@ func (d *Disk) OpenBody(_ context.Context, ref flow.BodyRef) (io.ReadSeekCloser,
 	case !ok:
 		return nil, ErrGone
 	}
-	s, err := d.stream(ref.Segment, at)
+	s, err := d.stream(ref.Segment, at.position())
 	if err != nil {
 		return nil, err
 	}
@@ -291,8 +286,8 @@ type diskReader struct {
 	d     *Disk
 	s     *stream
 	off   int64
-	from  segment.Position // where the catalog had the body
-	watch bool             // whether it still has
+	from  place // where the catalog had the body
+	watch bool  // whether it still has
 
 	buf    []byte
 	chunk  []byte // that was read last

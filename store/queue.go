@@ -64,7 +64,7 @@ func (d *Disk) supersededLocked(f *flow.Flow) bool {
 		}
 	}
 	at, ok := d.known.flows.get(f.ID)
-	return ok && at.rev > f.Rev
+	return ok && at.rev() > f.Rev
 }
 
 // referLocked says of the bodies that are being written that a flow has them.

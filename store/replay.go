@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"transom/flow"
 	"transom/store/segment"
@@ -51,7 +50,7 @@ func (r *replay) record(at segment.At) (err error) {
 		if err != nil {
 			return err
 		}
-		r.known.put(id, flowAt{Position: at.Position, rev: rev, open: state == flow.Open})
+		r.known.put(id, flowAtOf(at.Position, rev, state))
 	case wire.KindChunk:
 		c, err := wire.ReadChunk(at.Payload)
 		if err != nil {
@@ -59,7 +58,7 @@ func (r *replay) record(at segment.At) (err error) {
 		}
 		r.last = max(r.last, c.Number)
 		if c.Whole {
-			r.known.bodies.set(c.Number, at.Position)
+			r.known.bodies.set(c.Number, placeOf(at.Position))
 			return nil
 		}
 		r.parts[c.Number] = append(r.parts[c.Number], wire.Extent{Position: at.Position, Length: int64(len(c.Data))})
@@ -69,7 +68,7 @@ func (r *replay) record(at segment.At) (err error) {
 			return err
 		}
 		r.last = max(r.last, b.Number)
-		r.known.bodies.set(b.Number, at.Position)
+		r.known.bodies.set(b.Number, placeOf(at.Position))
 		delete(r.parts, b.Number)
 	case wire.KindDeleted:
 		id, bodies, err := wire.ReadDeleted(at.Payload)
@@ -99,18 +98,15 @@ func (r *replay) end() error {
 		return err
 	}
 	for i, number := range numbers {
-		r.known.bodies.set(number, at[i])
+		r.known.bodies.set(number, placeOf(at[i]))
 	}
 	var open []*flow.Flow
-	for _, row := range slices.Clone(r.known.flows.all) {
-		if !row.value.open {
-			continue
-		}
-		f, err := r.read(found{id: row.key, at: row.value.Position})
+	for _, hit := range r.known.open() {
+		f, err := r.read(hit)
 		if err != nil {
 			r.stats.Damaged++
-			r.o.Log.Error("a flow that was under way can't be read, and is left out", "dir", r.o.Dir, "flow", row.key.String(), "err", err)
-			r.known.flows.remove(row.key)
+			r.o.Log.Error("a flow that was under way can't be read, and is left out", "dir", r.o.Dir, "flow", hit.id.String(), "err", err)
+			r.known.flows.remove(hit.id)
 			continue
 		}
 		ended := *f
@@ -122,7 +118,7 @@ func (r *replay) end() error {
 		return err
 	}
 	for i, f := range open {
-		r.known.put(f.ID, flowAt{Position: places[i], rev: f.Rev})
+		r.known.put(f.ID, flowAtOf(places[i], f.Rev, f.State))
 	}
 	return nil
 }

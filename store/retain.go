@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"time"
 
 	"transom/flow"
@@ -43,11 +44,11 @@ func (d *Disk) enough(number uint64) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	rest := int64(0)
-	for i := range d.known.flows.all {
-		if d.known.flows.all[i].value.Segment != number {
+	d.known.flows.each(func(_ flow.ID, at flowAt) {
+		if at.segment != uint32(number) {
 			rest++
 		}
-	}
+	})
 	return rest >= d.o.MaxFlows
 }
 
@@ -73,12 +74,7 @@ func (w *work) evict(number uint64) error {
 // many those are.
 func (d *Disk) keepOpen(number uint64) int {
 	d.mu.Lock()
-	var open []found
-	for _, r := range d.known.flows.all {
-		if r.value.Segment == number && r.value.open {
-			open = append(open, found{id: r.key, at: r.value.Position})
-		}
-	}
+	open := slices.DeleteFunc(d.known.open(), func(hit found) bool { return hit.at.Segment != number })
 	d.mu.Unlock()
 	for _, hit := range open {
 		f, err := d.read(hit)

@@ -244,7 +244,7 @@ func (d *Disk) ended(all []taken, places []segment.Position) {
 	for i := range all {
 		number := all[i].number
 		if all[i].last && d.streams[number] == all[i].stream && !all[i].dropped() {
-			d.known.bodies.set(number, places[i])
+			d.known.bodies.set(number, placeOf(places[i]))
 			delete(d.streams, number)
 		}
 	}

@@ -181,7 +181,7 @@ func (w *work) known(at []segment.Position) {
 	freed := int64(0)
 	for i, f := range w.flows {
 		if !d.undone[f.ID] {
-			d.known.put(f.ID, flowAt{Position: at[i], rev: f.Rev, open: f.State == flow.Open})
+			d.known.put(f.ID, flowAtOf(at[i], f.Rev, f.State))
 		}
 		freed += d.writing.get(f.ID).cost
 	}
