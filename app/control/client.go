@@ -1,0 +1,276 @@
+package control
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+
+	"transom/flow"
+	"transom/store"
+	"transom/store/wire"
+)
+
+// A Client reads what another process has recorded, as from a store. It may be used
+// by many goroutines.
+type Client struct {
+	// CaseSensitive is how filters were read; see filter.Options.
+	CaseSensitive bool
+
+	http http.Client
+}
+
+// New returns a client that connects by dial.
+func New(dial func(context.Context) (net.Conn, error)) *Client {
+	return &Client{http: http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
+	}}}
+}
+
+// Close ends connections that are not in use.
+func (c *Client) Close() error {
+	c.http.CloseIdleConnections()
+	return nil
+}
+
+// get asks for a path. The caller closes the body.
+func (c *Client) get(ctx context.Context, path, query, span string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, "GET", "http://transom"+path+"?"+query, nil)
+	if err != nil {
+		return nil, err
+	}
+	if span != "" {
+		req.Header.Set("Range", span)
+	}
+	return c.do(req)
+}
+
+// do makes errors of what is none of the answers that are expected.
+func (c *Client) do(req *http.Request) (*http.Response, error) {
+	res, err := c.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	switch res.StatusCode {
+	case http.StatusOK, http.StatusPartialContent, http.StatusRequestedRangeNotSatisfiable:
+		return res, nil
+	}
+	defer res.Body.Close()
+	if res.StatusCode == http.StatusGone {
+		return nil, store.ErrGone
+	}
+	why, _ := io.ReadAll(io.LimitReader(res.Body, 1<<10))
+	return nil, fmt.Errorf("the running transom says: %s", strings.TrimSpace(string(why)))
+}
+
+// About asks what the recording is.
+func (c *Client) About(ctx context.Context) (a About, err error) {
+	res, err := c.get(ctx, "/about", "", "")
+	if err != nil {
+		return a, err
+	}
+	defer res.Body.Close()
+	return a, json.NewDecoder(io.LimitReader(res.Body, 64<<10)).Decode(&a)
+}
+
+// Delete deletes flows as store.Store does.
+func (c *Client) Delete(ctx context.Context, ids ...flow.ID) error {
+	for some := range slices.Chunk(ids, maxDeleted) {
+		var b []byte
+		for _, id := range some {
+			b = append(b, id[:]...)
+		}
+		req, err := http.NewRequestWithContext(ctx, "POST", "http://transom/delete", bytes.NewReader(b))
+		if err != nil {
+			return err
+		}
+		res, err := c.do(req)
+		if err != nil {
+			return err
+		}
+		res.Body.Close()
+	}
+	return nil
+}
+
+// Flows yields flows as store.Store does. q.Match is asked here.
+func (c *Client) Flows(ctx context.Context, q store.Query) iter.Seq2[*flow.Flow, error] {
+	return func(yield func(*flow.Flow, error) bool) {
+		ask, left := q, q.Limit
+		if q.Match != nil {
+			ask.Limit = 0
+		}
+		res, err := c.get(ctx, "/flows", formOf(&ask, c.CaseSensitive).Encode(), "")
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer res.Body.Close()
+		d := decoder{r: bufio.NewReaderSize(res.Body, 64<<10), doubt: q.Doubt}
+		for {
+			f, err := d.next()
+			switch {
+			case err == io.EOF:
+				return
+			case err != nil:
+				yield(nil, err)
+				return
+			case q.Match != nil && !q.Match(f):
+				continue
+			case !yield(f, nil):
+				return
+			}
+			if left--; left == 0 {
+				return
+			}
+		}
+	}
+}
+
+// A decoder reads an answer.
+type decoder struct {
+	r     *bufio.Reader
+	doubt func(*flow.Flow, error)
+
+	conn    *flow.Conn
+	blobs   [][]byte
+	unsure  string
+	payload []byte
+}
+
+// next returns the next flow, io.EOF behind the last one.
+func (d *decoder) next() (*flow.Flow, error) {
+	for {
+		kind, payload, err := readFrame(d.r, d.payload)
+		if err != nil {
+			return nil, err
+		}
+		d.payload = payload
+		switch kind {
+		case endFrame:
+			return nil, io.EOF
+		case goneFrame:
+			return nil, store.ErrGone
+		case errorFrame:
+			return nil, fmt.Errorf("the running transom says: %s", payload)
+		case doubtFrame:
+			d.unsure = string(payload)
+		case blobFrame:
+			d.blobs = append(d.blobs, append([]byte(nil), payload...))
+		case connFrame:
+			if d.conn, err = wire.ReadConn(payload, d.blob); err != nil {
+				return nil, err
+			}
+			d.blobs = nil
+		case flowFrame:
+			return d.flow(payload)
+		}
+	}
+}
+
+func (d *decoder) blob(name uint64) ([]byte, error) {
+	if name > uint64(len(d.blobs)) {
+		return nil, fmt.Errorf("there is no blob %d", name)
+	}
+	return d.blobs[name-1], nil
+}
+
+func (d *decoder) flow(payload []byte) (*flow.Flow, error) {
+	f, named, err := wire.ReadFlow(payload)
+	if err != nil {
+		return nil, err
+	}
+	if named != 0 {
+		f.Conn = d.conn
+	}
+	if d.unsure != "" && d.doubt != nil {
+		d.doubt(f, errors.New(d.unsure))
+	}
+	d.unsure = ""
+	return f, nil
+}
+
+// OpenBody opens a body as store.Store does.
+func (c *Client) OpenBody(ctx context.Context, ref flow.BodyRef) (io.ReadSeekCloser, error) {
+	b := &body{ctx: ctx, c: c, query: formOfRef(ref).Encode(), size: ref.Kept}
+	if err := b.open(); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// A body is asked for from where it is read.
+type body struct {
+	ctx   context.Context
+	c     *Client
+	query string
+	size  int64
+	at    int64
+	from  io.ReadCloser // nil: is to be asked for
+}
+
+func (b *body) open() error {
+	res, err := b.c.get(b.ctx, "/body", b.query, fmt.Sprintf("bytes=%d-", b.at))
+	if err != nil {
+		return err
+	}
+	if res.StatusCode == http.StatusRequestedRangeNotSatisfiable {
+		res.Body.Close()
+		b.from = http.NoBody // there is no more, now
+		return nil
+	}
+	b.from = res.Body
+	return nil
+}
+
+// Read implements io.Reader.
+func (b *body) Read(p []byte) (int, error) {
+	if b.from == nil {
+		if err := b.open(); err != nil {
+			return 0, err
+		}
+	}
+	n, err := b.from.Read(p)
+	b.at += int64(n)
+	if err == io.EOF {
+		b.from.Close()
+		b.from = nil // more may have come when it is asked for again
+	}
+	return n, err
+}
+
+// Seek implements io.Seeker.
+func (b *body) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += b.at
+	case io.SeekEnd:
+		offset += b.size
+	}
+	if offset < 0 {
+		return 0, fmt.Errorf("seek in body: %d is before its start", offset)
+	}
+	if offset != b.at {
+		b.at = offset
+		return offset, b.Close()
+	}
+	return offset, nil
+}
+
+// Close implements io.Closer.
+func (b *body) Close() error {
+	if b.from == nil {
+		return nil
+	}
+	err := b.from.Close()
+	b.from = nil
+	return err
+}

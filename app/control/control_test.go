@@ -1,0 +1,268 @@
+package control_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"go.uber.org/goleak"
+
+	"transom/app/control"
+	"transom/filter"
+	"transom/flow"
+	"transom/store"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// pipes is a listener that connections are handed to.
+type pipes struct {
+	c    chan net.Conn
+	once sync.Once
+	done chan struct{}
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.c:
+		return c, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{} }
+
+func (p *pipes) dial(ctx context.Context) (net.Conn, error) {
+	here, there := net.Pipe()
+	select {
+	case p.c <- there:
+		return here, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// looked serves a recording and returns who looks at it.
+func looked(t *testing.T, of control.Recording) *control.Client {
+	l := &pipes{c: make(chan net.Conn), done: make(chan struct{})}
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	var served sync.WaitGroup
+	served.Go(func() {
+		if err := control.Serve(ctx, l, of, control.About{Store: "/var/lib/flows"}, slog.New(slog.DiscardHandler)); err != nil {
+			t.Error(err)
+		}
+	})
+	c := control.New(l.dial)
+	t.Cleanup(func() {
+		c.Close()
+		stop()
+		served.Wait()
+	})
+	return c
+}
+
+var began = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+
+// recorded is a store with flows of two connections, and bodies.
+func recorded(t *testing.T, n int) *store.Memory {
+	m := store.NewMemory(store.MemoryOptions{})
+	t.Cleanup(func() { m.Close() })
+	for i := range n {
+		host := []string{"a.example", "b.example"}[i%2]
+		conn := &flow.Conn{
+			ID: flow.ID{1, 15: byte(i % 2)}, Start: began, Network: "tcp", Host: host, Client: netip.MustParseAddrPort("192.0.2.1:50000"),
+			Layers: []flow.Layer{{Proto: "tls", Host: host, TLS: &flow.TLS{ServerName: host, Hello: []byte("hello of " + host)}}},
+			Server: &flow.Leg{TLS: &flow.TLS{Chain: [][]byte{[]byte("leaf"), []byte("root")}}},
+		}
+		w := m.NewBody()
+		if _, err := io.WriteString(w, strings.Repeat("body", i)); err != nil {
+			t.Fatal(err)
+		}
+		f := &flow.Flow{
+			ID: flow.ID{0: 2, 14: byte(i >> 8), 15: byte(i)}, Rev: 3, Conn: conn, Start: began, End: began.Add(time.Second), State: flow.Done,
+			Detail: &flow.HTTP{Request: &flow.RequestHead{Method: "GET", Authority: host, Target: fmt.Sprint("/", i)}, ResponseBody: w.Ref()},
+		}
+		if err := errors.Join(m.Put(t.Context(), f), w.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return m
+}
+
+func all(t *testing.T, from control.Recording, q store.Query) (flows []*flow.Flow) {
+	t.Helper()
+	for f, err := range from.Flows(t.Context(), q) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		flows = append(flows, f)
+	}
+	return flows
+}
+
+// What a client sees is what is there.
+func TestFlows(t *testing.T) {
+	m := recorded(t, 300)
+	c := looked(t, m)
+	b, err := filter.Parse(`~d b.example & ~u /\d$ & ~m get`, filter.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, q := range map[string]store.Query{
+		"all":    {},
+		"filter": {Filter: b},
+		"newest": {Descending: true, Limit: 7},
+		"by":     {By: store.BySize, Descending: true, After: flow.ID{0: 2, 15: 9}},
+		"match":  {Match: func(f *flow.Flow) bool { return f.ID[15]%50 == 0 }, Limit: 2},
+	} {
+		want, got := all(t, m, q), all(t, c, q)
+		if d := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); d != "" || len(got) == 0 {
+			t.Errorf("%s: %d flows, not %d: %s", name, len(got), len(want), d)
+		}
+	}
+}
+
+func TestBodies(t *testing.T) {
+	m := recorded(t, 5)
+	c := looked(t, m)
+	for i, f := range all(t, c, store.Query{}) {
+		b, err := c.OpenBody(t.Context(), f.Detail.(*flow.HTTP).ResponseBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(b)
+		if want := strings.Repeat("body", i); err != nil || string(got) != want {
+			t.Errorf("got %q, %v, want %q", got, err, want)
+		}
+		if at, err := b.Seek(-int64(len(got))/2, io.SeekEnd); err != nil || at != int64(len(got)/2) {
+			t.Errorf("seek: %d, %v", at, err)
+		}
+		if rest, err := io.ReadAll(b); err != nil || !bytes.Equal(rest, got[len(got)/2:]) {
+			t.Errorf("the rest is %q, %v", rest, err)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A body that is still written is read further.
+func TestGrowingBody(t *testing.T) {
+	m := store.NewMemory(store.MemoryOptions{})
+	defer m.Close()
+	w := m.NewBody()
+	defer w.Close()
+	c := looked(t, m)
+	b, err := c.OpenBody(t.Context(), w.Ref())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	for _, part := range []string{"one", "two"} {
+		if got, err := io.ReadAll(b); err != nil || len(got) > 0 {
+			t.Fatalf("got %q, %v", got, err)
+		}
+		if _, err := io.WriteString(w, part); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(b); err != nil || string(got) != part {
+			t.Fatalf("got %q, %v, want %q", got, err, part)
+		}
+	}
+}
+
+// broken fails after a flow.
+type broken struct{ control.Recording }
+
+func (b broken) Flows(ctx context.Context, q store.Query) iter.Seq2[*flow.Flow, error] {
+	return func(yield func(*flow.Flow, error) bool) {
+		if yield(&flow.Flow{ID: flow.ID{15: 1}}, nil) {
+			yield(nil, errors.New("the disk is gone"))
+		}
+	}
+}
+
+func TestDelete(t *testing.T) {
+	m := recorded(t, 10)
+	c := looked(t, m)
+	var ids []flow.ID
+	for _, f := range all(t, c, store.Query{Limit: 7}) {
+		ids = append(ids, f.ID)
+	}
+	if err := c.Delete(t.Context(), append(ids, make([]flow.ID, 1000)...)...); err != nil {
+		t.Fatal(err)
+	}
+	if left := all(t, m, store.Query{}); len(left) != 3 || left[0].ID[15] != 7 {
+		t.Errorf("%d are left", len(left))
+	}
+}
+
+func TestAbout(t *testing.T) {
+	if a, err := looked(t, broken{}).About(t.Context()); err != nil || a.Store != "/var/lib/flows" {
+		t.Errorf("got %v, %v", a, err)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	m := recorded(t, 2)
+	c := looked(t, m)
+	for _, err := range c.Flows(t.Context(), store.Query{By: store.BySize, After: flow.ID{9}}) {
+		if !errors.Is(err, store.ErrGone) {
+			t.Errorf("after what is gone: %v", err)
+		}
+	}
+	if _, err := c.OpenBody(t.Context(), flow.BodyRef{Segment: 999, Size: 1, Kept: 1}); !errors.Is(err, store.ErrGone) {
+		t.Errorf("a body that is gone: %v", err)
+	}
+	n := 0
+	for _, err := range looked(t, broken{}).Flows(t.Context(), store.Query{}) {
+		if n++; n == 2 && (err == nil || !strings.Contains(err.Error(), "the disk is gone")) {
+			t.Errorf("a failing store: %v", err)
+		}
+	}
+	if n != 2 {
+		t.Errorf("%d, not a flow and an error", n)
+	}
+}
+
+// A filter that can't judge a flow is told of.
+func TestDoubt(t *testing.T) {
+	slow, err := filter.Parse(`~b "(a+)+$"`, filter.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := recorded(t, 1)
+	w := m.NewBody()
+	ref := w.Ref()
+	ref.Size, ref.Kept, ref.Segment = 5, 5, 999 // which is not there
+	f := &flow.Flow{ID: flow.ID{0: 3}, Detail: &flow.HTTP{Request: &flow.RequestHead{Method: "GET"}, Response: &flow.ResponseHead{Status: 200}, ResponseBody: ref}}
+	if err := errors.Join(m.Put(t.Context(), f), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	doubts := 0
+	for got := range looked(t, m).Flows(t.Context(), store.Query{Filter: slow, Doubt: func(f *flow.Flow, err error) {
+		if doubts++; f.ID != (flow.ID{0: 3}) || err == nil {
+			t.Errorf("doubt of %v: %v", f, err)
+		}
+	}}) {
+		if got.ID != f.ID {
+			t.Errorf("got %s", got.ID)
+		}
+	}
+	if doubts != 1 {
+		t.Errorf("%d doubts", doubts)
+	}
+}
