@@ -17,8 +17,12 @@ import (
 // state if its turn is still to come. A flow that can't be read is an error; the next
 // ones follow.
 func (d *Disk) Flows(ctx context.Context, q Query) iter.Seq2[*flow.Flow, error] {
+	return selected(ctx, d, q)
+}
+
+// walk implements source.
+func (d *Disk) walk(ctx context.Context, after flow.ID) iter.Seq2[*flow.Flow, error] {
 	return func(yield func(*flow.Flow, error) bool) {
-		after, left := q.After, q.Limit
 		var page [64]found
 		for {
 			n := d.page(after, page[:])
@@ -31,23 +35,34 @@ func (d *Disk) Flows(ctx context.Context, q Query) iter.Seq2[*flow.Flow, error] 
 					return
 				}
 				f, err := d.read(hit)
-				switch {
-				case errors.Is(err, ErrGone):
+				if errors.Is(err, ErrGone) {
 					continue
-				case err != nil:
+				}
+				if err != nil {
 					err = fmt.Errorf("flow %s: %w", hit.id, err)
-				case q.Match != nil && !q.Match(f):
-					continue
 				}
 				if !yield(f, err) {
-					return
-				}
-				if left--; left == 0 {
 					return
 				}
 			}
 			after = page[n-1].id
 		}
+	}
+}
+
+// ids implements source.
+func (d *Disk) ids() (list []flow.ID) {
+	var page [256]found
+	var after flow.ID
+	for {
+		n := d.page(after, page[:])
+		if n == 0 {
+			return list
+		}
+		for _, hit := range page[:n] {
+			list = append(list, hit.id)
+		}
+		after = page[n-1].id
 	}
 }
 
