@@ -22,6 +22,9 @@ type Writer interface {
 	// Write adds a flow that has ended. bodies is where its bodies are read. When it
 	// returns the flow has been handed on, whole or not at all.
 	Write(ctx context.Context, f *flow.Flow, bodies filter.Bodies) error
+	// Finish writes flows that have waited for another, as an exchange does for the
+	// WebSocket that it began. bodies is as for Write.
+	Finish(ctx context.Context, bodies filter.Bodies) error
 	// Close writes what the format has behind the last flow. It does not close what
 	// is below.
 	Close() error

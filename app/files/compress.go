@@ -16,6 +16,15 @@ type compressor interface {
 	Close() error
 }
 
+// Plain is a name without the end that says how the file is compressed.
+func Plain(name string) string {
+	return strings.TrimSuffix(strings.TrimSuffix(name, ".gz"), ".zst")
+}
+
+// Compress returns a writer that compresses as the end of a name says, or not at all.
+// Close writes the end; it leaves w open.
+func Compress(w io.Writer, name string) (io.WriteCloser, error) { return compress(w, name) }
+
 // compress returns the compressor that the end of a name says. None compresses nothing.
 func compress(w io.Writer, name string) (compressor, error) {
 	switch {

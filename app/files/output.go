@@ -138,12 +138,7 @@ func (o *Output) Close(ctx context.Context, bodies filter.Bodies) error {
 	if o.file == nil {
 		return o.lack()
 	}
-	var err error
-	if w, ok := o.writer.(interface {
-		Flush(context.Context, filter.Bodies) error
-	}); ok {
-		err = w.Flush(ctx, bodies)
-	}
+	err := o.writer.Finish(ctx, bodies)
 	if _, ok := o.writer.(interface{ Onto(io.Writer) }); ok {
 		err = errors.Join(err, o.writer.Close())
 	}

@@ -161,10 +161,10 @@ func (w *Writer) messages(ctx context.Context, f *flow.Flow, d *flow.Messages, b
 }
 
 // Close writes handshakes whose WebSocket has not ended.
-func (w *Writer) Close() error { return w.Flush(context.Background(), nothing{}) }
+func (w *Writer) Close() error { return w.Finish(context.Background(), nothing{}) }
 
-// Flush is Close with the bodies of what is still to be written.
-func (w *Writer) Flush(ctx context.Context, bodies filter.Bodies) error {
+// Finish is Close with the bodies of what is still to be written.
+func (w *Writer) Finish(ctx context.Context, bodies filter.Bodies) error {
 	for len(w.held) > 0 {
 		if err := w.release(ctx, bodies); err != nil {
 			return err

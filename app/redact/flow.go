@@ -34,6 +34,11 @@ func (w *Writer) Write(ctx context.Context, f *flow.Flow, bodies filter.Bodies) 
 	return w.to.Write(ctx, c.flow(f), c)
 }
 
+// Finish implements export.Writer.
+func (w *Writer) Finish(ctx context.Context, bodies filter.Bodies) error {
+	return w.to.Finish(ctx, &changed{ctx: ctx, Rules: w.rules, Bodies: bodies, last: &w.last})
+}
+
 // Close implements export.Writer.
 func (w *Writer) Close() error { return w.to.Close() }
 

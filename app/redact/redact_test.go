@@ -79,6 +79,8 @@ func (r *reading) Write(ctx context.Context, f *flow.Flow, bodies filter.Bodies)
 	return nil
 }
 
+func (*reading) Finish(context.Context, filter.Bodies) error { return nil }
+
 func (*reading) Close() error { return nil }
 
 func rules(t testing.TB, texts ...string) *redact.Rules {
@@ -360,6 +362,8 @@ func (l lines) Write(_ context.Context, f *flow.Flow, _ filter.Bodies) error {
 	return err
 }
 
+func (lines) Finish(context.Context, filter.Bodies) error { return nil }
+
 func (lines) Close() error { return nil }
 
 func TestParse(t *testing.T) {
@@ -414,4 +418,6 @@ func BenchmarkWrite(b *testing.B) {
 type discard struct{}
 
 func (discard) Write(context.Context, *flow.Flow, filter.Bodies) error { return nil }
-func (discard) Close() error                                           { return nil }
+func (discard) Finish(context.Context, filter.Bodies) error            { return nil }
+
+func (discard) Close() error { return nil }
