@@ -11,9 +11,9 @@ import (
 	"iter"
 	"time"
 
+	"transom/filter"
 	"transom/flow"
 	"transom/message"
-	"transom/store"
 )
 
 // A Stream is one of the sequences of bytes that a flow carries.
@@ -76,7 +76,7 @@ const (
 
 // A Reader reads from a store. It belongs to one goroutine.
 type Reader struct {
-	Store       store.Store
+	Store       filter.Bodies
 	StreamsOnly bool // leave out bodies that Streams says no to
 
 	window, part, head []byte

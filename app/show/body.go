@@ -33,12 +33,12 @@ func (p *printer) body(prefix string, h flow.Header, ref flow.BodyRef) {
 		return
 	}
 	if follow.Streams(h) {
-		p.row(prefix, "("+size(ref.Size)+" in all, shown as it came)")
+		p.row(prefix, "("+Size(ref.Size)+" in all, shown as it came)")
 		return
 	}
 	r, err := p.o.Store.OpenBody(p.ctx, ref)
 	if err != nil {
-		p.row(prefix, size(ref.Size)+": "+err.Error())
+		p.row(prefix, Size(ref.Size)+": "+err.Error())
 		return
 	}
 	defer r.Close()
@@ -46,7 +46,7 @@ func (p *printer) body(prefix string, h flow.Header, ref flow.BodyRef) {
 	shown := p.cut(data)
 	cut := len(shown) < len(data)
 	p.content(shown, cut || ref.Truncated)
-	what := size(ref.Size) + " in all"
+	what := Size(ref.Size) + " in all"
 	if how != "" {
 		what += ", shown as decoded from " + how
 	}
@@ -54,7 +54,7 @@ func (p *printer) body(prefix string, h flow.Header, ref flow.BodyRef) {
 		what += ", all is shown from --flow-detail 4"
 	}
 	if ref.Truncated {
-		what += ", " + size(ref.Kept) + " kept"
+		what += ", " + Size(ref.Kept) + " kept"
 	}
 	p.row(prefix, "("+what+")")
 }

@@ -78,7 +78,7 @@ func (p *printer) dnsMessage(prefix string, m *flow.DNSMessage) {
 	if m.Flags&flow.DNSResponse != 0 {
 		head += ", " + flow.RCodeName(m.RCode)
 	}
-	p.row(prefix, head+", "+size(int64(len(m.Raw))))
+	p.row(prefix, head+", "+Size(int64(len(m.Raw))))
 	for _, q := range m.Questions {
 		p.row(prefix, q.Name+" "+q.Type.String()+"?")
 	}

@@ -24,6 +24,10 @@ const (
 	maxReason      = 200
 )
 
+// ShortID is how many digits of a flow's ID lines of a recording begin with: its last,
+// which are random.
+const ShortID = 8
+
 // line prints how f ended.
 func (p *printer) line(f *flow.Flow) {
 	p.subject(f, p.when(f))
@@ -39,6 +43,9 @@ func (p *printer) line(f *flow.Flow) {
 	}
 	if d := f.Duration(); d > 0 {
 		p.word(dim, duration(d))
+	}
+	if f.State == flow.Open {
+		p.word(dim, "not ended")
 	}
 	p.unverified(f)
 	if _, ok := f.Detail.(*flow.Connection); !ok && f.State == flow.Failed {
@@ -69,6 +76,12 @@ func (p *printer) startLine(f *flow.Flow) {
 // subject prints a time and what f is about.
 func (p *printer) subject(f *flow.Flow, at time.Time) {
 	p.begins(dim)
+	if p.o.Recorded {
+		id := f.ID.String()
+		p.b = append(p.b, id[len(id)-ShortID:]...)
+		p.b = at.AppendFormat(p.b, " 2006-01-02")
+		p.gap()
+	}
 	p.b = at.AppendFormat(p.b, "15:04:05.000")
 	p.ends(dim)
 	client := ""
@@ -176,7 +189,7 @@ func (p *printer) response(h *flow.HTTP) {
 		p.word(plain, kind)
 	}
 	if q := h.Request; q == nil || q.Method != "" || h.ResponseBody.Size > 0 { // else it is our own, to what could not be read
-		p.word(plain, size(h.ResponseBody.Size))
+		p.word(plain, Size(h.ResponseBody.Size))
 	}
 }
 
@@ -184,11 +197,11 @@ func (p *printer) response(h *flow.HTTP) {
 // number mean something.
 func (p *printer) messages(m *flow.Messages) {
 	if m.Kind == "tcp" {
-		p.word(plain, "to server "+size(m.Bytes[0])+", to client "+size(m.Bytes[1]))
+		p.word(plain, "to server "+Size(m.Bytes[0])+", to client "+Size(m.Bytes[1]))
 		return
 	}
-	p.word(plain, "to server "+strconv.FormatInt(m.Count[0], 10)+" in "+size(m.Bytes[0])+",")
-	p.word(plain, "to client "+strconv.FormatInt(m.Count[1], 10)+" in "+size(m.Bytes[1]))
+	p.word(plain, "to server "+strconv.FormatInt(m.Count[0], 10)+" in "+Size(m.Bytes[0])+",")
+	p.word(plain, "to client "+strconv.FormatInt(m.Count[1], 10)+" in "+Size(m.Bytes[1]))
 }
 
 // connection prints the outcome of a connection.
@@ -207,7 +220,7 @@ func (p *printer) connection(f *flow.Flow, c *flow.Connection) {
 	p.text(s, why, maxReason)
 	if c.Bytes != [2]int64{} {
 		p.b = append(p.b, ',')
-		p.word(plain, "to server "+size(c.Bytes[0])+", to client "+size(c.Bytes[1]))
+		p.word(plain, "to server "+Size(c.Bytes[0])+", to client "+Size(c.Bytes[1]))
 	}
 }
 
@@ -234,8 +247,8 @@ func (p *printer) pad(width, columns int) {
 	}
 }
 
-// size writes a number of bytes for a person.
-func size(n int64) string {
+// Size writes a number of bytes for a person.
+func Size(n int64) string {
 	if n < 1024 {
 		return strconv.FormatInt(n, 10) + "b"
 	}

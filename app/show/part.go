@@ -44,7 +44,7 @@ func (p *printer) part(f *flow.Flow, part *follow.Part, now time.Time) {
 	p.text(cyan, arrow(part), 0)
 	switch {
 	case part.Err != nil:
-		p.word(plain, size(part.Size))
+		p.word(plain, Size(part.Size))
 		p.gap()
 		p.text(red, "is not shown: "+part.Err.Error(), maxReason)
 		p.b = append(p.b, '\n')
@@ -54,7 +54,7 @@ func (p *printer) part(f *flow.Flow, part *follow.Part, now time.Time) {
 	case m != nil:
 		p.message(f, m)
 	case part.RPC != nil:
-		p.word(plain, size(int64(len(part.RPC.Payload))))
+		p.word(plain, Size(int64(len(part.RPC.Payload))))
 		if part.RPC.Compressed {
 			p.word(dim, "compressed")
 		}
@@ -69,7 +69,7 @@ func (p *printer) part(f *flow.Flow, part *follow.Part, now time.Time) {
 		}
 		p.shown([]byte(part.Event.Data), int64(len(part.Event.Data)))
 	default:
-		p.word(plain, size(part.Size))
+		p.word(plain, Size(part.Size))
 		p.shown(part.Data, part.Size)
 	}
 }
@@ -102,7 +102,7 @@ func (p *printer) message(f *flow.Flow, m *message.Entry) {
 		p.word(plain, strconv.Itoa(code))
 		data, all = reason, all-2
 	} else {
-		p.word(plain, size(m.Size))
+		p.word(plain, Size(m.Size))
 	}
 	if m.Changed {
 		p.word(dim, "changed")
@@ -125,7 +125,7 @@ func (p *printer) shown(data []byte, all int64) {
 	data = p.cut(data)
 	cut := int64(len(data)) < all
 	if cut {
-		p.word(dim, size(int64(len(data)))+" shown")
+		p.word(dim, Size(int64(len(data)))+" shown")
 	}
 	p.b = append(p.b, '\n')
 	p.content(data, cut)

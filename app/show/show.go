@@ -14,7 +14,6 @@ import (
 	"transom/app/follow"
 	"transom/filter"
 	"transom/flow"
-	"transom/store"
 )
 
 // Options say how flows are shown.
@@ -31,11 +30,16 @@ type Options struct {
 	// messages is in lines of its own, as it comes. For that news must have
 	// growth, as transom.Proxy.Follow has.
 	Detail int
-	JSON   bool         // one object a line, see package export
-	Quiet  bool         // as Detail 0
-	Color  bool         // see ColorFor
-	Store  store.Store  // for bodies; nil shows none
-	Log    *slog.Logger // is told of what was left out; nil for nobody
+	JSON   bool          // one object a line, see package export
+	Quiet  bool          // as Detail 0
+	Color  bool          // see ColorFor
+	Store  filter.Bodies // for bodies; nil shows none
+	Log    *slog.Logger  // is told of what was left out; nil for nobody
+
+	// Recorded says that the flows are from a recording: one that has not ended is shown
+	// as far as it has come, times have their day, and lines begin with the end of the
+	// flow's ID, which names it elsewhere.
+	Recorded bool
 
 	// Filter, if there is one, chooses flows: of one that does not match nothing is
 	// shown. From Detail 3 on, where flows are shown while they grow, one is shown
@@ -99,16 +103,16 @@ func (p *printer) flush() error {
 
 // show prints what is new about f.
 func (p *printer) show(f *flow.Flow) {
-	if p.o.Detail < level(f) || f.State == flow.Open && p.o.Detail < 3 {
+	if p.o.Detail < Level(f) || f.State == flow.Open && p.o.Detail < 3 && !p.o.Recorded {
 		return
 	}
 	if p.open[f.ID] == nil && !p.chosen.match(f) {
 		return
 	}
-	if p.o.Detail >= 3 {
+	if p.o.Detail >= 3 && (p.o.JSON || !p.o.Recorded) {
 		p.progress(f)
 	}
-	if f.State == flow.Open {
+	if f.State == flow.Open && !p.o.Recorded {
 		return
 	}
 	if p.o.JSON {
@@ -118,6 +122,9 @@ func (p *printer) show(f *flow.Flow) {
 	p.line(f)
 	if p.o.Detail >= 2 {
 		p.details(f)
+	}
+	if p.o.Detail >= 3 && p.o.Recorded && p.o.Store != nil {
+		p.parts(f, new(follow.Place))
 	}
 }
 
@@ -161,8 +168,8 @@ func (p *printer) json(f *flow.Flow, event string) {
 	p.b = append(p.b, '\n')
 }
 
-// level is the least detail at which f is shown.
-func level(f *flow.Flow) int {
+// Level is the least Options.Detail at which f is shown.
+func Level(f *flow.Flow) int {
 	if m, ok := f.Detail.(*flow.Messages); ok && f.State == flow.Done && m.Bytes == [2]int64{} {
 		return 2
 	}

@@ -125,3 +125,10 @@ func runeWidth(r rune) int {
 	}
 	return 1
 }
+
+// Text returns s as it is shown to a person, on a terminal too, at most limit columns
+// wide; 0 is no limit.
+func Text(s string, limit int) string {
+	b, _ := safe(nil, s, limit)
+	return string(b)
+}

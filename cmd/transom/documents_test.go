@@ -94,17 +94,17 @@ func (s *snippet) indent(line string) string {
 	return line[:min(3, len(line)-len(strings.TrimLeft(line, " ")))]
 }
 
-// A command is one of a script, as words; line counts from 0 within its snippet.
-type command struct {
+// A typedCommand is one of a script, as words; line counts from 0 within its snippet.
+type typedCommand struct {
 	line  int
 	words []string
 }
 
 // commandsOf splits a script into its commands, as far as a manual needs it: words
 // with quotes, comments, here-documents; without what is redirected.
-func commandsOf(script string) (all []command) {
+func commandsOf(script string) (all []typedCommand) {
 	var until string // ends a here-document
-	var c command
+	var c typedCommand
 	end := func() {
 		if len(c.words) > 0 {
 			all = append(all, c)

@@ -31,7 +31,7 @@ func (f *proxyFlags) readFilter() (err error) {
 	if f.quiet && f.saved.file == "" {
 		return errors.New("-q shows no flows: leave it out, or the filter")
 	}
-	f.chosen, err = filter.Parse(f.filter, filter.Options{CaseSensitive: os.Getenv("MITMPROXY_CASE_SENSITIVE_FILTERS") == "1"})
+	f.chosen, err = filter.Parse(f.filter, filterOptions())
 	return err
 }
 
@@ -49,4 +49,9 @@ func (f *proxyFlags) choosing() []string {
 		what = "shown and saved"
 	}
 	return []string{"flows are " + what + " only where " + f.chosen.Describe()}
+}
+
+// filterOptions say how all filters are read.
+func filterOptions() filter.Options {
+	return filter.Options{CaseSensitive: os.Getenv("MITMPROXY_CASE_SENSITIVE_FILTERS") == "1"}
 }

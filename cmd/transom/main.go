@@ -132,7 +132,7 @@ and carries them on.`,
 	root.SetFlagErrorFunc(badOption)
 	root.SetVersionTemplate("transom {{.Version}}\n")
 	root.SetHelpCommand(helpCommand(root))
-	root.AddCommand(gatewayCommand(), runCommand(), listenCommand(), steerCommand(), doctorCommand(), cleanupCommand(), demoCommand(), caCommand(), versionCommand(), manCommand(), helperCommand())
+	root.AddCommand(gatewayCommand(), runCommand(), listenCommand(), flowsCommand(), steerCommand(), doctorCommand(), cleanupCommand(), demoCommand(), caCommand(), versionCommand(), manCommand(), helperCommand())
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		if c.Name() == "completion" {

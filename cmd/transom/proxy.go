@@ -131,6 +131,7 @@ func (f *proxyFlags) run(cmd *cobra.Command, j *job) (err error) {
 			return err
 		}
 	}
+	defer letLook(p, r, f.record.about())()
 	p.Listening = func(at []net.Addr) error {
 		if err := f.testSpoofing(ctx, p); err != nil {
 			return err

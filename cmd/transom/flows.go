@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"io"
+	"iter"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"transom/filter"
+	"transom/flow"
+	"transom/store"
+)
+
+func flowsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "flows",
+		Short: "Read and convert what was recorded",
+		Args:  noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return usagef("what to do with the flows? known are: list, show, export, import, stats, prune")
+		},
+	}
+	cmd.AddCommand(flowsListCommand(), flowsShowCommand(), flowsExportCommand(), flowsImportCommand(), flowsStatsCommand(), flowsPruneCommand())
+	return cmd
+}
+
+// A recording is where flows are read from.
+type recording interface {
+	Flows(ctx context.Context, q store.Query) iter.Seq2[*flow.Flow, error]
+	OpenBody(ctx context.Context, ref flow.BodyRef) (io.ReadSeekCloser, error)
+	Delete(ctx context.Context, ids ...flow.ID) error
+	Close() error
+}
+
+// recordingFlags say which recording is read, and what of it.
+type recordingFlags struct {
+	store  string
+	file   string
+	pid    numberFlag
+	filter string
+	flags  *pflag.FlagSet
+}
+
+// add defines the flags.
+func (f *recordingFlags) add(fl *pflag.FlagSet) {
+	f.flags = fl
+	fl.StringVar(&f.store, "store", "", "the `DIRECTORY` that flows were recorded in; it may be in use")
+	fl.StringVarP(&f.file, "read-flows", "r", "", "the `FILE` that flows were saved in")
+	f.pid = numberFlag{max: 1 << 30, name: "PID"}
+	fl.Var(&f.pid, "pid", "the process of the transom that runs, where there are several (default, without --store and -r: the one there is)")
+	fl.StringVarP(&f.filter, "filter", "f", "", "only flows that match `EXPR`, in mitmproxy's language, as in '~d example\\.com & !~c 200'")
+}
+
+// match is what the filter says, nil if there is none.
+func (f *recordingFlags) match() (*filter.Filter, error) {
+	return filterOf(f.flags, f.filter)
+}
+
+// open opens the recording. The caller closes it.
+func (f *recordingFlags) open(ctx context.Context) (recording, error) {
+	switch {
+	case f.store != "" && f.file != "", f.pid.value != 0 && f.store+f.file != "":
+		return nil, usagef("--store, -r and --pid: give one of them")
+	case f.file != "":
+		return openFlowFile(f.file)
+	case f.store != "":
+		return openStore(ctx, f.store)
+	}
+	return lookAt(ctx, f.pid.value)
+}

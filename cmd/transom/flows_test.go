@@ -1,0 +1,219 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"transom/flow"
+	"transom/store"
+)
+
+// someExchanges are flows of three hosts, with bodies.
+func someExchanges(t *testing.T, dir string) {
+	t.Helper()
+	d, err := store.OpenDisk(store.DiskOptions{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Date(2026, 3, 4, 5, 6, 7, 0, time.Local)
+	for i, host := range []string{"b.example", "a.example", "c.example"} {
+		w := d.NewBody()
+		if _, err := io.WriteString(w, strings.Repeat("word ", 10*(i+1))); err != nil {
+			t.Fatal(err)
+		}
+		at := began.Add(time.Duration(i) * time.Minute)
+		f := &flow.Flow{
+			ID: flow.NewID(at), Start: at, End: at.Add(time.Second), State: flow.Done,
+			Conn: &flow.Conn{ID: flow.NewID(at), Start: at, Network: "tcp", Client: netip.MustParseAddrPort("192.0.2.7:50000"), Dst: netip.MustParseAddrPort("10.9.0.2:80"), Layers: []flow.Layer{{Proto: "http/1.1", Host: host}}},
+			Detail: &flow.HTTP{
+				Request: &flow.RequestHead{
+					Method: "GET", Scheme: "http", Authority: host, Target: fmt.Sprint("/", i), Proto: flow.HTTP11,
+					Header: flow.Header{{Name: "Host", Value: host}},
+				},
+				Response: &flow.ResponseHead{
+					Status: 200 + 100*i, Reason: "Fine", Proto: flow.HTTP11,
+					Header: flow.Header{{Name: "Content-Type", Value: "text/plain"}},
+				},
+				ResponseBody: w.Ref(),
+			},
+		}
+		f.ID[14], f.ID[15] = 0xab, byte(i)
+		if err := errors.Join(d.Put(t.Context(), f), w.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// said runs a command line that succeeds, and returns what it prints.
+func said(t *testing.T, args ...string) string {
+	t.Helper()
+	var out, log bytes.Buffer
+	if code := run(context.Background(), args, strings.NewReader(""), &out, &log); code != exitOK {
+		t.Fatalf("transom %s: exit code %d: %s", strings.Join(args, " "), code, &log)
+	}
+	return out.String()
+}
+
+// hosts are the hosts that lines are of, by their first letter.
+func hosts(lines string) (s string) {
+	for line := range strings.Lines(lines) {
+		_, after, _ := strings.Cut(line, "http://")
+		s += after[:1]
+	}
+	return s
+}
+
+func TestFlowsList(t *testing.T) {
+	dir := t.TempDir()
+	someExchanges(t, dir)
+	for _, tc := range []struct {
+		want string
+		args []string
+	}{
+		{"bac", nil},
+		{"cab", []string{"--sort", "-time"}},
+		{"abc", []string{"--sort", "host"}},
+		{"ca", []string{"--sort", "-size", "--limit", "2"}},
+		{"b", []string{"-f", "~c 200"}},
+		{"ac", []string{"-f", "!~c 200"}},
+	} {
+		if got := hosts(said(t, append([]string{"flows", "list", "--store", dir}, tc.args...)...)); got != tc.want {
+			t.Errorf("%q: %s, want %s", tc.args, got, tc.want)
+		}
+	}
+	line, _, _ := strings.Cut(said(t, "flows", "list", "--store", dir), "\n")
+	if _, rest, ok := strings.Cut(line, "ab00 2026-03-04 05:06:07.000 192.0.2.7:50000"); !ok || !strings.HasSuffix(rest, "200 text/plain 50b 1s") {
+		t.Errorf("a line is %q", line)
+	}
+}
+
+// A page says where the next one begins.
+func TestFlowsPages(t *testing.T) {
+	dir := t.TempDir()
+	someExchanges(t, dir)
+	got, after := "", ""
+	for range 3 {
+		args := []string{"flows", "list", "--store", dir, "--sort", "-host", "--limit", "1"}
+		if after != "" {
+			args = append(args, "--after", after)
+		}
+		var out, log bytes.Buffer
+		if code := run(context.Background(), args, strings.NewReader(""), &out, &log); code != exitOK {
+			t.Fatal(log.String())
+		}
+		got += hosts(out.String())
+		_, after, _ = strings.Cut(strings.TrimSpace(log.String()), "--after ")
+	}
+	if got != "cba" || after != "" {
+		t.Errorf("the pages are of %s, and then there is %q", got, after)
+	}
+}
+
+func TestFlowsShow(t *testing.T) {
+	dir := t.TempDir()
+	someExchanges(t, dir)
+	got := said(t, "flows", "show", "--store", dir, "ab01")
+	for _, want := range []string{"> GET /1 HTTP/1.1\n", "> Host: a.example\n", "< HTTP/1.1 300 Fine\n", strings.Repeat("word ", 20), "100b in all"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "b.example") {
+		t.Errorf("another flow is shown:\n%s", got)
+	}
+}
+
+// What is exported can be read again: as it was, for all that the format has.
+func TestFlowsExport(t *testing.T) {
+	dir := t.TempDir()
+	someExchanges(t, dir)
+	files := t.TempDir()
+	for _, name := range []string{"a.mitm", "b.mitm.gz", "c.flow.zst", "d.har", "e.har.gz"} {
+		file := filepath.Join(files, name)
+		said(t, "flows", "export", "--store", dir, "-f", "!~d b.example", "-o", file)
+		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+		if got := hosts(said(t, "flows", "list", "-r", file)); got != "ac" {
+			t.Errorf("%s has flows of %s", name, got)
+		}
+		other := filepath.Join(files, name+" store")
+		said(t, "flows", "import", "--store", other, "-f", "~d c.example", file)
+		if got := said(t, "flows", "show", "--store", other, "-f", "~all"); !strings.Contains(got, strings.Repeat("word ", 30)) || strings.Contains(got, "a.example") {
+			t.Errorf("%s, imported: %s", name, got)
+		}
+	}
+	if got := said(t, "flows", "export", "--store", dir, "--format", "curl", "-f", "~d a.example"); !strings.HasPrefix(got, "curl ") || !strings.HasSuffix(got, "http://a.example/1\n") {
+		t.Errorf("as curl: %q", got)
+	}
+	if got := said(t, "flows", "export", "--store", dir, "--format", "json"); strings.Count(got, `"event":"end"`) != 3 {
+		t.Errorf("as JSON: %s", got)
+	}
+}
+
+// What can't be written leaves what is there as it was.
+func TestFlowsExportKeeps(t *testing.T) {
+	files := t.TempDir()
+	good, bad := filepath.Join(files, "good.mitm"), filepath.Join(files, "bad.mitm")
+	for name, text := range map[string]string{good: "as it was", bad: "12:no"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out, log bytes.Buffer
+	if code := run(context.Background(), []string{"flows", "export", "-r", bad, "-o", good}, strings.NewReader(""), &out, &log); code != exitFailed {
+		t.Fatalf("exit code %d: %s", code, &log)
+	}
+	if !strings.Contains(log.String(), "bad.mitm: offset") {
+		t.Errorf("it says %s", &log)
+	}
+	left, err := os.ReadDir(files)
+	if text, _ := os.ReadFile(good); err != nil || string(text) != "as it was" || len(left) != 2 {
+		t.Errorf("%q, and %d files: %v", text, len(left), err)
+	}
+}
+
+func TestFlowsStats(t *testing.T) {
+	dir := t.TempDir()
+	someExchanges(t, dir)
+	got := said(t, "flows", "stats", "--store", dir, "--hosts", "1")
+	want := `flows  failed  traffic  
+3      0       300b     in all, 0 of them not ended, from 2026-03-04 05:06:07 to 2026-03-04 05:08:07
+3      0       300b     http
+1      0       100b     a.example
+                        and 2 hosts more
+`
+	if got != want {
+		t.Errorf("got\n%s", got)
+	}
+}
+
+func TestFlowsPrune(t *testing.T) {
+	dir := t.TempDir()
+	someExchanges(t, dir)
+	for _, tc := range []struct{ args, said, left string }{
+		{"-f|~d ^a|--dry-run", "would delete 1 flows\n", "bac"},
+		{"-f|~all|--keep|2", "deleted 1 flows\n", "ac"},
+		{"--older-than|9000d", "deleted 0 flows\n", "ac"},
+		{"-f|~d ^c|--older-than|1d", "deleted 1 flows\n", "a"},
+	} {
+		if got := said(t, append([]string{"flows", "prune", "--store", dir}, strings.Split(tc.args, "|")...)...); got != tc.said {
+			t.Errorf("%s: %q, want %q", tc.args, got, tc.said)
+		}
+		if got := hosts(said(t, "flows", "list", "--store", dir)); got != tc.left {
+			t.Errorf("%s: %s are left, want %s", tc.args, got, tc.left)
+		}
+	}
+}

@@ -1,0 +1,235 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"transom/app/command"
+	"transom/app/export"
+	"transom/app/files"
+	"transom/app/har"
+	"transom/app/mitm"
+	"transom/app/show"
+	"transom/filter"
+	"transom/flow"
+	"transom/store"
+)
+
+// A flowsExport writes flows of a recording for other programs.
+type flowsExport struct {
+	recordingFlags
+	format     string
+	out        string
+	flowFormat numberFlag
+}
+
+func flowsExportCommand() *cobra.Command {
+	var f flowsExport
+	cmd := &cobra.Command{
+		Use:   "export",
+		Short: "Write recorded flows for other programs",
+		Long: `export writes flows into a file in a format that other programs read: mitm, which
+is mitmproxy's, har, which browsers read, json, one object a line, and requests to
+be sent again, as ` + strings.Join(command.Formats(), ", ") + `.
+
+The name of the file says which: .mitm, .har, .json or .ndjson, and .gz or .zst behind
+that is compressed. A file of that name is replaced when all is written.`,
+		Example: `  transom flows export --store /var/lib/transom -f '~d example\.com' -o example.har
+  transom flows export -r saved.mitm --format curl
+  transom flows export -o today.mitm.zst`,
+		Args: noArguments,
+	}
+	fl := cmd.Flags()
+	f.add(fl)
+	f.flowFormat = numberFlag{value: mitm.Newest, min: mitm.Oldest, max: mitm.Newest, name: "VERSION"}
+	fl.StringVar(&f.format, "format", "", "in which `FORMAT` (default: as the name of the file says)")
+	fl.StringVarP(&f.out, "output", "o", "-", "the `FILE` to write; - is stdout")
+	fl.Var(&f.flowFormat, "flow-format", "version of mitmproxy's format: 21 is of mitmproxy 11, 17 of mitmproxy 8")
+	cmd.RunE = running(f.run)
+	return cmd
+}
+
+// endings say a format by the end of a file's name.
+var formatEnds = map[string]string{
+	".mitm": "mitm", ".mitmproxy": "mitm", ".flow": "mitm", ".flows": "mitm", ".dump": "mitm",
+	".har": "har", ".json": "json", ".ndjson": "json", ".jsonl": "json", ".curl": "curl",
+}
+
+// choose finds out which format is meant.
+func (f *flowsExport) choose() error {
+	known := append([]string{"mitm", "har", "json"}, command.Formats()...)
+	switch {
+	case f.format != "" && !slices.Contains(known, f.format):
+		return usagef("--format %q: want one of %s", f.format, strings.Join(known, ", "))
+	case f.format != "":
+		return nil
+	case f.out == "-":
+		return usagef("in which format? say it with --format, or by the name of a file with -o")
+	}
+	name := files.Plain(f.out)
+	if i := strings.LastIndexByte(name, '.'); i >= 0 {
+		f.format = formatEnds[strings.ToLower(name[i:])]
+	}
+	if f.format == "" {
+		return usagef("-o %s: its name does not say in which format: say it with --format", f.out)
+	}
+	return nil
+}
+
+func (f *flowsExport) run(cmd *cobra.Command, _ []string) error {
+	if err := f.choose(); err != nil {
+		return err
+	}
+	match, err := f.match()
+	if err != nil {
+		return &usageError{err}
+	}
+	from, err := f.open(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	out, err := replace(f.out, cmd.OutOrStdout(), f.format == "mitm")
+	if err != nil {
+		return err
+	}
+	x := exporter{cmd: cmd, from: from, q: store.Query{Filter: match, Doubt: sayDoubt(cmd)}, har: f.format == "har"}
+	if err = x.write(f, out); err != nil {
+		return errors.Join(err, out.giveUp())
+	}
+	if err := out.keep(); err != nil {
+		return err
+	}
+	if f.out != "-" {
+		fmt.Fprintf(cmd.ErrOrStderr(), "transom: wrote %d flows to %s\n", x.n, f.out)
+	}
+	return x.lack()
+}
+
+// An exporter writes what a query selects.
+type exporter struct {
+	cmd  *cobra.Command
+	from recording
+	q    store.Query
+	har  bool // is the format
+	n    int  // written
+	left int  // which the format has nothing for
+}
+
+func (x *exporter) write(f *flowsExport, out io.Writer) error {
+	packed, err := files.Compress(out, f.out)
+	if err != nil {
+		return err
+	}
+	if f.format == "json" {
+		err = printFlows(x.cmd, packed, x.from, x.q, show.Options{Detail: 4, JSON: true}, func(*flow.Flow) { x.n++ })
+		return errors.Join(err, packed.Close())
+	}
+	w, err := f.writer(packed)
+	if err != nil {
+		return err
+	}
+	if err := x.flows(w); err != nil {
+		return err
+	}
+	return errors.Join(w.Close(), packed.Close())
+}
+
+// writer returns what writes the format.
+func (f *flowsExport) writer(w io.Writer) (export.Writer, error) {
+	switch f.format {
+	case "mitm":
+		return mitm.NewWriter(w, mitm.Options{Format: f.flowFormat.value})
+	case "har":
+		return har.NewWriter(w, har.Options{Version: buildVersion()}), nil
+	}
+	return &commands{w: w, format: f.format}, nil
+}
+
+// flows writes them.
+func (x *exporter) flows(w export.Writer) error {
+	ctx := x.cmd.Context()
+	for f, err := range x.from.Flows(ctx, x.q) {
+		if err != nil {
+			return err
+		}
+		if f.State == flow.Open || x.har && !har.Takes(f) {
+			x.left++
+			continue
+		}
+		err := w.Write(ctx, f, x.from)
+		switch {
+		case errors.Is(err, command.ErrNoRequest), errors.Is(err, command.ErrNoResponse), errors.Is(err, command.ErrCut):
+			x.left++
+		case err != nil:
+			return fmt.Errorf("flow %s: %w", f.ID, err)
+		default:
+			x.n++
+		}
+	}
+	err := w.Finish(ctx, x.from)
+	if m, ok := w.(*mitm.Writer); ok {
+		l := m.LeftOut()
+		x.skip(l.Connections + l.Unreadable + l.Format)
+	}
+	return err
+}
+
+// skip takes back flows that were counted, and that the format has nothing for.
+func (x *exporter) skip(n int) { x.n, x.left = x.n-n, x.left+n }
+
+// lack says what was left out.
+func (x *exporter) lack() error {
+	if x.left > 0 {
+		fmt.Fprintf(x.cmd.ErrOrStderr(), "transom: left out %d flows that have not ended, or that the format has nothing for\n", x.left)
+	}
+	return nil
+}
+
+// commands writes each flow as something to be sent again.
+type commands struct {
+	w      io.Writer
+	format string
+	begun  bool
+}
+
+// Write implements export.Writer.
+func (c *commands) Write(ctx context.Context, f *flow.Flow, bodies filter.Bodies) error {
+	between := "\n"
+	if !c.begun || strings.HasPrefix(c.format, "raw") {
+		between = ""
+	}
+	if err := command.Write(ctx, &ahead{c.w, between}, c.format, f, bodies, command.Options{}); err != nil {
+		return err
+	}
+	c.begun = true
+	return nil
+}
+
+// Finish implements export.Writer.
+func (c *commands) Finish(context.Context, filter.Bodies) error { return nil }
+
+// Close implements export.Writer.
+func (c *commands) Close() error { return nil }
+
+// ahead writes something before what is first written.
+type ahead struct {
+	w    io.Writer
+	text string
+}
+
+func (a *ahead) Write(p []byte) (int, error) {
+	if a.text != "" {
+		if _, err := io.WriteString(a.w, a.text); err != nil {
+			return 0, err
+		}
+		a.text = ""
+	}
+	return a.w.Write(p)
+}

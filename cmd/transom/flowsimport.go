@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"transom/app/files"
+	"transom/filter"
+	"transom/flow"
+	"transom/store"
+)
+
+func flowsImportCommand() *cobra.Command {
+	var dir, expr string
+	cmd := &cobra.Command{
+		Use:   "import FILE...",
+		Short: "Put flows from files into a store",
+		Long: `import reads files, each in one of the formats that are known here, compressed or
+not, and puts their flows into a store, which is made if there is none. A flow that
+is there already is replaced. What can be read before a file's first error is kept.`,
+		Example: `  transom flows import --store captures saved.mitm browser.har`,
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&dir, "store", "", "the `DIRECTORY` to put flows into")
+	fl.StringVarP(&expr, "filter", "f", "", "only flows that match `EXPR`")
+	cmd.RunE = running(func(cmd *cobra.Command, args []string) (err error) {
+		switch {
+		case len(args) == 0:
+			return usagef("which files?")
+		case dir == "":
+			return usagef("into which store? name a directory with --store")
+		}
+		match, err := filterOf(fl, expr)
+		if err != nil {
+			return &usageError{err}
+		}
+		d, err := store.OpenDisk(store.DiskOptions{Dir: dir, Lossless: true})
+		if err != nil {
+			return err
+		}
+		in := &importing{Store: d, filter: match, doubt: sayDoubt(cmd)}
+		for _, name := range args {
+			if err = in.file(cmd.Context(), name); err != nil {
+				break
+			}
+		}
+		err = errors.Join(err, d.Close())
+		fmt.Fprintf(cmd.ErrOrStderr(), "transom: put %d flows into %s\n", in.n, dir)
+		return err
+	})
+	return cmd
+}
+
+// filterOf compiles a filter, nil if none was given.
+func filterOf(fl *pflag.FlagSet, expr string) (*filter.Filter, error) {
+	if !fl.Changed("filter") {
+		return nil, nil
+	}
+	return filter.Parse(expr, filterOptions())
+}
+
+// importing is a store that takes what a filter lets through.
+type importing struct {
+	store.Store
+	filter *filter.Filter
+	doubt  func(*flow.Flow, error)
+	n      int
+}
+
+func (in *importing) file(ctx context.Context, name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return files.Read(ctx, f, name, in)
+}
+
+// Put implements export.Sink.
+func (in *importing) Put(ctx context.Context, f *flow.Flow) error {
+	q := store.Query{Filter: in.filter, Doubt: in.doubt}
+	if !q.Selects(ctx, f, in.Store) {
+		return nil
+	}
+	in.n++
+	return in.Store.Put(ctx, f)
+}

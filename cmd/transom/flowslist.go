@@ -1,0 +1,151 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"transom/app/show"
+	"transom/flow"
+	"transom/store"
+)
+
+// A flowsList prints the flows of a recording.
+type flowsList struct {
+	recordingFlags
+	sort   string
+	limit  numberFlag
+	after  string
+	detail numberFlag
+	json   bool
+}
+
+func flowsListCommand() *cobra.Command {
+	var f flowsList
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "Print recorded flows",
+		Long: `list prints recorded flows, one line each: the end of its ID, which flows show
+takes, when it began, and what gateway prints of it.`,
+		Example: `  transom flows list --store /var/lib/transom -f '~d example\.com' --sort=-time --limit 50
+  transom flows list -r saved.mitm --json`,
+		Args: noArguments,
+	}
+	fl := cmd.Flags()
+	f.add(fl)
+	f.limit = numberFlag{max: 1 << 30, name: "NUMBER"}
+	f.detail = numberFlag{value: 1, min: 1, max: 4, name: "LEVEL"}
+	fl.StringVar(&f.sort, "sort", "time", "in which `ORDER`: time, size, duration or host; with a dash before it, as in --sort=-time, from the other end")
+	fl.Var(&f.limit, "limit", "print no more than so many; 0 is all")
+	fl.StringVar(&f.after, "after", "", "begin behind the flow with this `ID`, as the line about more says")
+	fl.Var(&f.detail, "flow-detail", "how much to show of a flow: 1 a line, 2 heads, 3 bodies cut short, 4 bodies in full")
+	fl.BoolVar(&f.json, "json", false, "print JSON, one object a line")
+	cmd.RunE = running(f.run)
+	return cmd
+}
+
+func (f *flowsList) run(cmd *cobra.Command, _ []string) error {
+	q, err := f.query(cmd)
+	if err != nil {
+		return &usageError{err}
+	}
+	from, err := f.open(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	var last flow.ID
+	err = printFlows(cmd, cmd.OutOrStdout(), from, q, show.Options{Detail: f.detail.value, JSON: f.json}, func(f *flow.Flow) { last = f.ID })
+	if err == nil && f.limit.value > 0 && !last.IsZero() && more(cmd.Context(), from, q, last) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "transom: there are more: --after %s\n", last)
+	}
+	return err
+}
+
+// query is what the flags ask for.
+func (f *flowsList) query(cmd *cobra.Command) (q store.Query, err error) {
+	q.Limit = f.limit.value
+	by, found := strings.CutPrefix(f.sort, "-")
+	q.Descending = found
+	switch by {
+	case "time":
+	case "size":
+		q.By = store.BySize
+	case "duration":
+		q.By = store.ByDuration
+	case "host":
+		q.By = store.ByHost
+	default:
+		return q, fmt.Errorf("--sort %q: want time, size, duration or host, or one of them with a dash before it", f.sort)
+	}
+	if f.after != "" {
+		if q.After, err = flow.ParseID(f.after); err != nil {
+			return q, fmt.Errorf("--after: %w", err)
+		}
+	}
+	q.Doubt = sayDoubt(cmd)
+	q.Match = func(x *flow.Flow) bool { return show.Level(x) <= f.detail.value }
+	q.Filter, err = f.match()
+	return q, err
+}
+
+// sayDoubt says that a filter could not judge a flow, once.
+func sayDoubt(cmd *cobra.Command) func(*flow.Flow, error) {
+	said := false
+	return func(f *flow.Flow, err error) {
+		if !said {
+			fmt.Fprintf(cmd.ErrOrStderr(), "transom: flow %s is taken though the filter could not be applied to it, and others may be: %v\n", f.ID, err)
+		}
+		said = true
+	}
+}
+
+// printFlows prints what q selects on out, and tells each of which flow it is.
+func printFlows(cmd *cobra.Command, out io.Writer, from recording, q store.Query, o show.Options, each func(*flow.Flow)) error {
+	var failed failures
+	news := func(yield func(*flow.Flow, int) bool) {
+		for f, err := range from.Flows(cmd.Context(), q) {
+			if err != nil {
+				failed.add(err)
+				continue
+			}
+			if each(f); !yield(f, 0) {
+				return
+			}
+		}
+	}
+	o.Color, o.Recorded, o.Store = show.ColorFor(out), true, from
+	return cmp.Or(show.Run(cmd.Context(), out, iter.Seq2[*flow.Flow, int](news), o), failed.err())
+}
+
+// failures are what could not be read.
+type failures struct {
+	first error
+	n     int
+}
+
+func (f *failures) add(err error) {
+	f.first = cmp.Or(f.first, err)
+	f.n++
+}
+
+func (f *failures) err() error {
+	if f.n > 1 {
+		return fmt.Errorf("%w; and %d more could not be read", f.first, f.n-1)
+	}
+	return f.first
+}
+
+// more reports whether something comes after id.
+func more(ctx context.Context, from recording, q store.Query, id flow.ID) bool {
+	q.After, q.Limit, q.Doubt = id, 1, nil
+	for _, err := range from.Flows(ctx, q) {
+		return err == nil
+	}
+	return false
+}
