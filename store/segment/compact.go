@@ -15,63 +15,92 @@ type Compacted struct {
 
 // Compact leaves out of a segment the records for which keep says no; length is that
 // of the payload as stored. The others keep their positions, so that nothing that
-// refers to them has to change. The segment must be sealed, or given up by a Sync that
-// failed. A crash at any moment leaves it as it was or as it is to be. What is read of
-// it at the moment is read on as it was.
+// refers to them has to change. Nobody waits for it, and it ends when the log is closed.
+// The segment must be sealed, or given up by a Sync that failed. A crash at any moment
+// leaves it as it was or as it is to be. What is read of it at the moment is read on as
+// it was.
 func (l *Log) Compact(ctx context.Context, number uint64, keep func(p Position, kind uint8, length int) bool) (Compacted, error) {
-	l.change.Lock()
-	defer l.change.Unlock()
-	e, err := l.compactable(number)
+	e, err := l.startCompaction(number)
 	if err != nil {
 		return Compacted{}, err
 	}
+	defer l.endCompaction(e)
 	p, err := l.piece(number, false)
 	if err != nil {
 		return Compacted{}, err
 	}
 	defer p.release()
-	c := compaction{ctx: ctx, from: p, keep: keep, last: footer{last: e.Last, end: p.end}}
-	name := e.name + newSuffix
-	l.files.Remove(name) // of an attempt that could not even do that
-	f, err := l.files.Create(name)
-	if err == nil {
-		if err = c.write(f, name); err == nil {
-			err = l.files.Rename(name, e.name)
-		}
-		if err != nil {
-			err = errors.Join(err, f.Close(), l.files.Remove(name))
-		} else {
-			err = f.Close()
-		}
-	}
+	c := compaction{ctx: ctx, closing: l.closing, from: p, keep: keep, last: footer{last: e.Last, end: p.end}}
+	done, err := l.compact(e, &c)
 	if err != nil {
 		return Compacted{}, fmt.Errorf("compact %s: %w", e.name, explain(err))
 	}
-	return l.replaced(e, c), l.files.SyncDir()
+	return done, l.files.SyncDir()
 }
 
-// compactable returns a segment that nobody writes to.
-func (l *Log) compactable(number uint64) (*entry, error) {
+// compact makes the new file and puts it in place of the old one.
+func (l *Log) compact(e *entry, c *compaction) (Compacted, error) {
+	name := e.name + newSuffix
+	l.files.Remove(name) // of an attempt that could not even do that
+	f, err := l.files.Create(name)
+	if err != nil {
+		return Compacted{}, err
+	}
+	err = errors.Join(c.write(f, name), f.Close())
+	l.change.Lock()
+	defer l.change.Unlock()
+	if err == nil && !l.has(e) {
+		err = ErrGone
+	}
+	if err == nil {
+		err = l.files.Rename(name, e.name)
+	}
+	if err != nil {
+		return Compacted{}, errors.Join(err, l.files.Remove(name))
+	}
+	return l.replaced(e, c), nil
+}
+
+// has reports whether a segment was not removed.
+func (l *Log) has(e *entry) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.getLocked(e.Number) == e
+}
+
+// startCompaction returns a segment that nobody writes to, for one who compacts it.
+// Close waits for that.
+func (l *Log) startCompaction(number uint64) (*entry, error) {
 	l.append.Lock()
-	closed := l.closed
-	l.append.Unlock()
-	if closed {
+	defer l.append.Unlock()
+	if l.closed {
 		return nil, ErrClosed
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.getLocked(number)
-	if e == nil {
+	switch {
+	case e == nil:
 		return nil, ErrGone
-	}
-	if !e.closed || e.w != nil {
+	case !e.closed || e.w != nil:
 		return nil, fmt.Errorf("compact %s: it is still written to", e.name)
+	case e.compacting:
+		return nil, fmt.Errorf("compact %s: it is being compacted", e.name)
 	}
+	e.compacting = true
+	l.compactions.Add(1)
 	return e, nil
 }
 
+func (l *Log) endCompaction(e *entry) {
+	l.mu.Lock()
+	e.compacting = false
+	l.mu.Unlock()
+	l.compactions.Done()
+}
+
 // replaced has the table know of the new file.
-func (l *Log) replaced(e *entry, c compaction) Compacted {
+func (l *Log) replaced(e *entry, c *compaction) Compacted {
 	l.mu.Lock()
 	done := Compacted{Before: e.Size, After: c.size, Damage: c.damage}
 	e.Size, e.Records, e.limit, e.Sealed = c.size, c.last.records, c.last.at, true
@@ -82,13 +111,14 @@ func (l *Log) replaced(e *entry, c compaction) Compacted {
 
 // A compaction is under way.
 type compaction struct {
-	ctx    context.Context
-	from   piece
-	keep   func(Position, uint8, int) bool
-	marks  []mark
-	damage []*Damage
-	last   footer
-	size   int64
+	ctx     context.Context
+	closing <-chan struct{}
+	from    piece
+	keep    func(Position, uint8, int) bool
+	marks   []mark
+	damage  []*Damage
+	last    footer
+	size    int64
 }
 
 // write makes the new file, and puts it on disk. Frames are copied as they stand: the
@@ -112,8 +142,12 @@ func (c *compaction) write(f File, name string) error {
 func (c *compaction) copy(w *appender) error {
 	s := newScanner(c.from.handle, headerSize, c.from.limit)
 	for {
-		if err := context.Cause(c.ctx); err != nil {
-			return err
+		select {
+		case <-c.ctx.Done():
+			return context.Cause(c.ctx)
+		case <-c.closing:
+			return ErrClosed
+		default:
 		}
 		f, stored, _, err := s.next()
 		var damage *Damage

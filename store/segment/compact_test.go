@@ -5,7 +5,10 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"os"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 )
 
@@ -155,5 +158,60 @@ func TestRemove(t *testing.T) {
 	l = open(t, o)
 	if p := fill(t, l, 1); !at[len(at)-1].Before(p[0]) {
 		t.Errorf("a position is given again: %v", p)
+	}
+}
+
+// TestCompactWaitsForNobody removes a segment, appends, and closes the log while segments
+// are being compacted.
+func TestCompactWaitsForNobody(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, Options{Dir: dir, SegmentSize: 10 << 10})
+	fill(t, l, 100)
+	if err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	began, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	keep := func(Position, uint8, int) bool {
+		once.Do(func() { close(began); <-goOn })
+		return true
+	}
+	ended := make(chan error, 1)
+	compact := func(n uint64) {
+		go func() { _, err := l.Compact(context.Background(), n, keep); ended <- err }()
+		<-began
+	}
+	compact(2)
+	if _, err := l.Compact(context.Background(), 2, keep); err == nil || errors.Is(err, ErrGone) {
+		t.Errorf("twice at once: %v", err)
+	}
+	if err := errors.Join(l.Remove(1), l.Remove(2)); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, l, 10)
+	close(goOn)
+	if err := <-ended; !errors.Is(err, ErrGone) {
+		t.Errorf("of what was removed meanwhile: %v", err)
+	}
+	began, goOn, once = make(chan struct{}), make(chan struct{}), sync.Once{}
+	compact(3)
+	closed := make(chan error, 1)
+	go func() { closed <- l.Close() }()
+	<-l.closing
+	close(goOn)
+	if err := <-ended; !errors.Is(err, ErrClosed) {
+		t.Errorf("of a log that is closed: %v", err)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	names, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range names {
+		if strings.HasSuffix(e.Name(), newSuffix) || e.Name() == fileName(2) {
+			t.Errorf("there is %s", e.Name())
+		}
 	}
 }

@@ -48,6 +48,9 @@ type Log struct {
 
 	sync   sync.Mutex // held while something is synced
 	change sync.Mutex // held while segments are removed or replaced
+
+	closing     chan struct{}  // closed by Close
+	compactions sync.WaitGroup // that are under way
 }
 
 // Open opens a log for writing, or begins one. It looks at what a crash has left:
@@ -57,7 +60,7 @@ func Open(o Options) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{table: table{files: files}, size: o.SegmentSize, now: o.Now, next: 1}
+	l := &Log{table: table{files: files}, size: o.SegmentSize, now: o.Now, next: 1, closing: make(chan struct{})}
 	if l.size == 0 {
 		l.size = defaultSegmentSize
 	}
@@ -109,6 +112,8 @@ func (l *Log) Close() error {
 	l.closed = true
 	l.retireLocked()
 	l.append.Unlock()
+	close(l.closing)
+	l.compactions.Wait()
 	l.change.Lock()
 	defer l.change.Unlock()
 	return errors.Join(l.flush(), l.release())

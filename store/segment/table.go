@@ -29,6 +29,8 @@ type entry struct {
 	w      *handle // while it may be written to
 	synced int64   // what is on disk, as end
 	closed bool    // nothing more is appended
+
+	compacting bool
 }
 
 // A table is the segments of a log by number, and the files of them that are open.
