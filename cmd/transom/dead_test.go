@@ -127,6 +127,8 @@ func (r *reader) command(words []string, span bool) error {
 			return errors.New("the program's path has to be absolute")
 		}
 		return r.command(args, span)
+	case "sysctl":
+		return settings(args)
 	case "make":
 		r.runs++
 		return r.make(args)
@@ -164,6 +166,23 @@ func ours(args []string, span bool) error {
 		err = errors.Join(err, bad)
 	}
 	return err
+}
+
+// settings looks for what sysctl is told to set of IPv4 and IPv6, where the kernel is
+// Linux's and has that. Of an interface it asks lo, since others are the reader's.
+func settings(args []string) error {
+	for _, a := range args {
+		key, _, set := strings.Cut(a, "=")
+		if !set || !strings.HasPrefix(key, "net.ipv") {
+			continue
+		}
+		file := strings.ReplaceAll(regexp.MustCompile(`\.conf\.\w+\.`).ReplaceAllString(key, ".conf.lo."), ".", "/")
+		_, none := os.Stat("/proc/sys/" + key[:3] + "/" + key[4:8])
+		if _, err := os.Stat("/proc/sys/" + file); err != nil && none == nil && !strings.Contains(key, "…") {
+			return err
+		}
+	}
+	return nil
 }
 
 // make looks for targets in the Makefile.
@@ -246,7 +265,7 @@ func TestDead(t *testing.T) {
 		"HOME=/x transom run --json -- curl -k https://example.com/ && make install PREFIX=/usr",
 		"transom-shim /usr/local/bin/transom listen -T | less",
 		"transom COMMAND --help; transom --version; transom help gateway; transom run",
-		"go test -run TestNothingDead ./cmd/transom; go test ./filter; ls docs/run.md",
+		"go test -run TestNothingDead ./cmd/transom; go test ./filter; ls docs/run.md; sysctl -w net.ipv4.conf.lan0.send_redirects=0 net.inet.ip.forwarding=1",
 	}
 	for _, line := range alive {
 		r := newReader(t)
@@ -259,7 +278,7 @@ func TestDead(t *testing.T) {
 		"transom gatewy", "transom steer hide", "transom gateway --interfaces lan0", "sudo transom gateway --backend magic",
 		"true && transom gateway --spoof-source theirs", "transom listen --ignore-hosts 'a('", "transom gateway --ports http",
 		"transom gateway --from 192.168.7.1/24", "transom listen '~nonsense'", "transom listen -m socks5", "transom cleanup all",
-		"transom gateway -p banana", "transom-shim transom listen", "make nothing", "go test -run TestNothingAtAll ./cmd/transom", "cat docs/nothing.md",
+		"transom gateway -p banana", "sysctl -w net.ipv4.ip_forwarding=1", "transom-shim transom listen", "make nothing", "go test -run TestNothingAtAll ./cmd/transom", "cat docs/nothing.md",
 	} {
 		r := newReader(t)
 		r.read(snippet{page: "p", line: 7, lang: "sh", text: line})
