@@ -2,7 +2,6 @@ package nettest_test
 
 import (
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -28,8 +27,9 @@ func TestNetworks(t *testing.T) {
 			need(t, "curl")
 			w := newGatewayWorld(t)
 			text := recipes(t, n.page, n.up, n.down)
-			w.serve(func(rw http.ResponseWriter, r *http.Request) { io.WriteString(rw, r.RemoteAddr) })
-			w.handle(8000, func(c *net.TCPConn) { io.WriteString(c, c.RemoteAddr().String()) })
+			origin := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { io.WriteString(rw, r.RemoteAddr) })
+			w.serve(origin)
+			w.serveOn(w.listen(8000), origin)
 			w.must(w.Server, "ip", "route", "delete", "default")
 			port := strings.Replace(n.own, "br7", "port7", 1)
 			device := w.addHost("device", port, n.net4, n.net6)
@@ -44,7 +44,7 @@ func TestNetworks(t *testing.T) {
 			if got := w.must(device, "curl", "-sS", "--cacert", g.trusts(), "https://"+families[0].host+"/"); !strings.HasPrefix(got, lab.WANAddr4+":") {
 				t.Errorf("the server was reached from %s", got)
 			}
-			if got := w.must(device, "curl", "-sS", "--http0.9", "http://"+families[0].host+":8000/"); !strings.HasPrefix(got, lab.WANAddr4+":") {
+			if got := w.must(device, "curl", "-sS", "http://"+families[0].host+":8000/"); !strings.HasPrefix(got, lab.WANAddr4+":") {
 				t.Errorf("what is not captured came from %s", got)
 			}
 			g.stop()
