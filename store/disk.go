@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"log/slog"
 	"sync"
 	"time"
@@ -31,6 +32,10 @@ type DiskOptions struct {
 	Lossless bool
 	// Grace bounds how long Close tries to write what the disk has no room for: 5 s.
 	Grace time.Duration
+
+	// Secret is what the store is encrypted with: a file of age-keygen, or a
+	// passphrase. One that holds something without stays as it is.
+	Secret []byte
 
 	SegmentSize int64        // of the files: a sixteenth of MaxBytes, at most 64 MiB
 	Log         *slog.Logger // default: discard
@@ -62,6 +67,8 @@ type Disk struct {
 	o   DiskOptions
 	log journal
 
+	index *indexer
+
 	mu       sync.Mutex
 	room     sync.Cond // what waits for the queue
 	used     int64     // of the queue
@@ -91,6 +98,8 @@ type journal interface {
 	Append(recs ...segment.Record) ([]segment.Position, error)
 	Sync() error
 	Read(p segment.Position, dst []byte) (segment.Record, error)
+	Scan(ctx context.Context, from segment.Position) iter.Seq2[segment.At, error]
+	End() segment.Position
 	Segments() []segment.Info
 	Remove(number uint64) error
 	Close() error
@@ -117,7 +126,7 @@ type DiskStats struct {
 // OpenDisk opens the store in a directory, or makes one. One process writes to it.
 func OpenDisk(o DiskOptions) (*Disk, error) {
 	o = o.withDefaults()
-	log, err := segment.Open(segment.Options{Dir: o.Dir, FS: o.FS, SegmentSize: o.SegmentSize})
+	log, err := segment.Open(segment.Options{Dir: o.Dir, FS: o.FS, SegmentSize: o.SegmentSize, Secret: o.Secret})
 	if err != nil {
 		return nil, err
 	}
@@ -125,6 +134,7 @@ func OpenDisk(o DiskOptions) (*Disk, error) {
 	if err := d.replay(log); err != nil {
 		return nil, errors.Join(fmt.Errorf("read what is recorded in %s: %w", o.Dir, err), log.Close())
 	}
+	d.startIndex()
 	go d.write()
 	return d, nil
 }
@@ -220,7 +230,7 @@ func (d *Disk) Close() error {
 		d.Release()
 		close(d.closing)
 		<-d.closed
-		d.err = errors.Join(d.err, d.log.Close())
+		d.err = errors.Join(d.err, d.index.close(), d.log.Close())
 	})
 	return d.err
 }

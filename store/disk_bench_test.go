@@ -61,16 +61,26 @@ func (m *mix) next(now time.Time) (f *flow.Flow, body []byte) {
 		Request: &flow.RequestHead{
 			Method: "GET", Scheme: "https", Authority: host, Target: fmt.Sprintf("/assets/%d/item-%d.json?v=%d", m.IntN(100), m.IntN(100000), m.IntN(10)), Proto: flow.HTTP2,
 			Header: flow.Header{
-				{Name: "user-agent", Value: "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"}, {Name: "accept", Value: "*/*"},
-				{Name: "accept-language", Value: "en-US,en;q=0.5"}, {Name: "accept-encoding", Value: "gzip, deflate, br, zstd"},
-				{Name: "referer", Value: "https://" + host + "/"}, {Name: "cookie", Value: "session=" + strings.Repeat("0123456789", 6)},
-				{Name: "sec-fetch-dest", Value: "empty"}, {Name: "sec-fetch-mode", Value: "cors"}, {Name: "sec-fetch-site", Value: "same-origin"},
+				{Name: "user-agent", Value: "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"},
+				{Name: "accept", Value: "*/*"},
+				{Name: "accept-language", Value: "en-US,en;q=0.5"},
+				{Name: "accept-encoding", Value: "gzip, deflate, br, zstd"},
+				{Name: "referer", Value: "https://" + host + "/"},
+				{Name: "cookie", Value: "session=" + strings.Repeat("0123456789", 6)},
+				{Name: "sec-fetch-dest", Value: "empty"},
+				{Name: "sec-fetch-mode", Value: "cors"},
+				{Name: "sec-fetch-site", Value: "same-origin"},
 			},
 			H2: &flow.H2Head{Stream: 13, Pseudo: flow.Header{{Name: ":method", Value: "GET"}, {Name: ":path", Value: "/x"}, {Name: ":authority", Value: host}, {Name: ":scheme", Value: "https"}}},
 		},
 		Response: &flow.ResponseHead{Status: 200, Proto: flow.HTTP2, Header: flow.Header{
-			{Name: "date", Value: "Tue, 14 Nov 2023 22:13:20 GMT"}, {Name: "content-type", Value: "application/json"}, {Name: "content-length", Value: "1234"},
-			{Name: "server", Value: "nginx"}, {Name: "etag", Value: "\"0123456789abcdef\""}, {Name: "cache-control", Value: "max-age=3600"}, {Name: "vary", Value: "Accept-Encoding"},
+			{Name: "date", Value: "Tue, 14 Nov 2023 22:13:20 GMT"},
+			{Name: "content-type", Value: "application/json"},
+			{Name: "content-length", Value: "1234"},
+			{Name: "server", Value: "nginx"},
+			{Name: "etag", Value: "\"0123456789abcdef\""},
+			{Name: "cache-control", Value: "max-age=3600"},
+			{Name: "vary", Value: "Accept-Encoding"},
 		}, H2: &flow.H2Head{Stream: 13, Pseudo: flow.Header{{Name: ":status", Value: status}}}},
 	}}
 	switch k := m.IntN(100); {

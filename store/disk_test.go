@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -17,8 +19,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"transom/filter"
 	"transom/flow"
 	"transom/store"
+	"transom/store/index"
 	"transom/store/wire"
 )
 
@@ -430,3 +434,75 @@ func TestDiskEndsWhatWasOpen(t *testing.T) {
 }
 
 func logged(to io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(to, nil)) }
+
+// What is looked for is found at once, also when the store was closed and opened again,
+// when the index is gone, and when flows are.
+func TestDiskFind(t *testing.T) {
+	dir := t.TempDir()
+	x, err := filter.Parse(`~u item/1\d\d$`, filter.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newDisk(t, store.DiskOptions{Dir: dir})
+	flows, _ := record(t, d, 500, 100)
+	look := func(want int) {
+		t.Helper()
+		n := 0
+		var last store.Found
+		for f, err := range d.Find(t.Context(), index.Query{Filter: x}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ok, err := x.Match(t.Context(), f.Flow, d); !ok || err != nil {
+				t.Fatalf("found %v, %v", f.Flow, err)
+			}
+			if n++; n == 10 {
+				last = f
+			}
+		}
+		rest := 0
+		for _, err := range d.Find(t.Context(), index.Query{Filter: x, After: last.Cursor}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			rest++
+		}
+		if n != want || rest != want-10 {
+			t.Errorf("%d flows, want %d; %d behind the tenth", n, want, rest)
+		}
+	}
+	look(100)
+	d.Delete(t.Context(), flows[150].ID)
+	look(99)
+	d.Close()
+	d = newDisk(t, store.DiskOptions{Dir: dir})
+	look(99)
+	d.Close()
+	if err := os.WriteFile(filepath.Join(dir, "index.db"), []byte("not an index"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d = newDisk(t, store.DiskOptions{Dir: dir})
+	look(99)
+}
+
+// An encrypted store has nothing to be read in its files, and is opened by its key alone.
+func TestDiskEncrypted(t *testing.T) {
+	dir := t.TempDir()
+	d := newDisk(t, store.DiskOptions{Dir: dir, Secret: []byte("correct horse battery staple")})
+	flows, bodies := record(t, d, 50, 1000)
+	d.Close()
+	if _, err := store.OpenDisk(store.DiskOptions{Dir: dir}); err == nil {
+		t.Fatal("it was opened without its key")
+	}
+	names, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if b, err := os.ReadFile(name); err != nil || bytes.Contains(b, []byte("shop.example")) {
+			t.Errorf("%s can be read: %v", name, err)
+		}
+	}
+	d = newDisk(t, store.DiskOptions{Dir: dir, Secret: []byte("correct horse battery staple")})
+	same(t, d, flows, bodies)
+}

@@ -44,8 +44,17 @@ type work struct {
 	flows  []*flow.Flow // being written, by ID
 	dead   []tombstone
 	dirty  bool // something is not synced
+	wrote  bool // something was written
 	failed error
 	lost   DiskStats // when it began to fail
+}
+
+// index has the index filled, once something was written. Before there is traffic a
+// process may still have rights that files should not be made with.
+func (w *work) index() {
+	if w.wrote {
+		wake(w.d.index.wake)
+	}
 }
 
 // linger waits for more to write.
@@ -77,6 +86,7 @@ func (w *work) step(due bool) {
 	w.works()
 	if due {
 		w.retain()
+		w.index()
 	}
 }
 
@@ -115,6 +125,7 @@ func (d *Disk) ending() bool {
 func (w *work) batch(due, all bool) error {
 	bodies := w.take(due, all)
 	w.dirty = w.dirty || len(bodies)+len(w.flows)+len(w.dead) > 0
+	w.wrote = w.wrote || w.dirty
 	w.scribe.forget()
 	if err := w.scribe.streams(bodies); err != nil {
 		return err

@@ -25,6 +25,7 @@ type recordFlags struct {
 	age       ageFlag
 	count     numberFlag
 	lossless  bool
+	key       string
 	flags     *pflag.FlagSet
 }
 
@@ -47,6 +48,7 @@ func (f *recordFlags) add(fl *pflag.FlagSet) {
 	fl.Var(&f.bodyLimit, "body-limit", "how much of one body is kept; with --store DIR the default is 64m")
 	fl.Var(&f.age, "store-age", "with --store DIR: how long flows are kept, as in 12h or 30d; 0 is for ever")
 	fl.Var(&f.count, "store-count", "with --store DIR: about how many flows are kept; 0 is as many as there is room for")
+	fl.StringVar(&f.key, "store-key", "", "with --store DIR: encrypt what is recorded under the key in this `FILE`, of age-keygen, or the passphrase in it")
 	fl.BoolVar(&f.lossless, "lossless", false, "with --store DIR: lose nothing, and have traffic wait for the disk where it must")
 }
 
@@ -67,7 +69,7 @@ func (f *recordFlags) check() error {
 		}
 		return f.limits()
 	}
-	for _, name := range []string{"store-age", "store-count", "lossless"} {
+	for _, name := range []string{"store-age", "store-count", "store-key", "lossless"} {
 		if f.flags.Changed(name) {
 			return fmt.Errorf("--%s is for a directory: name one with --store DIR", name)
 		}
@@ -116,6 +118,15 @@ func (f *recordFlags) open(r *rights, grace time.Duration, log *slog.Logger) (s 
 	}
 	if o.Dir, err = filepath.Abs(f.dir); err != nil {
 		return nil, nil, err
+	}
+	if f.key != "" {
+		err := r.asUser(func() (err error) {
+			o.Secret, err = os.ReadFile(f.key)
+			return err
+		})
+		if err != nil {
+			return nil, nil, usagef("--store-key: %w", err)
+		}
 	}
 	d, err := r.record(o)
 	if err != nil {

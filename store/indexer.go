@@ -1,0 +1,252 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"path/filepath"
+	"sync"
+
+	"transom/flow"
+	"transom/store/index"
+	"transom/store/segment"
+	"transom/store/wire"
+)
+
+// An indexer fills an index from the log, behind it. Nothing waits for it but who asks
+// the index. If it fails the log goes on without.
+type indexer struct {
+	d    *Disk
+	path string
+
+	mu      sync.Mutex // held while the index is filled
+	x       *index.Index
+	failed  error
+	entries []index.Entry
+
+	wake chan struct{}
+	stop context.CancelFunc
+	done chan struct{}
+
+	gone struct {
+		sync.Mutex
+		segments []uint64 // that were removed, and the index does not know it
+	}
+}
+
+// indexName is the file of the index in the directory of the log.
+const indexName = "index.db"
+
+// applyAtOnce is how many entries are applied together.
+const applyAtOnce = 1000
+
+// startIndex opens the index and begins to fill it. Of a store that is encrypted it is
+// in memory.
+func (d *Disk) startIndex() {
+	ctx, stop := context.WithCancel(context.Background())
+	x := &indexer{d: d, wake: make(chan struct{}, 1), stop: stop, done: make(chan struct{})}
+	if d.o.FS == nil && len(d.o.Secret) == 0 {
+		x.path = filepath.Join(d.o.Dir, indexName)
+	}
+	d.index = x
+	if x.failed = x.open(); x.failed != nil {
+		d.o.Log.Warn("what is recorded is not indexed: filters read all of it", "dir", d.o.Dir, "err", x.failed)
+	}
+	go x.run(ctx)
+}
+
+func (x *indexer) open() (err error) {
+	if x.x, err = index.Open(x.path, index.Options{}); !errors.Is(err, index.ErrRebuild) {
+		return err
+	}
+	x.d.o.Log.Info("the index is built again from the log", "dir", x.d.o.Dir, "err", err)
+	if err = index.Reset(x.path); err == nil {
+		x.x, err = index.Open(x.path, index.Options{})
+	}
+	return err
+}
+
+func (x *indexer) run(ctx context.Context) {
+	defer close(x.done)
+	for {
+		select {
+		case <-x.wake:
+		case <-ctx.Done():
+			return
+		}
+		if err := x.catchUp(ctx); err != nil && ctx.Err() == nil {
+			x.d.o.Log.Warn("what is recorded is no longer indexed: filters read all of it", "dir", x.d.o.Dir, "err", err)
+		}
+	}
+}
+
+func (x *indexer) close() error {
+	x.stop()
+	<-x.done
+	if x.x == nil {
+		return nil
+	}
+	return x.x.Close()
+}
+
+// removed says that a segment is no more.
+func (x *indexer) removed(number uint64) {
+	x.gone.Lock()
+	defer x.gone.Unlock()
+	x.gone.segments = append(x.gone.segments, number)
+}
+
+// catchUp fills the index up to what the log has when it comes there. Its error is said
+// once.
+func (x *indexer) catchUp(ctx context.Context) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.failed != nil {
+		return nil
+	}
+	err := x.fill(ctx)
+	if errors.Is(err, index.ErrFull) {
+		return nil // it goes on when there is room
+	}
+	if err != nil && ctx.Err() == nil {
+		x.failed = err
+	}
+	return err
+}
+
+func (x *indexer) fill(ctx context.Context) error {
+	x.gone.Lock()
+	gone := x.gone.segments
+	x.gone.segments = nil
+	x.gone.Unlock()
+	for _, number := range gone {
+		x.entries = append(x.entries, index.Removed{Segment: number})
+	}
+	if err := x.apply(ctx, x.x.At()); err != nil {
+		return err
+	}
+	to := x.x.At()
+	for at, err := range x.d.log.Scan(ctx, to) {
+		var damage *segment.Damage
+		if err != nil && !errors.As(err, &damage) {
+			return err
+		}
+		if err == nil {
+			x.record(at) // what it can't read it has no entry for
+		}
+		to = at.Next
+		if len(x.entries) >= applyAtOnce {
+			if err := x.apply(ctx, to); err != nil {
+				return err
+			}
+		}
+	}
+	return x.apply(ctx, to)
+}
+
+func (x *indexer) apply(ctx context.Context, to segment.Position) error {
+	if len(x.entries) == 0 && to == x.x.At() {
+		return nil
+	}
+	err := x.x.Apply(ctx, x.entries, to)
+	clear(x.entries)
+	x.entries = x.entries[:0]
+	return err
+}
+
+// record makes entries of a record.
+func (x *indexer) record(at segment.At) {
+	switch at.Kind {
+	case wire.KindFlow:
+		f, name, err := wire.ReadFlow(at.Payload)
+		if err != nil {
+			return
+		}
+		if name != 0 {
+			f.Conn = x.d.connOf(f, positionOf(name))
+		}
+		x.entries = append(x.entries, index.Put{Flow: f, Position: at.Position})
+	case wire.KindChunk:
+		if c, err := wire.ReadChunk(at.Payload); err == nil && c.Whole {
+			n := int64(len(c.Data))
+			x.entries = append(x.entries, index.Body{Number: c.Number, Size: n, Extents: []index.Extent{{Position: at.Position, Length: n}}})
+		}
+	case wire.KindBody:
+		b, err := wire.ReadBody(at.Payload)
+		if err != nil {
+			return
+		}
+		body := index.Body{Number: b.Number}
+		for _, e := range b.Extents {
+			body.Size += e.Length
+			body.Extents = append(body.Extents, index.Extent{Position: e.Position, Length: e.Length})
+		}
+		x.entries = append(x.entries, body)
+	case wire.KindDeleted:
+		id, bodies, err := wire.ReadDeleted(at.Payload)
+		if err != nil {
+			return
+		}
+		x.entries = append(x.entries, index.Deleted{ID: id})
+		for _, number := range bodies {
+			x.entries = append(x.entries, index.Dropped{Number: number})
+		}
+	}
+}
+
+// Find yields flows in the order of q, with where to go on behind each. All that was
+// Put before is looked at, for which it waits until that is written. It fails if there
+// is no index; then Flows has to do.
+func (d *Disk) Find(ctx context.Context, q index.Query) iter.Seq2[Found, error] {
+	return func(yield func(Found, error) bool) {
+		if err := d.indexed(ctx); err != nil {
+			yield(Found{}, fmt.Errorf("look into the index: %w", err))
+			return
+		}
+		for hit, err := range d.index.x.Query(ctx, q) {
+			if err != nil {
+				yield(Found{}, err)
+				return
+			}
+			f, err := d.read(found{id: hit.ID, at: hit.Position})
+			switch {
+			case errors.Is(err, ErrGone):
+				continue
+			case err != nil:
+				err = fmt.Errorf("flow %s: %w", hit.ID, err)
+			case !hit.Sure && q.Filter != nil:
+				ok, err := q.Filter.Match(ctx, f, d)
+				if err != nil || !ok {
+					if err == nil {
+						continue
+					}
+					yield(Found{}, err)
+					return
+				}
+			}
+			if !yield(Found{f, hit.Cursor}, err) {
+				return
+			}
+		}
+	}
+}
+
+// A Found is a flow that was looked for.
+type Found struct {
+	Flow   *flow.Flow
+	Cursor index.Cursor // to go on behind it
+}
+
+// indexed waits until all is in the index that was Put before.
+func (d *Disk) indexed(ctx context.Context) error {
+	if err := d.Sync(ctx); err != nil {
+		return err
+	}
+	if err := d.index.catchUp(ctx); err != nil {
+		return err
+	}
+	d.index.mu.Lock()
+	defer d.index.mu.Unlock()
+	return d.index.failed
+}
