@@ -37,6 +37,9 @@ type DiskOptions struct {
 	// passphrase. One that holds something without stays as it is.
 	Secret []byte
 
+	// Words has words in bodies found by index. It costs more than all the rest.
+	Words bool
+
 	SegmentSize int64        // of the files: a sixteenth of MaxBytes, at most 64 MiB
 	Log         *slog.Logger // default: discard
 }

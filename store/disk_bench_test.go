@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime"
+	"runtime/metrics"
 	"strings"
 	"testing"
 	"time"
 
 	"transom/flow"
 	"transom/store"
+	"transom/store/index"
 )
 
 // A mix is flows as a gateway sees them: connections of a few exchanges, most by HTTP/2;
@@ -26,8 +29,9 @@ type mix struct {
 
 func newMix() *mix {
 	m := &mix{Rand: rand.New(rand.NewPCG(1, 2)), body: make([]byte, 1<<20)}
-	for i := range m.body {
-		m.body[i] = byte(m.Uint32())
+	const letters = "etaoinshrdlu ,\"{}:0123"
+	for i := range m.body { // words of some letters, as they come in pages and data
+		m.body[i] = letters[min(m.IntN(len(letters)), m.IntN(len(letters))+6)]
 	}
 	for range 200 {
 		m.certs = append(m.certs, m.bytes(1200+m.IntN(800)))
@@ -98,7 +102,7 @@ func (m *mix) next(now time.Time) (f *flow.Flow, body []byte) {
 
 // BenchmarkDisk records a mix: -benchtime 1000000x is what a gateway sees in weeks.
 func BenchmarkDisk(b *testing.B) {
-	d, err := store.OpenDisk(store.DiskOptions{Dir: b.TempDir(), Lossless: os.Getenv("LOSSLESS") != ""})
+	d, err := store.OpenDisk(store.DiskOptions{Dir: b.TempDir(), Words: os.Getenv("WORDS") != ""})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -106,7 +110,7 @@ func BenchmarkDisk(b *testing.B) {
 	m := newMix()
 	ctx := context.Background()
 	b.ReportAllocs()
-	bodies, n := 0, 0
+	bodies, n, begun := 0, 0, time.Now()
 	for b.Loop() {
 		f, body := m.next(time.Now())
 		start := *f
@@ -126,13 +130,23 @@ func BenchmarkDisk(b *testing.B) {
 			w.Close()
 		}
 		for n++; n%256 == 0 && d.Stats().Queued > 8<<20; { // faster than any traffic
-			time.Sleep(time.Millisecond)
+			runtime.Gosched()
 		}
 	}
 	if err := d.Sync(ctx); err != nil {
 		b.Fatal(err)
 	}
+	written := time.Since(begun)                     // Loop has stopped the timer
+	for _, err := range d.Find(ctx, index.Query{}) { // when the index has come so far
+		if err != nil {
+			b.Fatal(err)
+		}
+		break
+	}
 	b.StopTimer()
+	b.ReportMetric(float64(written)/float64(b.N), "written-ns/op")
+	b.ReportMetric(float64(time.Since(begun))/float64(b.N), "indexed-ns/op")
+	b.ReportMetric(float64(processor())/float64(b.N), "cpu-ns/op")
 	s := d.Stats()
 	b.ReportMetric(float64(s.Bytes)/float64(b.N), "disk-B/op")
 	b.ReportMetric(float64(bodies)/float64(b.N), "body-B/op")
@@ -149,6 +163,14 @@ func peak() (kb int64) {
 	_, rest, _ := strings.Cut(string(b), "VmHWM:")
 	fmt.Sscan(rest, &kb)
 	return kb << 10
+}
+
+// processor is the time that processors have spent on this process.
+func processor() time.Duration {
+	s := []metrics.Sample{{Name: "/cpu/classes/user:cpu-seconds"}, {Name: "/cpu/classes/gc/total:cpu-seconds"}}
+	runtime.GC() // which brings them up to date
+	metrics.Read(s)
+	return time.Duration((s[0].Value.Float64() + s[1].Value.Float64()) * float64(time.Second))
 }
 
 // BenchmarkDiskMixAlone is what making the mix costs.

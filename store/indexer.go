@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"transom/filter"
 	"transom/flow"
 	"transom/store/index"
 	"transom/store/segment"
@@ -24,6 +25,7 @@ type indexer struct {
 	x       *index.Index
 	failed  error
 	entries []index.Entry
+	text    int // bytes of text in them
 
 	wake chan struct{}
 	stop context.CancelFunc
@@ -39,7 +41,10 @@ type indexer struct {
 const indexName = "index.db"
 
 // applyAtOnce is how many entries are applied together.
-const applyAtOnce = 1000
+const (
+	applyAtOnce = 1000
+	textAtOnce  = 1 << 20
+)
 
 // startIndex opens the index and begins to fill it. Of a store that is encrypted it is
 // in memory.
@@ -133,10 +138,10 @@ func (x *indexer) fill(ctx context.Context) error {
 			return err
 		}
 		if err == nil {
-			x.record(at) // what it can't read it has no entry for
+			x.record(ctx, at) // what it can't read it has no entry for
 		}
 		to = at.Next
-		if len(x.entries) >= applyAtOnce {
+		if len(x.entries) >= applyAtOnce || x.text > textAtOnce {
 			if err := x.apply(ctx, to); err != nil {
 				return err
 			}
@@ -151,12 +156,12 @@ func (x *indexer) apply(ctx context.Context, to segment.Position) error {
 	}
 	err := x.x.Apply(ctx, x.entries, to)
 	clear(x.entries)
-	x.entries = x.entries[:0]
+	x.entries, x.text = x.entries[:0], 0
 	return err
 }
 
 // record makes entries of a record.
-func (x *indexer) record(at segment.At) {
+func (x *indexer) record(ctx context.Context, at segment.At) {
 	switch at.Kind {
 	case wire.KindFlow:
 		f, name, err := wire.ReadFlow(at.Payload)
@@ -167,6 +172,9 @@ func (x *indexer) record(at segment.At) {
 			f.Conn = x.d.connOf(f, positionOf(name))
 		}
 		x.entries = append(x.entries, index.Put{Flow: f, Position: at.Position})
+		if f.State != flow.Open && x.d.o.Words {
+			x.words(ctx, f)
+		}
 	case wire.KindChunk:
 		if c, err := wire.ReadChunk(at.Payload); err == nil && c.Whole {
 			n := int64(len(c.Data))
@@ -191,6 +199,17 @@ func (x *indexer) record(at segment.At) {
 		x.entries = append(x.entries, index.Deleted{ID: id})
 		for _, number := range bodies {
 			x.entries = append(x.entries, index.Dropped{Number: number})
+		}
+	}
+}
+
+// words makes entries of what there is to search in the bodies of a flow. One that can't
+// be read, or undone, is one that the index does not know.
+func (x *indexer) words(ctx context.Context, f *flow.Flow) {
+	for t, err := range filter.BodyTexts(ctx, f, x.d) {
+		if err == nil {
+			x.entries = append(x.entries, index.Text{Number: t.Number, Text: t.Text, Complete: t.Complete})
+			x.text += len(t.Text)
 		}
 	}
 }

@@ -102,6 +102,7 @@ func TestCommandLine(t *testing.T) {
 		{"listen", "--store", "d", "--store-age", "3y"},
 		{"listen", "--store", "d", "--store-count", "-1"},
 		{"listen", "--lossless"},
+		{"listen", "--store", "d", "--store-key", "/does/not/exist/k"},
 		{"listen", "--store-max", "512k", "-o", "/does/not/exist/f"},
 		{"listen", "-q", "--json"},
 		{"listen", "-o", "+"},
