@@ -34,6 +34,7 @@ const (
 	Reason
 	Protocol
 	Tag
+	Device
 	SourceAddress
 	DestinationAddress
 	Texts // how many there are
@@ -42,7 +43,7 @@ const (
 // texts is a table of the operators that search each.
 var texts = [...]string{
 	URL: "u", Domain: "d", Method: "m", Source: "src", Destination: "dst", RequestType: "tq", ResponseType: "ts", Name: "name", SNI: "sni",
-	JA3: "ja3", JA4: "ja4", ProcessName: "process", User: "user", Container: "container", Unit: "unit", Reason: "reason", Protocol: "proto", Tag: "tag",
+	JA3: "ja3", JA4: "ja4", ProcessName: "process", User: "user", Container: "container", Unit: "unit", Reason: "reason", Protocol: "proto", Tag: "tag", Device: "device",
 }
 
 // A Number is something that is said of a flow in a number.

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"transom/pattern"
+	"transom/flow"
 )
 
 // An Answer is what is known of whether a flow matches. The less of two is what is
@@ -29,11 +29,11 @@ type Plan struct {
 	Is      uint32                   // Yes if Facts.Is has this bit
 	Numbers []Number                 // Yes if one of these is In; one that is None is not, and one that is Unknown is Maybe
 	In      func(int64) bool         //
-	Texts   []Text                   // the best of what Search answers for each
+	Texts   []Text                   // the best of what Search answers for each; No of ASCII that has not got Literal in it, no matter which case
 	Search  func(list string) Answer // a list as in Facts.Text
 	Bodies  []Number                 // Maybe if one of these is not None, and the body
 	Words   []string                 // has all of these words, if there are any,
-	Literal string                   // and has this in it, no matter which case of ASCII
+	Literal string                   // and has this in it, no matter which case of ASCII, if it is not empty
 	Always  Answer
 }
 
@@ -72,10 +72,53 @@ func (e *expr) searchPlan() *Plan {
 			p.Texts = []Text{Text(i)}
 		}
 	}
-	if p.Texts != nil {
-		p.Search = searches(e.regex)
+	if p.Texts == nil {
+		return p
 	}
+	find := e.regex.MatchString
+	if e.isLiteral() {
+		p.Literal = e.arg
+		find = e.findLiteral
+	}
+	p.Search = searches(find)
 	return p
+}
+
+// isLiteral reports whether the regular expression is a text that stands for itself.
+func (e *expr) isLiteral() bool { return e.arg != "" && !strings.ContainsAny(e.arg, `.^$*+?{}[]\|()`) }
+
+// findLiteral does what the regular expression does, faster.
+func (e *expr) findLiteral(text string) (bool, error) {
+	if !isASCII(text) || !isASCII(e.arg) {
+		return e.regex.MatchString(text) // there is more to fold
+	}
+	if !e.folds {
+		return strings.Contains(text, e.arg), nil
+	}
+	return containsFold(text, e.arg), nil
+}
+
+// containsFold reports whether text has what in it, no matter which case. Both are ASCII.
+func containsFold(text, what string) bool {
+	lower, upper := what[0], what[0]
+	if 'a' <= lower|0x20 && lower|0x20 <= 'z' {
+		lower, upper = lower|0x20, upper&^0x20
+	}
+	for i := 0; i+len(what) <= len(text); i++ {
+		if c := text[i]; (c == lower || c == upper) && flow.EqualFold(text[i:i+len(what)], what) {
+			return true
+		}
+	}
+	return false
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
 }
 
 // bodyPlan is that of what searches bodies. Only a literal without anything that has
@@ -83,8 +126,7 @@ func (e *expr) searchPlan() *Plan {
 // log, which is in the request's place.
 func (e *expr) bodyPlan() *Plan {
 	p := &Plan{Bodies: []Number{RequestBody, ResponseBody}}
-	const known = `.^$*+?{}[]\|()`
-	if !strings.ContainsAny(e.arg, known) {
+	if e.isLiteral() {
 		p.Literal = e.arg
 	}
 	return orDNS(p)
@@ -97,7 +139,7 @@ func orDNS(p *Plan) *Plan {
 }
 
 // searches has a pattern searched in the elements of a list.
-func searches(p *pattern.Pattern) func(list string) Answer {
+func searches(find func(string) (bool, error)) func(list string) Answer {
 	return func(list string) Answer {
 		if list == tooLong {
 			return Maybe
@@ -107,7 +149,7 @@ func searches(p *pattern.Pattern) func(list string) Answer {
 			if !ok {
 				return best
 			}
-			switch found, err := p.MatchString(text); {
+			switch found, err := find(text); {
 			case err != nil:
 				best = Maybe // it may also be found in what follows
 			case found && best == No:

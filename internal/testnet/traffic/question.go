@@ -16,7 +16,7 @@ var operators = []string{
 
 var searched = []string{
 	"u", "d", "m", "src", "dst", "t", "tq", "ts", "h", "hq", "hs", "b", "bq", "bs", "name", "sni", "ja3", "ja4", "process", "user", "container", "unit",
-	"reason", "proto", "tag",
+	"reason", "proto", "tag", "device",
 }
 
 var patterns = []string{

@@ -93,6 +93,9 @@ func conn(t *rapid.T) *flow.Conn {
 		c.Process = &flow.Process{Name: text(t), Path: text(t), User: text(t), Container: text(t), Unit: text(t)}
 	}
 	if maybe(t) {
+		c.Device = &flow.Device{MAC: "02:00:5e:10:00:01", Name: text(t), NamedBy: "dhcp"}
+	}
+	if maybe(t) {
 		c = c.With(flow.Layer{Proto: "tls", Host: text(t), TLS: hello(t)}).WithServer(&flow.Leg{})
 		if maybe(t) {
 			c.Server.TLS = hello(t)
