@@ -1,10 +1,6 @@
 package index
 
-import (
-	"errors"
-
-	"transom/filter"
-)
+import "transom/filter"
 
 // A question is a plan with what the index knows of it besides.
 type question struct {
@@ -150,6 +146,11 @@ func (q *question) ask(r rows, into []filter.Answer) error {
 
 // search asks about each text once, however many flows have it.
 func (q *question) search(r rows, into []filter.Answer) error {
+	if q.sketched() {
+		if s, err := r.sketch(); err != nil || !mayHave(s, q.Literal) {
+			return err
+		}
+	}
 	for _, t := range q.Texts {
 		dict, codes, err := r.texts(t)
 		if err != nil {
@@ -205,6 +206,3 @@ func (q *question) mayHave(number int64) bool {
 	}
 	return true
 }
-
-// gone reports whether an error says that a block was removed meanwhile.
-func gone(err error) bool { return errors.Is(err, ErrUnknown) }

@@ -3,6 +3,8 @@ package index
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"math"
 	"slices"
 
@@ -135,6 +137,28 @@ func readBlock(number int64, head, dead []byte) (*block, error) {
 	return b, nil
 }
 
+// expected returns the error of reading a block: damage, where what is not there should be.
+func expected(err error) error {
+	if errors.Is(err, ErrUnknown) {
+		return fmt.Errorf("read index: %w", errPacked)
+	}
+	return err
+}
+
+// unlessGone is expected for a reader, for whom a block may have been removed meanwhile:
+// then there is nothing to read, and nothing wrong.
+func (x *Index) unlessGone(b *block, err error) error {
+	if !errors.Is(err, ErrUnknown) {
+		return err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if b != nil && slices.ContainsFunc(x.blocks, func(o *block) bool { return o.number == b.number }) {
+		return expected(err)
+	}
+	return nil
+}
+
 // stored is the rows of a block in the file.
 type stored struct {
 	db *database
@@ -176,6 +200,8 @@ func (s stored) texts(t filter.Text) ([]string, []int64, error) {
 	}
 	return dict, codes, err
 }
+
+func (s stored) sketch() ([]byte, error) { return s.db.column(s.b.number, columnSketch) }
 
 // all reads the whole block.
 func (s stored) all() (*frozen, error) {

@@ -275,7 +275,7 @@ func (c *change) putBlock(b *block, f *frozen) error {
 		return err
 	}
 	return c.each("INSERT OR REPLACE INTO part VALUES (?, ?)", func(exec func(...any) error) error {
-		for column := range columns {
+		for column := range columnSketch + 1 {
 			if err := exec(partKey(b.number, column), f.pack(column)); err != nil {
 				return err
 			}
@@ -289,7 +289,7 @@ func (c *change) setDead(b *block) error {
 }
 
 func (c *change) dropBlock(number int64) error {
-	err := c.exec("DELETE FROM part WHERE key BETWEEN ? AND ?", partKey(number, 0), partKey(number, columns))
+	err := c.exec("DELETE FROM part WHERE key BETWEEN ? AND ?", partKey(number, 0), partKey(number, columnSketch))
 	if err == nil {
 		err = c.exec("DELETE FROM block WHERE number = ?", number)
 	}

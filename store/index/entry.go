@@ -87,7 +87,7 @@ type Order uint8
 const (
 	ByTime     Order = iota // by ID, that is by when they began
 	BySize                  // bytes of bodies, messages, or what was relayed
-	ByDuration              // open flows are shortest
+	ByDuration              // 0 of open flows
 	ByHost                  // flow.Conn.Name
 )
 
@@ -100,7 +100,8 @@ type Query struct {
 }
 
 // A Cursor is a place in an order of flows. It stays valid when flows come and go.
-// One with only an ID stands for that flow's place by time.
+// One with only an ID is where that flow is, which has to be there unless the order is
+// ByTime.
 type Cursor struct {
 	ID     flow.ID
 	Number int64  // of the order: size or duration

@@ -18,6 +18,8 @@ const (
 	columnNumbers
 	columnTexts = columnNumbers + int(filter.Numbers)
 	columns     = columnTexts + int(filter.Texts)
+
+	columnSketch = columns // of the URLs; it is made from them
 )
 
 // Rows are flows by columns: those in memory, or a block of the file. They don't change.
@@ -25,6 +27,7 @@ type rows interface {
 	ids() ([]flow.ID, error)
 	numbers(column int) ([]int64, error) // all but IDs and texts
 	texts(t filter.Text) (dict []string, codes []int64, err error)
+	sketch() ([]byte, error) // of the URLs, empty if there is none
 }
 
 // A hot holds flows that may still change, and that have not been put into a block.
@@ -171,11 +174,15 @@ func (f *frozen) texts(t filter.Text) ([]string, []int64, error) {
 	return f.dict[t], f.values[columnTexts+int(t)], nil
 }
 
+func (f *frozen) sketch() ([]byte, error) { return nil, nil }
+
 // pack returns a column as it is written.
 func (f *frozen) pack(column int) []byte {
 	switch {
 	case column == columnID:
 		return packIDs(nil, f.id)
+	case column == columnSketch:
+		return packSketch(f.dict[filter.URL], f.values[columnTexts+int(filter.URL)])
 	case column >= columnTexts:
 		return packTexts(nil, f.dict[column-columnTexts], f.values[column])
 	}

@@ -86,7 +86,7 @@ func (x *Index) load() (err error) {
 	x.blocks, x.next = x.blocks[:len(x.blocks)-1], last.number
 	f, err := stored{x.db, last}.all()
 	if err != nil {
-		return err
+		return expected(err)
 	}
 	for i := range f.id {
 		if !last.isDead(i) {
@@ -172,7 +172,7 @@ func (x *Index) put(p Put) error {
 	if b != nil {
 		revs, err := stored{x.db, b}.numbers(columnRev)
 		if err != nil {
-			return err
+			return expected(err)
 		}
 		if revs[row] > int64(p.Flow.Rev) {
 			return nil
@@ -221,7 +221,7 @@ func (x *Index) idsLocked(b *block) ([]flow.ID, error) {
 	}
 	ids, err := stored{x.db, b}.ids()
 	if err != nil {
-		return nil, err
+		return nil, expected(err)
 	}
 	if len(x.lastSeen) == manyIDs {
 		delete(x.ids, x.lastSeen[0])
@@ -278,7 +278,7 @@ func (x *Index) removeSegment(number uint64) error {
 func (x *Index) removeFromLocked(b *block, segment int64) error {
 	segments, err := stored{x.db, b}.numbers(columnSegment)
 	if err != nil {
-		return err
+		return expected(err)
 	}
 	var rows []int
 	for row, s := range segments {

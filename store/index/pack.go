@@ -76,10 +76,15 @@ func unpackNumbers(dst []int64, b []byte) (values []int64, rest []byte, err erro
 		return nil, nil, errPacked
 	}
 	dst = slices.Grow(dst, int(n))
-	for i := range int(n) {
+	end := int(n) * width
+	for i := 0; i < end; i += width {
 		var d uint64
-		for j, c := range b[i*width : (i+1)*width] {
-			d |= uint64(c) << (8 * j)
+		if i+8 <= len(b) {
+			d = binary.LittleEndian.Uint64(b[i:]) & (1<<(8*width) - 1)
+		} else {
+			for j, c := range b[i : i+width] {
+				d |= uint64(c) << (8 * j)
+			}
 		}
 		if d < special {
 			dst = append(dst, filter.None+int64(d))
@@ -87,7 +92,7 @@ func unpackNumbers(dst []int64, b []byte) (values []int64, rest []byte, err erro
 			dst = append(dst, least+int64(d-special))
 		}
 	}
-	return dst, b[int(n)*width:], nil
+	return dst, b[end:], nil
 }
 
 func unpackWide(dst []int64, b []byte, n uint64) ([]int64, []byte, error) {

@@ -171,7 +171,9 @@ func (m *model) check(t *rapid.T) {
 				got = append(got, h.ID)
 			}
 			if restart--; restart == 0 {
-				q.After, again = h.Cursor, true
+				if q.After, again = h.Cursor, true; rapid.Bool().Draw(t, "only an id") {
+					q.After = index.Cursor{ID: h.ID}
+				}
 				break
 			}
 		}
@@ -221,9 +223,6 @@ func size(f *flow.Flow) int64 {
 }
 
 func lasted(f *flow.Flow) int64 {
-	if f.End.IsZero() {
-		return filter.None
-	}
 	return int64(f.Duration())
 }
 

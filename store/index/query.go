@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -33,6 +34,10 @@ func (x *Index) Query(ctx context.Context, q Query) iter.Seq2[Hit, error] {
 				yield(Hit{}, err)
 				return
 			}
+		}
+		if err := p.complete(); err != nil {
+			yield(Hit{}, err)
+			return
 		}
 		for {
 			hits, err := p.page()
@@ -66,6 +71,26 @@ type pager struct {
 	full bool    // there are so many
 }
 
+// complete finds the place of a flow of which only the ID is given.
+func (p *pager) complete() error {
+	if p.By == ByTime || p.After.ID.IsZero() || p.After != (Cursor{ID: p.After.ID}) {
+		return nil
+	}
+	p.x.mu.Lock()
+	s, row, err := p.x.lookupLocked(p.After.ID)
+	p.x.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("after flow %v: %w", p.After.ID, err)
+	}
+	k, err := p.keys(s)
+	if err == nil {
+		id := p.After.ID
+		p.After = k.at(row)
+		p.After.ID = id
+	}
+	return err
+}
+
 // A found is a row that may be among the best.
 type found struct {
 	Cursor
@@ -96,7 +121,8 @@ func (p *pager) page() ([]Hit, error) {
 		if p.settle(); p.full && p.outdone(b) {
 			break
 		}
-		if err := p.look(source{rows: stored{p.x.db, b}, n: b.n, block: b}); err != nil && !gone(err) {
+		err := p.look(source{rows: stored{p.x.db, b}, n: b.n, block: b})
+		if err = p.x.unlessGone(b, err); err != nil {
 			return nil, err
 		}
 	}
@@ -131,7 +157,9 @@ func (p *pager) end(b *block, upper bool) Cursor {
 	case BySize:
 		c.Number = b.zones[zoneSize][i]
 	case ByDuration:
-		c.Number = b.zones[zoneDuration][i]
+		if c.Number = min(b.zones[zoneDuration][i], 0); upper {
+			c.Number = max(b.zones[zoneDuration][i], 0) // where some are open, 0 is among them
+		}
 	}
 	return c
 }
@@ -167,24 +195,22 @@ func (p *pager) compare(a, b *Cursor) int {
 	return c
 }
 
-// look puts rows among the best that are.
+// look puts rows among the best that are. What rows are sorted by is read first: where
+// none can be among the best nothing else has to be.
 func (p *pager) look(s source) error {
+	keys, err := p.keys(s)
+	if err != nil || p.full && !p.any(&keys) {
+		return err
+	}
 	var is []filter.Answer
 	if p.asks != nil {
 		a, err := p.asks.answer(s.rows, s.n)
-		if err != nil {
+		if err != nil || none(a) {
 			return err
-		}
-		if none(a) {
-			return nil
 		}
 		is = a.is
 	}
 	ids, err := s.ids()
-	if err != nil {
-		return err
-	}
-	keys, err := p.keys(s)
 	if err != nil {
 		return err
 	}
@@ -197,6 +223,25 @@ func (p *pager) look(s source) error {
 		p.consider(&f)
 	}
 	return nil
+}
+
+// any reports whether any row may be among the best, of which there are enough.
+func (p *pager) any(k *keys) bool {
+	worst := &p.best[p.size-1].Cursor
+	for _, n := range k.numbers {
+		if n == filter.None {
+			n = 0
+		}
+		if n == worst.Number || n > worst.Number == p.Descending {
+			return true
+		}
+	}
+	for _, t := range k.texts {
+		if t == worst.Text || t > worst.Text == p.Descending {
+			return true
+		}
+	}
+	return k.numbers == nil && k.texts == nil
 }
 
 // consider puts f among the best, if it is.
@@ -246,7 +291,7 @@ func (p *pager) keys(s source) (k keys, err error) {
 }
 
 func (k *keys) at(row int) (c Cursor) {
-	if k.numbers != nil {
+	if k.numbers != nil && k.numbers[row] != filter.None {
 		c.Number = k.numbers[row]
 	}
 	if k.texts != nil {
@@ -269,7 +314,7 @@ func (p *pager) hits() ([]Hit, error) {
 					w.offsets, err = f.from.numbers(columnOffset)
 				}
 			}
-			if err != nil && !gone(err) {
+			if err = p.x.unlessGone(f.from.block, err); err != nil {
 				return nil, err
 			}
 			known[f.from.block] = w

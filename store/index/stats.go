@@ -24,10 +24,7 @@ func (x *Index) Stats(ctx context.Context) (Stats, error) {
 			err = context.Cause(ctx)
 		}
 		if err == nil {
-			err = s.count(source{rows: stored{x.db, b}, n: b.n, block: b})
-		}
-		if gone(err) {
-			err = nil
+			err = x.unlessGone(b, s.count(source{rows: stored{x.db, b}, n: b.n, block: b}))
 		}
 	}
 	if err != nil {
