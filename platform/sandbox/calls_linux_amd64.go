@@ -14,7 +14,7 @@ const (
 // ones.
 var archCalls = [...]uintptr{
 	unix.SYS_ARCH_PRCTL, unix.SYS_EPOLL_WAIT, unix.SYS_POLL, unix.SYS_SELECT, unix.SYS_TIME, unix.SYS_GETRLIMIT,
-	unix.SYS_STAT, unix.SYS_LSTAT, unix.SYS_ACCESS, unix.SYS_READLINK, unix.SYS_OPEN,
+	unix.SYS_STAT, unix.SYS_LSTAT, unix.SYS_ACCESS, unix.SYS_READLINK, unix.SYS_OPEN, unix.SYS_UNLINK,
 }
 
 // archLookingCalls are allowed besides for who only looks. Go makes them here.

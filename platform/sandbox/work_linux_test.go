@@ -152,6 +152,7 @@ func work() any {
 		"resolve-a-name":           b.resolve,
 		"read-system-files":        readSystem,
 		"files":                    b.files,
+		"index":                    b.index,
 		"splice-and-tee":           b.splice,
 		"relay":                    b.relay,
 		"threads":                  func() error { crowd()(); return nil },
