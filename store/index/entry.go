@@ -1,6 +1,10 @@
 // Package index knows where in the log of package segment the flows are that
 // somebody asks for. The log is the truth: an index is filled behind it, from its
 // records, and whatever is wrong with it, it is thrown away and filled anew.
+//
+// Of the system it wants files beside its own, with -wal, -shm and -journal behind the
+// name: to make, write, cut, lock with fcntl and remove them, to sync them and their
+// directory, and to map -shm, shared, where it may be; package sandbox tests that.
 package index
 
 import (
