@@ -3,9 +3,6 @@ package filter
 import (
 	"net/netip"
 	"slices"
-	"strings"
-
-	"transom/flow"
 )
 
 // An Answer is what is known of whether a flow matches. The less of two is what is
@@ -77,59 +74,19 @@ func (e *expr) searchPlan() *Plan {
 	}
 	find := e.regex.MatchString
 	if e.isLiteral() {
-		p.Literal = e.arg
 		find = e.findLiteral
+	}
+	if p.Literal = required(e.arg); !isASCII(p.Literal) {
+		p.Literal = "" // the case of some letters beyond ASCII is within
 	}
 	p.Search = searches(find)
 	return p
 }
 
-// isLiteral reports whether the regular expression is a text that stands for itself.
-func (e *expr) isLiteral() bool { return e.arg != "" && !strings.ContainsAny(e.arg, `.^$*+?{}[]\|()`) }
-
-// findLiteral does what the regular expression does, faster.
-func (e *expr) findLiteral(text string) (bool, error) {
-	if !isASCII(text) || !isASCII(e.arg) {
-		return e.regex.MatchString(text) // there is more to fold
-	}
-	if !e.folds {
-		return strings.Contains(text, e.arg), nil
-	}
-	return containsFold(text, e.arg), nil
-}
-
-// containsFold reports whether text has what in it, no matter which case. Both are ASCII.
-func containsFold(text, what string) bool {
-	lower, upper := what[0], what[0]
-	if 'a' <= lower|0x20 && lower|0x20 <= 'z' {
-		lower, upper = lower|0x20, upper&^0x20
-	}
-	for i := 0; i+len(what) <= len(text); i++ {
-		if c := text[i]; (c == lower || c == upper) && flow.EqualFold(text[i:i+len(what)], what) {
-			return true
-		}
-	}
-	return false
-}
-
-func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			return false
-		}
-	}
-	return true
-}
-
-// bodyPlan is that of what searches bodies. Only a literal without anything that has
-// a meaning in regular expressions narrows it. Messages of both directions have one
+// bodyPlan is that of what searches bodies, in bytes. Messages of both directions have one
 // log, which is in the request's place.
 func (e *expr) bodyPlan() *Plan {
-	p := &Plan{Bodies: []Number{RequestBody, ResponseBody}}
-	if e.isLiteral() {
-		p.Literal = e.arg
-	}
-	return orDNS(p)
+	return orDNS(&Plan{Bodies: []Number{RequestBody, ResponseBody}, Literal: required(e.arg)})
 }
 
 // orDNS adds DNS, whose messages are not kept as bodies.

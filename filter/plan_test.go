@@ -59,6 +59,22 @@ func TestPlanLeavesOpen(t *testing.T) {
 	}
 }
 
+// TestPlanLiteral: what has to be there is there, and nothing else is asked for.
+func TestPlanLiteral(t *testing.T) {
+	for text, want := range map[string]string{
+		"~u foo": "foo", `~u "a\\.example$"`: "a.example", "~u ^/api/.*id=1.2": "/api/", `~u "a|b"`: "", "~u ab*": "", "~u ab?c": "", `~u "\\dab"`: "", "~u straße": "",
+		"~u [ab]cd": "", "~u abc{2}": "", `~u "(?i:abc)"`: "",
+	} {
+		x, err := filter.Parse(text, filter.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := x.Plan().Literal; got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+}
+
 // TestGatherAllocates: facts are gathered for each flow that is recorded. A name that
 // is an address has to be written.
 func TestGatherAllocates(t *testing.T) {
