@@ -90,8 +90,8 @@ func (f *gatewayFlags) captured(p *transom.Proxy) string {
 	switch {
 	case len(s.Interfaces) == 0:
 		how = "redirect" // as what Local brings is in any case
-	case f.chosen == "pf":
-		how = pfWay(runtime.GOOS)
+	case f.chosen == "pf", f.chosen == "ipfw":
+		how = pfWay(runtime.GOOS, f.chosen)
 	}
 	return fmt.Sprintf("capturing %s %s (%s, %s); %s", ports, strings.Join(whose, " and "), how, f.chosen, quic)
 }
@@ -109,7 +109,7 @@ func (f *gatewayFlags) seen(p *transom.Proxy) string {
 func (f *gatewayFlags) seenOf(p *transom.Proxy) string {
 	const back = ", where answers to these come back through this host"
 	switch mode := p.Spoof.Mode(); {
-	case !p.Steering.Spoof && !f.spoof.given() && len(p.Steering.Interfaces) > 0 && f.chosen != "pf":
+	case !p.Steering.Spoof && !f.spoof.given() && len(p.Steering.Interfaces) > 0 && !steer.ByPF():
 		return "servers see this host's address: by redirect it is the devices' only with --spoof-source"
 	case !p.Steering.Spoof:
 		return "servers see this host's address"

@@ -49,7 +49,7 @@ them; the process that reads traffic has none.
 Servers see the devices' own addresses and ports (--spoof-source) where answers
 to them come back through this host.
 
-On macOS, FreeBSD and OpenBSD it is pf that redirects. What isn't there (--local,
+On macOS, FreeBSD and OpenBSD it is pf that redirects, or FreeBSD's ipfw. What isn't there (--local,
 --udp-ports, --spoof-source, --mark) is refused by name.
 
 With FILTER, which is --filter, only flows that match it are shown.`,
@@ -95,7 +95,7 @@ With FILTER, which is --filter, only flows that match it are shown.`,
 func (f *gatewayFlags) add(fl *pflag.FlagSet) {
 	f.captureFlags.add(fl)
 	fl.StringVar(&f.udp, "udp-ports", none, "UDP `PORTS` to capture, as in 53,5000-5010, or all, or none")
-	fl.StringVar(&f.backend, "backend", "auto", "what the rules are made with: `auto|nft|iptables|pf`, the first two on Linux, pf on macOS and the BSDs")
+	fl.StringVar(&f.backend, "backend", "auto", "what the rules are made with: `auto|nft|iptables|pf|ipfw`, nft and iptables on Linux, pf on macOS and the BSDs, ipfw on FreeBSD")
 	f.names.add(fl)
 	f.proxyFlags.add(fl)
 }

@@ -30,8 +30,8 @@ func (f *gatewayFlags) refuseByPF(system string) error {
 		return fmt.Errorf("--local: rules of pf bring what comes in by an interface, not what this host sends itself: enter http://127.0.0.1:%d as the proxy of its programs", f.port.value)
 	case f.udp != none:
 		return fmt.Errorf("--udp-ports %s: pf changes where a datagram goes, and nothing tells where it went: UDP is captured on Linux alone", f.udp)
-	case f.method == "tproxy" || f.method == "redirect" && system == "openbsd":
-		return fmt.Errorf("--method %s: on this system connections are brought by %s, which is what --method auto takes", f.method, pfWay(system))
+	case f.method == "tproxy" || f.method == "redirect" && (system == "openbsd" || f.backend == "ipfw"):
+		return fmt.Errorf("--method %s: on this system connections are brought by %s, which is what --method auto takes", f.method, pfWay(system, f.backend))
 	case f.spoof.assumes() && system == "darwin":
 		return fmt.Errorf("--spoof-source: %w", platform.Assumes())
 	case f.spoof.assumes():
@@ -43,9 +43,12 @@ func (f *gatewayFlags) refuseByPF(system string) error {
 	return nil
 }
 
-// pfWay is how pf of a system brings connections.
-func pfWay(system string) string {
-	if system == "openbsd" {
+// pfWay is how connections are brought on a system.
+func pfWay(system, backend string) string {
+	switch {
+	case backend == "ipfw":
+		return "fwd"
+	case system == "openbsd":
 		return "divert-to"
 	}
 	return "rdr"
@@ -84,6 +87,9 @@ func (f *gatewayFlags) openByPF(ctx context.Context, p *transom.Proxy, r *rights
 func (f *gatewayFlags) chooseBackend(ctx context.Context, p *transom.Proxy) error {
 	var errs []error
 	for _, backend := range f.backends() {
+		if backend == "ipfw" && f.method == "redirect" {
+			continue // which brings connections as they are
+		}
 		err := f.try(ctx, p, backend, p.Steering)
 		if err == nil {
 			f.chosen = backend

@@ -27,6 +27,7 @@ func TestRefuseByPF(t *testing.T) {
 		{[]string{"--method", "redirect"}, "darwin", ""},
 		{[]string{"--method", "redirect"}, "openbsd", "divert-to"},
 		{[]string{"--method", "tproxy"}, "freebsd", "rdr"},
+		{[]string{"--method", "redirect", "--backend", "ipfw"}, "freebsd", "fwd"},
 		{[]string{"--local", "-p", "9000"}, "darwin", "http://127.0.0.1:9000"},
 		{[]string{"--udp-ports", "53"}, "openbsd", "UDP"},
 		{[]string{"--spoof-source", "ip"}, "freebsd", "transom listen"},

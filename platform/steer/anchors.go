@@ -47,15 +47,18 @@ func newPFAnchor(system string, log *slog.Logger, os anchorOS) *pfAnchor {
 	return p
 }
 
-// can refuses what an anchor can't do.
-func (p *pfAnchor) can(want platform.Steering) error {
+// canByBSD refuses what the filters of the BSDs can't do, or what this doesn't have
+// them do.
+func canByBSD(filter string, os anchorOS, want platform.Steering) error {
 	if err := want.Check(); err != nil {
 		return err
 	}
 	if err := checkWords(&want); err != nil {
 		return err
 	}
-	no := func(what string) error { return fmt.Errorf("steer by pf: %s: %w", what, platform.ErrUnsupported) }
+	no := func(what string) error {
+		return fmt.Errorf("steer by %s: %s: %w", filter, what, platform.ErrUnsupported)
+	}
 	switch {
 	case want.Local:
 		return no("what this host's own programs send")
@@ -65,8 +68,8 @@ func (p *pfAnchor) can(want platform.Steering) error {
 		return no("clients' addresses towards servers")
 	}
 	for _, name := range want.Interfaces {
-		if !p.os.has(name) {
-			return fmt.Errorf("steer by pf: there is no interface %s", name)
+		if !os.has(name) {
+			return fmt.Errorf("steer by %s: there is no interface %s", filter, name)
 		}
 	}
 	return nil
@@ -132,7 +135,7 @@ func names(list, rule string) bool {
 
 // Check implements Steerer.
 func (p *pfAnchor) Check(ctx context.Context, want platform.Steering) error {
-	if err := p.can(want); err != nil {
+	if err := canByBSD("pf", p.os, want); err != nil {
 		return err
 	}
 	if err := p.named(ctx); err != nil {
@@ -156,7 +159,7 @@ func (p *pfAnchor) Apply(ctx context.Context, want platform.Steering) error {
 		}
 		return err
 	}
-	if err := p.can(want); err != nil {
+	if err := canByBSD("pf", p.os, want); err != nil {
 		return err
 	}
 	if p.now != nil {

@@ -45,13 +45,16 @@ type Steerer interface {
 // Backends are the names that OpenBackend knows on this system, the best first.
 func Backends() []string { return backendsOf(runtime.GOOS) }
 
-// ByPF reports whether this system's packets are steered by pf.
+// ByPF reports whether this system's packets are steered by pf, or as by pf: for a
+// helper that is root.
 func ByPF() bool { return slices.Contains(Backends(), "pf") }
 
 func backendsOf(system string) []string {
 	switch system {
-	case "darwin", "freebsd", "openbsd":
+	case "darwin", "openbsd":
 		return []string{"pf"}
+	case "freebsd":
+		return []string{"pf", "ipfw"}
 	}
 	return []string{"nft", "iptables"}
 }
@@ -77,6 +80,8 @@ func OpenBackend(name string, log *slog.Logger) (Steerer, error) {
 		return x, nil
 	case "pf":
 		return openPF(log)
+	case "ipfw":
+		return openIPFW(log)
 	}
 	return nil, fmt.Errorf("there is no backend %q", name)
 }

@@ -27,6 +27,9 @@ func openHere(log *slog.Logger) (kernel, error) {
 // openPF opens the backend of that name.
 func openPF(log *slog.Logger) (Steerer, error) { return newPFAnchor(runtime.GOOS, log, thisBSD{}), nil }
 
+// openIPFW opens the backend of that name.
+func openIPFW(log *slog.Logger) (Steerer, error) { return newIPFWSets(log, thisBSD{}), nil }
+
 // thisBSD is the system that this process is on.
 type thisBSD struct{}
 

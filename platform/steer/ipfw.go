@@ -22,7 +22,7 @@ func showIPFW(b *script, s platform.Steering) error {
 	case s.Spoof && len(s.Ports) == 0:
 		return errors.New("spoof with all ports: ipfw knows answers to transom by the port that they come from, so all that is sent to clients would end here; name the ports")
 	}
-	f := ipfw{b, s}
+	f := ipfw{b, s, ourSet}
 	b.head(&s, "ipfw", "ipfw of FreeBSD")
 	b.unproven()
 	b.comment("", fmt.Sprintf("Packets are given to the listener as they are (fwd): a connection's local address is what the client meant to reach. It listens on 127.0.0.1 and ::1, port %d. While nobody listens, what would be captured is refused, until down.", s.Port))
@@ -48,7 +48,8 @@ down() {
 // ipfw writes the parts of a script for ipfw.
 type ipfw struct {
 	*script
-	s platform.Steering
+	s   platform.Steering
+	set int
 }
 
 // Numbers of rules: those that jump over the others, and those.
@@ -76,6 +77,12 @@ up() {
 	sysctl net.inet.ip.forwarding=1 net.inet6.ip6.forwarding=1 >/dev/null
 	sysctl net.inet.ip.redirect=0 net.inet6.ip6.redirect=0 >/dev/null
 `)
+	f.capture()
+	f.linef("}")
+}
+
+// leave writes rules that jump over the others.
+func (f *ipfw) leave() {
 	f.comment("\t", "Left alone: these jump over the rules below.")
 	for _, x := range f.families() {
 		for _, n := range never(x.v6) {
@@ -86,6 +93,11 @@ up() {
 			f.rule(ipfwLeft, "skipto %d ip from any to %s in", ipfwAfter, n)
 		}
 	}
+}
+
+// capture writes the rules that capture.
+func (f *ipfw) capture() {
+	f.leave()
 	f.comment("\t", "Captured: what clients send to others than this host.")
 	f.each(func(x *xtables, from, iface string) {
 		me, proto, _ := ipfwWords(x.v6)
@@ -103,6 +115,25 @@ up() {
 			}
 		}
 	}
+	f.quic()
+}
+
+// refuse writes the rules that refuse what would be captured.
+func (f *ipfw) refuse() {
+	f.leave()
+	f.each(func(x *xtables, from, iface string) {
+		me, proto, _ := ipfwWords(x.v6)
+		reset := "reset"
+		if x.v6 {
+			reset = "reset6"
+		}
+		f.rule(ipfwTaken, "%s tcp from %s to not %s%s proto %s in recv %s", reset, from, me, f.ports(), proto, iface)
+	})
+	f.quic()
+}
+
+// quic refuses QUIC.
+func (f *ipfw) quic() {
 	if quic := quicPorts(&f.s); len(quic) > 0 {
 		f.comment("\t", "QUIC is refused at once, so that programs use TCP.")
 		f.each(func(x *xtables, from, iface string) {
@@ -110,12 +141,11 @@ up() {
 			f.rule(ipfwTaken, "%s port udp from %s to not %s%s proto %s in recv %s", unreach, from, me, ipfwPorts(quic), proto, iface)
 		})
 	}
-	f.linef("}")
 }
 
 // rule writes a command that adds a rule.
 func (f *ipfw) rule(number int, format string, a ...any) {
-	f.linef("\tipfw -q add %d set %d %s", number, ourSet, fmt.Sprintf(format, a...))
+	f.linef("\tipfw -q add %d set %d %s", number, f.set, fmt.Sprintf(format, a...))
 }
 
 func (f *ipfw) families() []*xtables {

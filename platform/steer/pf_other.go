@@ -13,3 +13,8 @@ import (
 func openPF(*slog.Logger) (Steerer, error) {
 	return nil, fmt.Errorf("steer by pf: %w", platform.ErrUnsupported)
 }
+
+// openIPFW fails.
+func openIPFW(*slog.Logger) (Steerer, error) {
+	return nil, fmt.Errorf("steer by ipfw: %w", platform.ErrUnsupported)
+}
