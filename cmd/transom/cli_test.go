@@ -246,7 +246,7 @@ func TestHelpInTerminal(t *testing.T) {
 				t.Errorf("%d columns, and one of %d: %s", columns, n, line)
 			}
 		}
-		for _, want := range []string{"  -f, --format nft|iptables|pf|ipfw\n          for which tool: ", "      --local\n          capture ", "(default 0x70)\n"} {
+		for _, want := range []string{"  -f, --format auto|nft|iptables|pf|ipfw\n          for which tool: ", "      --local\n          capture ", "(default 0x70)\n"} {
 			if columns > 40 && !strings.Contains(flags, want) {
 				t.Errorf("%d columns: there is no %q in\n%s", columns, want, flags)
 			}

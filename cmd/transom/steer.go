@@ -37,8 +37,8 @@ func steerShowCommand() *cobra.Command {
 for the tools of this system or of another, and changes nothing. With them in
 force, transom listen --mode transparent does the rest.
 
-Without --interface it takes this host's, as gateway does, for nft and iptables;
-for pf and ipfw name one of the host that the rules are for. Servers see this
+Without --interface it takes this host's, as gateway does, for the tools of this
+system; for others name one of the host that the rules are for. Servers see this
 host's address unless --spoof-source, given to both commands, says otherwise.`,
 		Example: `  transom steer show
   transom steer show --interface lan0 --format iptables
@@ -48,10 +48,13 @@ host's address unless --spoof-source, given to both commands, says otherwise.`,
 	fl := cmd.Flags()
 	f.add(fl)
 	spoof.add(fl)
-	fl.StringVarP(&format, "format", "f", "nft", "for which tool: `nft|iptables|pf|ipfw`")
+	fl.StringVarP(&format, "format", "f", "auto", "for which tool: `auto|nft|iptables|pf|ipfw`; auto is nft on Linux, pf on macOS and the BSDs")
 	cmd.RunE = running(func(cmd *cobra.Command, _ []string) error {
+		if format == "auto" {
+			format = steer.Backends()[0]
+		}
 		if !slices.Contains([]string{"nft", "iptables", "pf", "ipfw"}, format) {
-			return usagef("--format %q: want nft, iptables, pf or ipfw", format)
+			return usagef("--format %q: want auto, nft, iptables, pf or ipfw", format)
 		}
 		s, err := f.steering()
 		if err != nil {
@@ -81,12 +84,12 @@ host's address unless --spoof-source, given to both commands, says otherwise.`,
 
 // findHere gives s the interfaces of this host that clients are behind, as gateway
 // does, and says which were left out: unless some were named, which may be another
-// host's, as all are that pf and ipfw are for.
+// host's, as all are that another system's tools are for.
 func (f *captureFlags) findHere(w io.Writer, s *platform.Steering, assumes bool, format string) error {
 	switch {
 	case len(f.interfaces) > 0:
 		return nil
-	case (format == "pf" || format == "ipfw") && !steer.ByPF():
+	case (format == "pf" || format == "ipfw") != steer.ByPF():
 		return usagef("which interface are the clients behind? name it with --interface")
 	}
 	in, err := f.find(s, assumes)

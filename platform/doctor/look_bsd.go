@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -62,26 +63,38 @@ func (m *Machine) findListeners(ctx context.Context) {
 }
 
 // lookAtPF tries what a gateway would, up to where something changes.
-func (m *Machine) lookAtPF(ctx context.Context) error {
-	k, err := steer.OpenBackend("pf", nil)
-	if err != nil {
-		return err
-	}
+func (m *Machine) lookAtPF(ctx context.Context) (err error) {
 	m.PF.Seen = true
-	if m.NoClients == nil {
-		if err := k.Check(ctx, m.Steering); !errors.Is(err, steer.ErrLiving) {
-			m.PF.Err = err
+	var failed []error
+	for _, name := range steer.Backends() {
+		k, err := steer.OpenBackend(name, nil)
+		if err != nil {
+			return err
+		}
+		if m.PF.By == "" && m.NoClients == nil && (m.Backend == "" || m.Backend == "auto" || m.Backend == name) {
+			err := k.Check(ctx, m.Steering)
+			if err == nil || errors.Is(err, steer.ErrLiving) {
+				m.PF.By = name
+			} else {
+				failed = append(failed, err)
+			}
+		}
+		if m.Running == nil {
+			if left, err := k.Leftovers(ctx); err == nil {
+				m.Left = append(m.Left, left...)
+			}
+		}
+		if err := k.Abandon(); err != nil {
+			return err
 		}
 	}
-	if m.Running == nil {
-		m.Left, err = k.Leftovers(ctx)
-		if errors.Is(err, steer.ErrLiving) {
-			m.Left = nil
-		}
+	if m.PF.By != "" {
+		failed = nil
 	}
-	m.PF.Bring, m.PF.Block, err = steer.OthersInPF(ctx)
-	if err != nil && m.PF.Err == nil {
-		m.PF.Err = err
+	m.PF.Err = errors.Join(failed...)
+	if m.PF.By != "ipfw" {
+		m.PF.Bring, m.PF.Block, err = steer.OthersInPF(ctx)
+		m.PF.Err = cmp.Or(m.PF.Err, err)
 	}
-	return k.Abandon()
+	return nil
 }

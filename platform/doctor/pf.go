@@ -9,6 +9,7 @@ import (
 type PF struct {
 	System string // as runtime.GOOS has it
 	Seen   bool   // somebody could look
+	By     string // the backend that captures, or would
 	Err    error  // why capturing by it would fail
 	// Bring are rules of others, of the main ruleset, that bring connections
 	// elsewhere, and Block those that drop for good what comes by before ours are
@@ -27,14 +28,12 @@ func pfRights(m *Machine) []Finding {
 // pfReady is about whether pf is on, and looks into our anchor.
 func pfReady(m *Machine) []Finding {
 	switch {
-	case m.Running != nil && m.PF.Err == nil && m.PF.Seen:
-		return ok("pf", "pf is on, and looks into transom's anchor")
 	case !m.PF.Seen:
 		return m.unseen("pf", "pf, its rules, and what an earlier run may have left")
 	case m.PF.Err == nil:
-		return ok("pf", "pf has all that capturing takes")
+		return ok("pf", m.PF.By+" has all that capturing takes")
 	}
-	f := Finding{ID: "pf", Level: Fault, What: "capturing by pf fails: " + m.PF.Err.Error()}
+	f := Finding{ID: "pf", Level: Fault, What: "capturing fails: " + strings.ReplaceAll(m.PF.Err.Error(), "\n", "; and ")}
 	for _, command := range []string{"kldload pf", "pfctl -e"} {
 		if strings.Contains(f.What, command) {
 			f.Mend = command
@@ -71,8 +70,8 @@ func pfRedirects(m *Machine) (found []Finding) {
 // pfRules is about rules of others. What pfctl lists is read as far as an interface
 // and a protocol, so nothing is certain.
 func pfRules(m *Machine) (found []Finding) {
-	if !m.PF.Seen {
-		return nil // pfReady says so
+	if !m.PF.Seen || m.PF.By == "ipfw" {
+		return nil // pfReady says so; rules of ipfw are not looked at
 	}
 	for _, rule := range m.PF.Block {
 		if m.concerns(rule) {

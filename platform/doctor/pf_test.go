@@ -18,7 +18,7 @@ func well(system string) *Machine {
 		Root:     true,
 		Links:    []steer.Link{{Name: "em1", Up: true, Addresses: []netip.Prefix{netip.MustParsePrefix("192.168.1.1/24")}}},
 		Settings: Settings{"net.inet.ip.forwarding": "1", "net.inet6.ip6.forwarding": "1", "net.inet.ip.redirect": "0", "net.inet6.ip6.redirect": "0"},
-		PF:       &PF{System: system, Seen: true},
+		PF:       &PF{System: system, Seen: true, By: "pf"},
 	}
 }
 
