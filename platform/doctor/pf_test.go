@@ -77,3 +77,18 @@ func TestByPFWhoListens(t *testing.T) {
 		}
 	}
 }
+
+// FuzzConcerns: what pfctl lists is anybody's.
+func FuzzConcerns(f *testing.F) {
+	for _, rule := range []string{"", "rdr pass on em1 inet proto tcp from any to any port = http -> 127.0.0.1 port 3128", "block drop in quick on ! em0 all", "pass on", "rdr proto"} {
+		f.Add(rule)
+	}
+	f.Fuzz(func(t *testing.T, rule string) {
+		m := well("openbsd")
+		m.PF.Bring, m.PF.Block = []string{rule}, []string{rule}
+		concerns := m.concerns(rule)
+		if found := pfRules(m); (len(found) == 2) != concerns {
+			t.Errorf("%q: %v, %v", rule, concerns, found)
+		}
+	})
+}
