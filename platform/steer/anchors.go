@@ -105,6 +105,11 @@ func (p *pfAnchor) named(ctx context.Context) error {
 	if p.system == "darwin" {
 		return nil // which turns it on
 	}
+	return p.enabled(ctx)
+}
+
+// enabled makes sure that pf is on.
+func (p *pfAnchor) enabled(ctx context.Context) error {
 	text, err := p.pfctl(ctx, "", "-s", "info")
 	if err == nil && !strings.Contains(text, "Status: Enabled") {
 		err = fmt.Errorf("pf is off: turn it on with pfctl -e: %w", errNotReady)

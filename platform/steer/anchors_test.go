@@ -328,7 +328,11 @@ func TestAnchorsTend(t *testing.T) {
 		if back, err := p.Tend(t.Context()); !strings.Contains(back, p.anchor) || err != nil || b.anchors[p.anchor] != whole {
 			t.Errorf("emptied: %q, %v, %q", back, err, b.anchors[p.anchor])
 		}
-		b.unnamed = true
+		b.off = true
+		if _, err := p.Tend(t.Context()); err == nil || !strings.Contains(err.Error(), "pf is off") {
+			t.Errorf("pf is off: %v", err)
+		}
+		b.off, b.unnamed = false, true
 		if _, err := p.Tend(t.Context()); !errors.Is(err, platform.ErrUnsupported) || !strings.Contains(err.Error(), "/etc/pf.conf") {
 			t.Errorf("nobody looks into it: %v", err)
 		}

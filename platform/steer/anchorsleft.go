@@ -154,7 +154,10 @@ func (p *pfAnchor) Tend(ctx context.Context) (back string, err error) {
 		}
 		back = "somebody has emptied pf's anchor " + p.anchor + ": it is filled again"
 	}
-	return back, p.named(ctx)
+	if err := p.named(ctx); err != nil || p.system != "darwin" {
+		return back, err
+	}
+	return back, p.enabled(ctx)
 }
 
 // others returns rules of the main ruleset, as they are listed, that bring connections
