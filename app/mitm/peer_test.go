@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -227,5 +228,82 @@ func TestFormats(t *testing.T) {
 		if _, err := mitm.NewWriter(nil, mitm.Options{Format: format}); err == nil {
 			t.Errorf("format %d: no error", format)
 		}
+	}
+}
+
+// made has mitmproxy make flows of all its kinds, as its own tests have them.
+const made = `
+from mitmproxy import ctx, http, io
+from mitmproxy.test import tflow
+def running():
+    with open(ctx.options.made, "wb") as f:
+        w = io.FlowWriter(f)
+        for x in (tflow.tflow(resp=True), tflow.tflow(err=True), tflow.twebsocketflow(), tflow.twebsocketflow(err=True),
+                tflow.ttcpflow(), tflow.ttcpflow(err=True), tflow.tdnsflow(resp=True), tflow.tdnsflow(err=True)):
+            w.add(x)
+        x = tflow.tflow(resp=True)
+        x.backup()
+        x.request.method, x.comment, x.marked = "PUT", "slow", ":grapes:"
+        w.add(x)
+    ctx.master.shutdown()
+def load(l): l.add_option("made", str, "", "")
+`
+
+// TestPeersOwn: flows that Debian's mitmproxy has made are read.
+func TestPeersOwn(t *testing.T) {
+	_, err := exec.LookPath("mitmdump")
+	testnet.Need(t, err == nil, "mitmdump")
+	empty, script, out := filepath.Join(t.TempDir(), "empty"), filepath.Join(t.TempDir(), "made.py"), filepath.Join(t.TempDir(), "out")
+	for name, data := range map[string]string{empty: "", script: made} {
+		if err := os.WriteFile(name, []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mitmdump(t, empty, "-s", script, "--set", "made="+out)
+	file, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, k := range everything(t, read(t, file)) {
+		line := k.Type() + " " + k.Err + fmt.Sprintf("%q", k.Bodies)
+		switch d := k.Detail.(type) {
+		case *flow.HTTP:
+			line += " " + d.Request.Method + " " + d.Request.Target + " " + d.Request.Authority
+			if d.Response != nil {
+				line += " " + d.Response.Reason
+			}
+			if d.OriginalRequest != nil {
+				line += " was " + d.OriginalRequest.Method
+			}
+			line += strings.Join(append(d.Notes, k.Tags...), " ")
+		case *flow.DNS:
+			line += " " + d.Query.Questions[0].Name
+			if d.Answer != nil {
+				line += " " + d.Answer.Answers[0].Data
+			}
+		case *flow.Messages:
+			line += fmt.Sprint(" ", d.Count)
+		}
+		got = append(got, line)
+	}
+	slices.Sort(got)
+	const messages = `"\x80\x02\x00\fhello binary\x80\x01\x80\x94\xeb\xdc\x03\nhello text\x81\x01\x80\x94\xeb\xdc\x03\ait's me`
+	const stream = `["\x00\x80\xd4\xdb\xd2\x0f\x05hello\x01\x80Ɔ\x8f\x01\ait's me"] [1 1]`
+	want := []string{
+		"dns [] dns.google 8.8.8.8",
+		"dns error[] dns.google",
+		`http ["" ""] GET http://example.com/ws example.com Switching Protocols`,
+		`http ["" ""] GET http://example.com/ws example.com Switching Protocols`,
+		`http ["content" "message"] GET /path  OK`,
+		`http ["content" "message"] PUT /path  OK was GETcomment: slow :grapes:`,
+		`http error["content" ""] GET /path `,
+		"tcp " + stream,
+		"tcp error" + stream,
+		"websocket [" + messages + `"] [2 1]`,
+		"websocket [" + messages + `\x81\b\x00\x02\x03\xe8"] [2 2]`,
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
 	}
 }
