@@ -15,8 +15,10 @@ import (
 // usual is a flow as most are: over TLS, with some fields and a body.
 func usual(s *scene) *flow.Flow {
 	h := flow.Header{
-		{Name: "user-agent", Value: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"}, {Name: "accept", Value: "application/json"},
-		{Name: "cookie", Value: strings.Repeat("c", 200)}, {Name: "referer", Value: "https://shop.test/list"},
+		{Name: "user-agent", Value: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"},
+		{Name: "accept", Value: "application/json"},
+		{Name: "cookie", Value: strings.Repeat("c", 200)},
+		{Name: "referer", Value: "https://shop.test/list"},
 	}
 	return &flow.Flow{
 		ID: s.id(10), Conn: s.tlsConn(), Start: s.at(10), End: s.at(20), State: flow.Done,

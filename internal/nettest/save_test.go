@@ -65,7 +65,9 @@ func TestSave(t *testing.T) {
 	p := w.transom("-w", "flows.mitm", "--flow-format", "17", "-q", "!~u secret")
 	cert := w.trusted()
 	for _, args := range [][]string{
-		{"http://shop.example/a?b=c"}, {"-d", "12345", "https://shop.example/cart"}, {"http://shop.example/secret"},
+		{"http://shop.example/a?b=c"},
+		{"-d", "12345", "https://shop.example/cart"},
+		{"http://shop.example/secret"},
 		{"--http1.1", "-H", "Connection: Upgrade", "-H", "Upgrade: websocket", "-H", "Sec-WebSocket-Version: 13", "-H", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "https://shop.example/chat"},
 	} {
 		if _, stderr, err := w.curl(cert, args...); err != nil && !strings.HasSuffix(args[len(args)-1], "/chat") { // which is more than curl knows
