@@ -174,6 +174,9 @@ func (r *reader) done() {
 		b.Close()
 	}
 	r.bodies = r.bodies[:0]
+	if cap(r.log) > maxKept {
+		r.log = nil
+	}
 }
 
 func (r *reader) put(f *flow.Flow) error { return r.to.Put(r.ctx, f) }

@@ -2,10 +2,9 @@ package mitm
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"time"
+	"unsafe"
 
 	"transom/filter"
 	"transom/flow"
@@ -197,10 +196,21 @@ func (w *Writer) one(ctx context.Context, f, ws *flow.Flow, bodies filter.Bodies
 	}
 	w.b.close(at)
 	_, err := w.w.Write(w.b.out())
+	w.forget()
+	return err
+}
+
+// forget gives back what a large flow took.
+func (w *Writer) forget() {
 	if cap(w.b.buf) > maxKept {
 		w.b = builder{}
 	}
-	return err
+	if cap(w.payload) > maxKept {
+		w.payload = nil
+	}
+	if cap(w.log)*int(unsafe.Sizeof(logged{})) > maxKept {
+		w.log = nil
+	}
 }
 
 // maxKept is how much memory is kept for the next flow.
@@ -222,141 +232,6 @@ func stranger(ws *flow.Flow) *flow.Flow {
 		ID: id, Conn: ws.Conn, Start: ws.Start, End: ws.Start, State: flow.Done,
 		Detail: &flow.HTTP{Request: req, Began: ws.ID},
 	}
-}
-
-// A put is one flow on its way into the builder.
-type put struct {
-	*builder
-	w      *Writer
-	ctx    context.Context
-	bodies filter.Bodies
-	f      *flow.Flow
-	kind   string
-	meta   flowMeta
-	ended  time.Time // that mitmproxy's form says
-}
-
-// detail puts what is of the protocol, and reports false for what has no place.
-func (p *put) detail(ws *flow.Flow) bool {
-	format, skipped := p.w.o.Format, &p.w.skipped
-	switch d := p.f.Detail.(type) {
-	case *flow.HTTP:
-		p.kind = "http"
-		if d.Request == nil || d.Request.Method == "" {
-			skipped.Unreadable++
-			return false
-		}
-		p.http(d, ws)
-		return true
-	case *flow.DNS:
-		p.kind = "dns"
-		switch {
-		case format < 17:
-			skipped.Format++
-		case p.dns(d):
-			return true
-		default:
-			skipped.Unreadable++
-		}
-	case *flow.Messages:
-		p.kind = network(d.Kind)
-		if p.kind == "udp" && format < 18 {
-			skipped.Format++
-			return false
-		}
-		p.stream(d)
-		return true
-	default:
-		skipped.Connections++
-	}
-	return false
-}
-
-// common puts what all flows have. ws is a WebSocket that is in f, or nil.
-func (p *put) common(ws *flow.Flow) error {
-	format, f := p.w.o.Format, p.f
-	c, err := p.w.conn(f.Conn)
-	if err != nil {
-		return err
-	}
-	p.fill(ws)
-	meta, err := json.Marshal(&p.meta)
-	if err != nil {
-		return fmt.Errorf("write flow %s: %w", f.ID, err)
-	}
-	if format >= 16 {
-		p.keyTime("timestamp_created", notZero(f.Start))
-	}
-	if format >= 14 {
-		p.keyText("comment", "")
-	}
-	at := p.open(tagDict)
-	if f.Conn != nil {
-		p.keyText(metaConn, c.meta)
-	}
-	p.put(tagText, meta)
-	p.key(metaFlow)
-	p.close(at)
-	p.key("metadata")
-	if format >= 13 {
-		p.keyText("marked", "")
-	} else {
-		p.keyBool("marked", false)
-	}
-	p.keyNull("is_replay")
-	p.keyBool("intercepted", false)
-	copy(p.room(len(c.ends)), c.ends)
-	p.error(f, ws)
-	p.keyText("id", f.ID.String())
-	p.keyText("type", p.kind)
-	p.keyInt("version", int64(format))
-	return nil
-}
-
-// error puts why f ended early, or else why the WebSocket did that it began.
-func (p *put) error(f, ws *flow.Flow) {
-	if f.Err == "" && f.State != flow.Failed && ws != nil {
-		f = ws
-	}
-	if f.Err == "" && f.State != flow.Failed {
-		p.keyNull("error")
-		return
-	}
-	at := p.open(tagDict)
-	p.keyTime("timestamp", notZero(f.End))
-	p.keyText("msg", f.Err)
-	p.close(at)
-	p.key("error")
-}
-
-// fill puts into the metadata what is of f as a whole.
-func (p *put) fill(ws *flow.Flow) {
-	f := p.f
-	p.meta.Rev, p.meta.Tags = f.Rev, texts(f.Tags)
-	p.meta.State = stateMeta(f)
-	p.meta.Open = f.End.IsZero()
-	if p.w.o.Format < 16 && !f.Start.IsZero() {
-		p.meta.Start = f.Start.UnixNano()
-	}
-	if !f.End.IsZero() && !p.ended.Equal(f.End) && f.Err == "" && f.State != flow.Failed {
-		p.meta.End = f.End.UnixNano()
-	}
-	if ws != nil && p.meta.Messages != nil {
-		p.meta.Messages.Failed = f.Err == "" && f.State != flow.Failed && (ws.Err != "" || ws.State == flow.Failed)
-	}
-}
-
-// stateMeta returns the state of f, if the error doesn't say it.
-func stateMeta(f *flow.Flow) *flow.State {
-	said := flow.Done
-	if f.Err != "" || f.State == flow.Failed {
-		said = flow.Failed
-	}
-	if f.State == said {
-		return nil
-	}
-	s := f.State
-	return &s
 }
 
 // conn returns the two ends of c.
