@@ -106,6 +106,7 @@ type messagesMeta struct {
 	Start   int64       `json:"start,omitempty"` // nanoseconds behind the handshake's
 	Open    bool        `json:"open,omitempty"`
 	Failed  bool        `json:"failed,omitempty"` // the error is this flow's
+	Err     *text       `json:"error,omitempty"`  // if both have one
 	Before  *flow.ID    `json:"handshake,omitempty"`
 	Request *headMeta   `json:"request,omitempty"` // of the handshake, if it is not here
 	Log     []byte      `json:"log,omitempty"`     // see logMeta

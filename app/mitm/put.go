@@ -17,6 +17,7 @@ type put struct {
 	ctx    context.Context
 	bodies filter.Bodies
 	f      *flow.Flow
+	alone  bool // f is none that was seen
 	kind   string
 	meta   flowMeta
 	ended  time.Time // that mitmproxy's form says
@@ -128,7 +129,11 @@ func (p *put) fill(ws *flow.Flow) {
 		p.meta.End = f.End.UnixNano()
 	}
 	if ws != nil && p.meta.Messages != nil {
-		p.meta.Messages.Failed = f.Err == "" && f.State != flow.Failed && (ws.Err != "" || ws.State == flow.Failed)
+		mine, theirs := f.Err != "" || f.State == flow.Failed, ws.Err != "" || ws.State == flow.Failed
+		p.meta.Messages.Failed = theirs && !mine
+		if theirs && mine { // there is place for one
+			p.meta.Messages.Err = (*text)(&ws.Err)
+		}
 	}
 }
 

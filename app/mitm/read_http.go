@@ -44,7 +44,11 @@ func (r *reader) http(v value, f *flow.Flow, m *flowMeta) error {
 	if v.get("metadata").get("websocket").bool() {
 		r.remember(v.get("id").text(), f)
 	}
-	ws := r.webSocket(v.get("websocket"), f, d, m.Messages, resp.get("timestamp_end").time())
+	responded := resp.get("timestamp_end").time()
+	if m.End != 0 {
+		responded = f.End
+	}
+	ws := r.webSocket(v.get("websocket"), f, d, m.Messages, responded)
 	if m.Messages == nil || !m.Messages.Alone {
 		if err := r.put(f); err != nil {
 			return err

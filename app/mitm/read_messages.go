@@ -174,6 +174,9 @@ func (r *reader) webSocket(v value, handshake *flow.Flow, h *flow.HTTP, m *messa
 		}
 		handshake.State, handshake.Err, handshake.End = flow.Done, "", responded
 	}
+	if m.Err != nil {
+		ws.State, ws.Err = flow.Failed, string(*m.Err)
+	}
 	if m.State != nil && *m.State <= flow.Failed {
 		ws.State = *m.State
 	}

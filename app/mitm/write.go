@@ -182,10 +182,10 @@ func (nothing) OpenBody(context.Context, flow.BodyRef) (io.ReadSeekCloser, error
 // one writes one flow of mitmproxy's: f, or the WebSocket ws with its handshake f, which
 // may be nil.
 func (w *Writer) one(ctx context.Context, f, ws *flow.Flow, bodies filter.Bodies) error {
-	if f == nil {
-		f = stranger(ws)
-	}
 	p := put{builder: &w.b, w: w, ctx: ctx, bodies: bodies, f: f}
+	if p.alone = f == nil; p.alone {
+		p.f = stranger(ws)
+	}
 	w.b.reset()
 	at := w.b.open(tagDict)
 	if !p.detail(ws) {

@@ -166,7 +166,7 @@ func (p *put) webSocket(ws *flow.Flow) {
 	m.ID, m.Rev, m.State = &ws.ID, ws.Rev, stateMeta(ws)
 	m.Tags, m.Notes = texts(ws.Tags), texts(d.Notes)
 	m.Start, m.Open = int64(ws.Start.Sub(p.f.Start)), ws.End.IsZero()
-	if m.Alone = p.f.Detail.(*flow.HTTP).Response == nil; d.Handshake.IsZero() {
+	if m.Alone = p.alone; d.Handshake.IsZero() {
 		m.Before = &flow.ID{}
 	}
 	if h := p.f.Detail.(*flow.HTTP).Request; d.Request == nil || !d.Request.Equal(h) || string(d.Request.Raw) != string(h.Raw) {
