@@ -2,6 +2,7 @@ package files
 
 import (
 	"compress/gzip"
+	"compress/zlib"
 	"io"
 	"strings"
 
@@ -25,11 +26,23 @@ func Plain(name string) string {
 // Close writes the end; it leaves w open.
 func Compress(w io.Writer, name string) (io.WriteCloser, error) { return compress(w, name) }
 
+// Compressed reports whether the end of a name says that the file is.
+func Compressed(name string) bool {
+	for _, end := range [...]string{".gz", ".zst", ".zhar"} {
+		if strings.HasSuffix(name, end) {
+			return true
+		}
+	}
+	return false
+}
+
 // compress returns the compressor that the end of a name says. None compresses nothing.
 func compress(w io.Writer, name string) (compressor, error) {
 	switch {
 	case strings.HasSuffix(name, ".gz"):
 		return gzip.NewWriter(w), nil
+	case strings.HasSuffix(name, ".zhar"): // which mitmproxy has
+		return zlib.NewWriter(w), nil
 	case strings.HasSuffix(name, ".zst"):
 		return zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true))
 	}

@@ -23,6 +23,10 @@ var errUnknown = errors.New("this is no file of flows that is known here: want m
 var compressions = []struct{ magic, coding string }{
 	{"\x1f\x8b", "gzip"},         // RFC 1952, section 2.3.1
 	{"\x28\xb5\x2f\xfd", "zstd"}, // RFC 8878, section 3.1.1
+	{"\x78\x01", "deflate"},      // RFC 1950, section 2.2; .zhar is compressed so
+	{"\x78\x5e", "deflate"},
+	{"\x78\x9c", "deflate"},
+	{"\x78\xda", "deflate"},
 }
 
 // Read puts the flows of a file into to. name is for its error. Which format it is in, and

@@ -40,7 +40,7 @@ func NewWriter(w io.Writer, o Options) *Writer {
 // Write implements export.Writer. Flows that are not HTTP are left out. An exchange
 // that began a WebSocket is written when that has ended.
 func (w *Writer) Write(ctx context.Context, f *flow.Flow, bodies filter.Bodies) error {
-	if err := w.begin(); err != nil {
+	if err := w.Start(); err != nil {
 		return err
 	}
 	if !Takes(f) {
@@ -63,7 +63,7 @@ func Takes(f *flow.Flow) bool {
 // Finish writes the exchanges whose WebSocket has not ended. Close does so without
 // their bodies, which only the store has.
 func (w *Writer) Finish(ctx context.Context, bodies filter.Bodies) error {
-	if err := w.begin(); err != nil {
+	if err := w.Start(); err != nil {
 		return err
 	}
 	return w.all(ctx, w.handshakes.Rest(), bodies)
@@ -77,8 +77,9 @@ func (w *Writer) Close() error {
 	return w.out.Close()
 }
 
-// begin writes what is before the first entry, once.
-func (w *Writer) begin() error {
+// Start writes what is before the first entry, if that was not done, so that the document
+// is one from the beginning.
+func (w *Writer) Start() error {
 	if w.begun {
 		return nil
 	}

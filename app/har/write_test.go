@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net/netip"
 	"os"
@@ -341,6 +342,34 @@ func TestFileIsWholeAtAnyTime(t *testing.T) {
 			t.Fatal(err)
 		}
 		parse(t, doc)
+	}
+}
+
+// TestFile: so it is with a file that is written without going back.
+func TestFile(t *testing.T) {
+	w := newWorld(t)
+	f, err := os.Create(filepath.Join(t.TempDir(), "flows.har"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := har.NewFile(f)
+	hw := har.NewWriter(struct{ io.Writer }{file}, har.Options{Version: "1"})
+	for _, fl := range w.some() {
+		if err := hw.Write(ctx, fl, w); err != nil {
+			t.Fatal(err)
+		}
+		doc, err := os.ReadFile(f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		parse(t, doc)
+	}
+	if err := errors.Join(hw.Close(), file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	doc, _ := os.ReadFile(f.Name())
+	if !bytes.Equal(doc, w.write(w.some()...)) && len(parse(t, doc)) != 11 {
+		t.Errorf("in the end it is %s", doc)
 	}
 }
 

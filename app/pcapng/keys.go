@@ -9,16 +9,16 @@ import (
 // bytes.
 const maxKeys = 1 << 20
 
-// keys are lines of a key log that are not in the file yet. Handshakes write to it,
-// and wait for nobody.
-type keys struct {
+// Keys are lines of a key log that are not in a file yet. Handshakes write to it, and
+// wait for nobody. The zero value has none.
+type Keys struct {
 	mu    sync.Mutex
 	lines []byte
 }
 
 // Write implements io.Writer. It takes whole lines, and never fails: where there are
 // too many the oldest are dropped, which matters to none that is in the file.
-func (k *keys) Write(p []byte) (int, error) {
+func (k *Keys) Write(p []byte) (int, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.lines = append(k.lines, p...)
@@ -26,7 +26,7 @@ func (k *keys) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (k *keys) dropLocked() {
+func (k *Keys) dropLocked() {
 	for len(k.lines) > maxKeys {
 		cut := len(k.lines) - maxKeys/2
 		end := bytes.IndexByte(k.lines[cut:], '\n')
@@ -39,7 +39,10 @@ func (k *keys) dropLocked() {
 }
 
 // take returns the lines, which are then the caller's.
-func (k *keys) take() []byte {
+func (k *Keys) take() []byte {
+	if k == nil {
+		return nil
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	lines := k.lines
@@ -48,7 +51,7 @@ func (k *keys) take() []byte {
 }
 
 // giveBack puts lines back that could not be written.
-func (k *keys) giveBack(lines []byte) {
+func (k *Keys) giveBack(lines []byte) {
 	if len(lines) == 0 {
 		return
 	}

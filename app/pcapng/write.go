@@ -23,8 +23,9 @@ import (
 // Options say how a file is written.
 type Options struct {
 	Version string // of this program
-	// NoKeys leaves out what is written to Keys.
-	NoKeys bool
+	// Keys are lines of a key log that go into the file, for captures of the same traffic
+	// as it was; nil is none.
+	Keys *Keys
 }
 
 // A Writer writes flows into one file. It holds no body in memory. A flow that can't
@@ -35,7 +36,6 @@ type Writer struct {
 	begun      bool
 	handshakes export.Handshakes
 	names      map[named]struct{}
-	keys       keys
 	scratch    scratch
 }
 
@@ -109,10 +109,10 @@ func (w *Writer) one(ctx context.Context, f *flow.Flow, j export.Joined, bodies 
 		f = j.HTTP
 	}
 	name, known := w.name(f)
-	lines := w.keys.take()
+	lines := w.o.Keys.take()
 	err := w.out.Record(func(b *bufio.Writer) error {
 		buf := w.scratch.block[:0]
-		if len(lines) > 0 && !w.o.NoKeys {
+		if len(lines) > 0 {
 			buf = appendSecrets(buf, lines)
 		}
 		if !known {
@@ -125,7 +125,7 @@ func (w *Writer) one(ctx context.Context, f *flow.Flow, j export.Joined, bodies 
 		return p.write(f, j.Messages)
 	})
 	if err != nil {
-		w.keys.giveBack(lines)
+		w.o.Keys.giveBack(lines)
 		return err
 	}
 	if !known {
@@ -162,10 +162,6 @@ func isName(s string) bool {
 	return s != "" && len(s) < 256
 }
 
-// Keys returns where lines of a key log may be written to, by anybody. They go into
-// the file, for captures of the same traffic as it was; see Options.NoKeys.
-func (w *Writer) Keys() io.Writer { return &w.keys }
-
 // Close implements export.Writer.
 func (w *Writer) Close() error { return w.Finish(context.Background(), nil) }
 
@@ -180,7 +176,7 @@ func (w *Writer) Finish(ctx context.Context, bodies filter.Bodies) error {
 			return err
 		}
 	}
-	if lines := w.keys.take(); len(lines) > 0 && !w.o.NoKeys {
+	if lines := w.o.Keys.take(); len(lines) > 0 {
 		return w.out.Record(func(b *bufio.Writer) error {
 			_, err := b.Write(appendSecrets(nil, lines))
 			return err

@@ -28,7 +28,7 @@ func (f *proxyFlags) readFilter() (err error) {
 	if !f.given && !f.flags.Changed("filter") {
 		return nil
 	}
-	if f.quiet && f.saved.file == "" {
+	if f.quiet && !f.saves() {
 		return errors.New("-q shows no flows: leave it out, or the filter")
 	}
 	f.chosen, err = filter.Parse(f.filter, filterOptions())
@@ -45,7 +45,7 @@ func (f *proxyFlags) choosing() []string {
 	switch {
 	case f.quiet:
 		what = "saved"
-	case f.saved.file != "":
+	case f.saves():
 		what = "shown and saved"
 	}
 	return []string{"flows are " + what + " only where " + f.chosen.Describe()}
@@ -55,3 +55,6 @@ func (f *proxyFlags) choosing() []string {
 func filterOptions() filter.Options {
 	return filter.Options{CaseSensitive: os.Getenv("MITMPROXY_CASE_SENSITIVE_FILTERS") == "1"}
 }
+
+// saves reports whether flows are written to files as well.
+func (f *proxyFlags) saves() bool { return f.saved.file != "" || f.dumped.files() }

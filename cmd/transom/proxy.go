@@ -35,6 +35,7 @@ type proxyFlags struct {
 	mimic        string
 
 	saved     saveFlags
+	dumped    dumpFlags
 	out       string
 	detail    numberFlag
 	json      bool
@@ -117,15 +118,15 @@ func (f *proxyFlags) run(cmd *cobra.Command, j *job) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	saved, err := f.save(p, cmd.OutOrStdout(), r)
-	if err != nil {
-		return err
-	}
+	saved, err := f.savers(p, cmd.OutOrStdout(), r)
 	defer func() {
 		for _, s := range saved {
 			err = errors.Join(err, s.close(context.WithoutCancel(ctx), p))
 		}
 	}()
+	if err != nil {
+		return err
+	}
 	if j.ready != nil {
 		if err := j.ready(); err != nil {
 			return err
@@ -146,7 +147,7 @@ func (f *proxyFlags) run(cmd *cobra.Command, j *job) (err error) {
 		if j.begin != nil {
 			return j.begin(p)
 		}
-		f.tellBegun(p.Log, slices.Concat(lines, f.choosing(), f.record.where(p.Store)), signer)
+		f.tellBegun(p.Log, slices.Concat(lines, f.choosing(), f.record.where(p.Store), f.dumped.said()), signer)
 		return nil
 	}
 	return f.serve(ctx, p, j, out, saved)
@@ -207,6 +208,7 @@ func (f *proxyFlags) add(fl *pflag.FlagSet) {
 	fl.StringVar(&f.onTLSFailure, "on-upstream-tls-failure", "mirror", "when TLS with a server fails, show the client the same, answer 502, or pass undecrypted: `mirror|502|pass`")
 	fl.StringVarP(&f.out, "output", "o", "", "write flows to this `FILE`, in place of what it held; to +FILE, behind that; to &3, where descriptor 3 goes; to -, stdout (default: stdout)")
 	f.saved.add(fl)
+	f.dumped.add(fl)
 	fl.Var(&f.detail, "flow-detail", "how much to show of a flow: 0 nothing, 1 a line, 2 heads, 3 streams as they come, 4 bodies in full")
 	fl.StringVar(&f.filter, "filter", "", "show only flows that match `EXPR`, in mitmproxy's language, as in '~d example\\.com & !~c 200'")
 	fl.BoolVar(&f.json, "json", false, "show flows as JSON, one object a line")
@@ -234,6 +236,9 @@ func (f *proxyFlags) check() error {
 		return err
 	}
 	if err := f.saved.check(f.flags, f.out, f.quiet); err != nil {
+		return err
+	}
+	if err := f.dumped.check(f.out, f.quiet, f.saved.file); err != nil {
 		return err
 	}
 	return f.readFilter()

@@ -56,18 +56,36 @@ type saver struct {
 	left   func() []any // what of the flows is not in the file, for the log
 }
 
-// save opens the file of -w, if there is one.
-func (f *proxyFlags) save(p *transom.Proxy, stdout io.Writer, r *rights) ([]*saver, error) {
-	if f.saved.file == "" {
-		return nil, nil
+// savers opens the files of -w, --hardump and --pcap. It returns those that are open
+// also with an error.
+func (f *proxyFlags) savers(p *transom.Proxy, stdout io.Writer, r *rights) (all []*saver, err error) {
+	if f.saved.file != "" {
+		s, err := f.save(p, stdout, r)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, s)
 	}
+	dumped, err := f.dump(p, stdout, r)
+	return append(all, dumped...), err
+}
+
+// save opens the file of -w.
+func (f *proxyFlags) save(p *transom.Proxy, stdout io.Writer, r *rights) (*saver, error) {
 	s := &saver{option: "-w"}
 	out, err := files.NewOutput(files.OutputOptions{
 		Name: f.saved.name, Option: s.option, Log: p.Log, Now: time.Now,
-		Open: func(name string) (io.WriteCloser, error) { return r.save(name, f.saved.name, stdout) },
+		Open: func(name string) (io.WriteCloser, error) { return r.save(name, f.saved.name, stdout, os.O_APPEND) },
 		Format: func(to io.Writer) (export.Writer, error) {
-			w, err := mitm.NewWriter(to, mitm.Options{Format: f.saved.format.value, Match: matching(f.chosen, p)})
+			o := mitm.Options{Format: f.saved.format.value}
+			if f.dumped.rules == nil {
+				o.Match = matching(f.chosen, p)
+			}
+			w, err := mitm.NewWriter(to, o)
 			s.left = func() []any { return leftOut(w.LeftOut()) }
+			if f.dumped.rules != nil { // what chooses has to see all
+				return onto{f.passing(w, p), w}, err
+			}
 			return w, err
 		},
 	})
@@ -75,7 +93,7 @@ func (f *proxyFlags) save(p *transom.Proxy, stdout io.Writer, r *rights) ([]*sav
 		return nil, usagef("-w: %w", err)
 	}
 	s.out = out
-	return []*saver{s}, nil
+	return s, nil
 }
 
 // matching chooses flows by the filter. What can't be decided is saved.
@@ -129,14 +147,14 @@ func (s *saver) close(ctx context.Context, p *transom.Proxy) error {
 
 // save opens a file that flows are saved in: as create does while there are rights, and
 // later as whoever we have become, for which it has to be made possible.
-func (r *rights) save(name string, from files.Name, stdout io.Writer) (io.WriteCloser, error) {
+// flags are how it is opened, besides what its name says.
+func (r *rights) save(name string, from files.Name, stdout io.Writer, flags int) (io.WriteCloser, error) {
 	if name == "-" {
 		return kept{stdout}, nil
 	}
 	if number, ok := strings.CutPrefix(name, "&"); ok {
 		return given(number)
 	}
-	flags := os.O_APPEND
 	if !from.Append {
 		flags |= os.O_TRUNC
 	}
