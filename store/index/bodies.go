@@ -63,9 +63,9 @@ func unpackBodies(page int64, data []byte) (list []Body, err error) {
 	return list, nil
 }
 
-// in reports whether something of b is in a segment.
-func (b Body) in(segment uint64) bool {
-	return slices.ContainsFunc(b.Extents, func(e Extent) bool { return e.Position.Segment == segment })
+// in reports whether something of b is in one of some segments.
+func (b Body) in(s segments) bool {
+	return slices.ContainsFunc(b.Extents, func(e Extent) bool { return s.has(e.Position.Segment) })
 }
 
 // Body returns where a body's bytes are, or ErrUnknown.
@@ -139,12 +139,12 @@ func (c *change) editPage(page int64, edit func([]Body) []Body) error {
 	return c.putPage(page, low, up, packed)
 }
 
-// dropBodiesIn forgets bodies of which something is in a segment that is no more.
-func (c *change) dropBodiesIn(segment uint64) error {
-	pages, err := c.pagesIn(int64(segment))
+// dropBodiesIn forgets bodies of which something is in segments that are no more.
+func (c *change) dropBodiesIn(s segments) error {
+	pages, err := c.pagesIn(s)
 	for _, page := range pages {
 		err = errors.Join(err, c.editPage(page, func(list []Body) []Body {
-			return slices.DeleteFunc(list, func(b Body) bool { return b.in(segment) })
+			return slices.DeleteFunc(list, func(b Body) bool { return b.in(s) })
 		}))
 	}
 	return err

@@ -37,7 +37,7 @@ type Options struct {
 }
 
 // An Entry is something that a record of the log says: a Put, Deleted, Body, Dropped,
-// Text or Removed. Applied again, it changes nothing.
+// Text, Removed or Begins. Applied again, it changes nothing.
 type Entry interface{ entry() }
 
 type (
@@ -69,6 +69,9 @@ type (
 	// Removed is a segment that is no more, with all flows and bodies that are
 	// still said to be in it.
 	Removed struct{ Segment uint64 }
+	// Begins is the first segment that there is: all before are Removed. Whoever
+	// opens a log applies it first, since a log does not say what it no longer has.
+	Begins struct{ Segment uint64 }
 )
 
 // An Extent is bytes of a body: the record that holds them, and how many they are.
@@ -83,6 +86,7 @@ func (Body) entry()    {}
 func (Dropped) entry() {}
 func (Text) entry()    {}
 func (Removed) entry() {}
+func (Begins) entry()  {}
 
 // An Order is what flows are sorted by. Where that is the same they are sorted by ID.
 type Order uint8

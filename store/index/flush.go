@@ -18,7 +18,7 @@ type batch struct {
 	terms   *terms // nil if there are too few for a run
 	changed []*block
 	emptied []int64
-	removed []uint64
+	removed []segments
 	runs    []*run // that hold nothing of what is left
 }
 

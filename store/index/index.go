@@ -31,7 +31,8 @@ type Index struct {
 	runs     []*run
 	changed  map[int64]bool // blocks of which rows were removed
 	emptied  []int64        // blocks of which all were
-	removed  []uint64       // segments
+	removed  []segments
+	begins   uint64 // of the last Begins
 	ids      map[int64][]flow.ID
 	lastSeen []int64 // whose ids these are
 
@@ -143,7 +144,12 @@ func (x *Index) apply(e Entry) error {
 		defer x.mu.Unlock()
 		x.terms.add(e)
 	case Removed:
-		return x.removeSegment(e.Segment)
+		return x.removeSegments(segments{e.Segment, e.Segment})
+	case Begins:
+		if e.Segment > x.begins {
+			x.begins = e.Segment
+			return x.removeSegments(segments{0, e.Segment - 1})
+		}
 	default:
 		return fmt.Errorf("apply to index: %T is no entry", e)
 	}
@@ -246,47 +252,53 @@ func (x *Index) killLocked(b *block, rows ...int) {
 	delete(x.changed, b.number)
 }
 
-// removeSegment takes out all flows whose record was in a segment.
-func (x *Index) removeSegment(number uint64) error {
+// Segments are those from one to another, both among them.
+type segments struct{ from, to uint64 }
+
+func (s segments) has(number uint64) bool { return s.from <= number && number <= s.to }
+
+// removeSegments takes out all flows and bodies that were in segments.
+func (x *Index) removeSegments(s segments) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	n := int64(number)
 	for i := 0; i < x.hot.len(); {
-		if x.hot.values[columnSegment][i] != n {
+		if !s.has(uint64(x.hot.values[columnSegment][i])) {
 			i++
 			continue
 		}
 		x.hot.remove(x.hot.id[i])
 	}
 	for _, b := range slices.Clone(x.blocks) {
-		if b.zones[zoneSegment][0] > n || b.zones[zoneSegment][1] < n {
+		if z := b.zones[zoneSegment]; uint64(z[1]) < s.from || s.to < uint64(z[0]) {
 			continue
 		}
-		if err := x.removeFromLocked(b, n); err != nil {
+		if err := x.removeFromLocked(b, s); err != nil {
 			return err
 		}
 	}
 	for k, b := range x.bodies {
-		if b != nil && b.in(number) {
+		if b != nil && b.in(s) {
 			x.bodies[k] = nil
 		}
 	}
-	x.removed = append(x.removed, number)
+	x.removed = append(x.removed, s)
 	return nil
 }
 
-func (x *Index) removeFromLocked(b *block, segment int64) error {
-	segments, err := stored{x.db, b}.numbers(columnSegment)
+func (x *Index) removeFromLocked(b *block, s segments) error {
+	numbers, err := stored{x.db, b}.numbers(columnSegment)
 	if err != nil {
 		return expected(err)
 	}
 	var rows []int
-	for row, s := range segments {
-		if s == segment {
+	for row, n := range numbers {
+		if s.has(uint64(n)) {
 			rows = append(rows, row)
 		}
 	}
-	x.killLocked(b, rows...)
+	if rows != nil {
+		x.killLocked(b, rows...)
+	}
 	return nil
 }
 

@@ -62,8 +62,10 @@ func (m *model) step(t *rapid.T) {
 		id := rapid.SampledFrom(known).Draw(t, "deleted")
 		delete(m.flows, id)
 		m.apply(t, index.Deleted{ID: id})
-	case kind == 1 && m.end.Segment > 1:
+	case kind == 1 && m.end.Segment > 1 && rapid.Bool().Draw(t, "one"):
 		m.removeSegment(t, uint64(rapid.IntRange(1, int(m.end.Segment)-1).Draw(t, "segment")))
+	case kind == 1:
+		m.begins(t)
 	case kind == 2:
 		m.end = segment.Position{Segment: m.end.Segment + 1}
 	case kind == 3:
@@ -114,6 +116,13 @@ func (m *model) removeSegment(t *rapid.T, n uint64) {
 	maps.DeleteFunc(m.flows, func(_ flow.ID, p index.Put) bool { return p.Position.Segment == n })
 	maps.DeleteFunc(m.bodies, func(_ uint64, b index.Body) bool { return b.Extents[0].Position.Segment == n })
 	m.apply(t, index.Removed{Segment: n})
+}
+
+func (m *model) begins(t *rapid.T) {
+	n := m.end.Segment
+	maps.DeleteFunc(m.flows, func(_ flow.ID, p index.Put) bool { return p.Position.Segment < n })
+	maps.DeleteFunc(m.bodies, func(_ uint64, b index.Body) bool { return b.Extents[0].Position.Segment < n })
+	m.apply(t, index.Begins{Segment: n})
 }
 
 // reopen closes the index, or leaves it as a crash does, and tells what it lacks.

@@ -160,9 +160,9 @@ func (c *change) putPage(number, low, up int64, data []byte) error {
 	return c.exec("INSERT OR REPLACE INTO bodies VALUES (?, ?, ?, ?)", number, low, up, data)
 }
 
-// pagesIn returns the pages that may have something in a segment.
-func (c *change) pagesIn(segment int64) (numbers []int64, err error) {
-	rows, err := c.tx.Query("SELECT page FROM bodies WHERE low <= ? AND up >= ?", segment, segment)
+// pagesIn returns the pages that may have something in segments.
+func (c *change) pagesIn(s segments) (numbers []int64, err error) {
+	rows, err := c.tx.Query("SELECT page FROM bodies WHERE low <= ? AND up >= ?", int64(s.to), int64(s.from))
 	if err != nil {
 		return nil, c.d.fail("read index", err)
 	}
