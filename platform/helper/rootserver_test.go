@@ -20,9 +20,8 @@ import (
 // A tale is what a rootServer was told to do with the host, and what it said.
 type tale struct {
 	lines []string
-	fail  error  // of Apply
-	back  string // of Tend
-	lost  error  // likewise
+	fail  error       // of Apply
+	lost  atomic.Bool // Tend finds that pf is off
 }
 
 func (d *tale) Apply(_ context.Context, want platform.Steering) error {
@@ -48,7 +47,10 @@ func (d *tale) Cleanup(context.Context) ([]string, error)   { return nil, nil }
 func (d *tale) Abandon() error                              { return nil }
 func (d *tale) Tend(context.Context) (string, error) {
 	d.lines = append(d.lines, "tend")
-	return d.back, d.lost
+	if d.lost.Load() {
+		return "", errors.New("pf is off")
+	}
+	return "", nil
 }
 
 // A stage is a rootServer whose peers are this test.
@@ -161,7 +163,7 @@ func TestRootServer(t *testing.T) {
 			on(s)
 			time.Sleep(21 * time.Second)
 			synctest.Wait()
-			s.lost = errors.New("pf is off")
+			s.lost.Store(true)
 			time.Sleep(20 * time.Second)
 			synctest.Wait()
 			close(s.requests)
