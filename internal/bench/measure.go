@@ -16,6 +16,7 @@ type measure struct {
 	once   bool    // one round is enough
 	method *method // of a gateway that steers, if that is what is measured
 	inside bool    // the client is started by transom run
+	store  bool    // transom records to a directory
 	rows   []row
 }
 
@@ -78,6 +79,8 @@ func measures() []measure {
 		{name: "ws-deflate", title: "the same, compressed", job: job{Kind: keepAlive, Proto: ws, Deflate: true, TLS: true, Conns: conns / 4, Flight: 16}, rows: perOp},
 		{name: "http-rate", title: "HTTP/1.1, 500 requests a second", job: job{Kind: atRate, Rate: rate, Conns: conns}, rows: latency},
 		{name: "https-rate", title: "HTTPS, 500 requests a second", job: job{Kind: atRate, TLS: true, Rate: rate, Conns: conns}, rows: latency},
+		{name: "store-https", title: "HTTPS request, recorded to disk", job: job{Kind: keepAlive, TLS: true, Conns: conns}, store: true, rows: perOp},
+		{name: "store-h2", title: "HTTP/2 request, 32 streams, recorded to disk", job: multiplexed(conns/4, 32), store: true, rows: perOp},
 		{name: "connect", title: "new TLS connection", job: job{Kind: connect, TLS: true, Conns: conns / 2}, rows: perOp},
 		{name: "connect-new", title: "new TLS connection, new name", job: job{Kind: connect, TLS: true, Names: true, Conns: conns / 2}, rows: perOp},
 		{name: "download", title: "download over TLS, decrypted", job: job{Kind: download, TLS: true, Conns: 1}, rows: bulk},

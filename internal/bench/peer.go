@@ -38,9 +38,11 @@ const (
 	transom = "transom"
 	haproxy = "haproxy"
 	nethttp = "net/http"
+
+	unrecorded = "store-none" // transom that keeps nothing
 )
 
-func peerNames() []string { return []string{direct, transom, haproxy, nethttp} }
+func peerNames() []string { return []string{direct, transom, unrecorded, haproxy, nethttp} }
 
 // without reports whether there is no process for a measure.
 func (p peer) without(m measure) bool {
@@ -55,7 +57,7 @@ func find(names []string, program string, stderr io.Writer) ([]peer, error) {
 		switch name {
 		case direct:
 			peers = append(peers, peer{name: direct})
-		case transom:
+		case transom, unrecorded:
 			path, err := filepath.Abs(program)
 			if err != nil {
 				return nil, err
@@ -63,7 +65,11 @@ func find(names []string, program string, stderr io.Writer) ([]peer, error) {
 			if _, err := os.Stat(path); err != nil {
 				return nil, fmt.Errorf("transom itself: %w; run make first", err)
 			}
-			peers = append(peers, peer{name: transom, program: path, version: []string{"version"}, command: transomCommand})
+			p := peer{name: name, program: path, version: []string{"version"}, command: transomCommand}
+			if name == unrecorded {
+				p.command, p.lacks, p.version = unrecordedCommand, func(m measure) bool { return !m.store }, nil
+			}
+			peers = append(peers, p)
 		case haproxy:
 			path, err := exec.LookPath(haproxy)
 			if errors.Is(err, exec.ErrNotFound) {
@@ -87,6 +93,14 @@ func find(names []string, program string, stderr io.Writer) ([]peer, error) {
 	return peers, nil
 }
 
+// unrecordedCommand is transomCommand that records nothing, on a port of its own.
+func unrecordedCommand(w *world, m measure) ([]string, map[uint16]uint16, error) {
+	m.store = false
+	args, _, err := transomCommand(w, m)
+	args[slices.Index(args, "transparent@8080")] = "transparent@8081"
+	return append(args, "--store", "none"), map[uint16]uint16{httpPort: 8081, httpsPort: 8081}, err
+}
+
 // transomCommand records flows, and prints them to nobody.
 func transomCommand(w *world, m measure) ([]string, map[uint16]uint16, error) {
 	if m.method != nil {
@@ -95,6 +109,12 @@ func transomCommand(w *world, m measure) ([]string, map[uint16]uint16, error) {
 	args := []string{"listen", "--mode", "transparent@8080", "--ca-dir", w.path("ca"), "--upstream-ca", w.path(rootFile)}
 	if m.pass {
 		args = append(args, "--ignore-hosts", ".")
+	}
+	if m.store {
+		if err := os.Chmod(w.dir, 0o755); err != nil { // whom it becomes has to come through
+			return nil, nil, err
+		}
+		args = append(args, "--store", w.path("flows"), "--store-max", "1g")
 	}
 	return args, map[uint16]uint16{httpPort: 8080, httpsPort: 8080}, nil
 }
