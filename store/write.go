@@ -45,16 +45,28 @@ type work struct {
 	dead   []tombstone
 	dirty  bool // something is not synced
 	wrote  bool // something was written
+	recent int  // flows that were written since the last look
+	lag    int  // flows that may not be in the index
 	failed error
 	lost   DiskStats // when it began to fail
 }
 
-// index has the index filled, once something was written. Before there is traffic a
-// process may still have rights that files should not be made with.
+// Indexing takes as long as writing. It is done when there is little else to do, or when
+// the index is so far behind that who asks it would have to wait for seconds.
+const (
+	quiet  = 500     // flows a second
+	behind = 100_000 // flows
+)
+
+// index has the index filled, if it is time for that. Before there is traffic it never
+// is: a process may still have rights then that files should not be made with.
 func (w *work) index() {
-	if w.wrote {
+	w.lag += w.recent
+	if w.wrote && (w.recent < quiet || w.lag >= behind) {
+		w.lag = 0
 		wake(w.d.index.wake)
 	}
+	w.recent = 0
 }
 
 // linger waits for more to write.
@@ -124,6 +136,7 @@ func (d *Disk) ending() bool {
 // all is that no body waits for more.
 func (w *work) batch(due, all bool) error {
 	bodies := w.take(due, all)
+	w.recent += len(w.flows)
 	w.dirty = w.dirty || len(bodies)+len(w.flows)+len(w.dead) > 0
 	w.wrote = w.wrote || w.dirty
 	w.scribe.forget()
