@@ -17,6 +17,19 @@ func (w *writer) dns(d *flow.DNS, event string) {
 	}
 }
 
+// dnsFlags are the bits that have names.
+var dnsFlags = [...]struct {
+	bit  uint16
+	name string
+}{
+	{flow.DNSAuthoritative, "aa"},
+	{flow.DNSTruncated, "tc"},
+	{flow.DNSRecursionDesired, "rd"},
+	{flow.DNSRecursionAvailable, "ra"},
+	{flow.DNSAuthenticData, "ad"},
+	{flow.DNSCheckingDisabled, "cd"},
+}
+
 func (w *writer) dnsMessage(m *flow.DNSMessage) {
 	w.open('{')
 	w.key("id").int(int64(m.ID))
@@ -27,17 +40,7 @@ func (w *writer) dnsMessage(m *flow.DNSMessage) {
 		w.key("rcode").text(flow.RCodeName(m.RCode))
 	}
 	w.key("flags").open('[')
-	for _, f := range [...]struct {
-		bit  uint16
-		name string
-	}{
-		{flow.DNSAuthoritative, "aa"},
-		{flow.DNSTruncated, "tc"},
-		{flow.DNSRecursionDesired, "rd"},
-		{flow.DNSRecursionAvailable, "ra"},
-		{flow.DNSAuthenticData, "ad"},
-		{flow.DNSCheckingDisabled, "cd"},
-	} {
+	for _, f := range dnsFlags {
 		if m.Flags&f.bit != 0 {
 			w.item().text(f.name)
 		}

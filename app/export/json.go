@@ -1,5 +1,5 @@
-// Package export writes flows in forms that other programs read. It opens no
-// files and reads no bodies that it is not given.
+// Package export writes flows as JSON, reads that back, and has what formats of files
+// have in common. It opens no files and reads no bodies that it is not given.
 package export
 
 import (

@@ -17,7 +17,7 @@ import (
 )
 
 // errUnknown is of a file in none of the formats.
-var errUnknown = errors.New("this is no file of flows that is known here: want mitmproxy's, as transom -w writes them, or HAR")
+var errUnknown = errors.New("this is no file of flows that is known here: want mitmproxy's, as transom -w writes them, HAR, or lines of --json")
 
 // compressions are what files begin with that are compressed, and the names of codings.
 var compressions = []struct{ magic, coding string }{
@@ -62,6 +62,8 @@ func read(ctx context.Context, in *bufio.Reader, head []byte, to export.Sink) er
 	switch {
 	case len(head) == 0 || head[0] >= '0' && head[0] <= '9':
 		return mitm.Read(ctx, in, to)
+	case bytes.HasPrefix(head, []byte(`{"type":`)):
+		return export.ReadJSON(ctx, in, to)
 	case head[0] == '{' || bytes.HasPrefix(head, []byte("\xef\xbb\xbf{")):
 		return har.Read(ctx, in, to)
 	}
