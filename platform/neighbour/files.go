@@ -56,7 +56,8 @@ func Files(s Sources) (paths []string) {
 	for _, p := range places {
 		paths = append(paths, glob(p.pattern)...)
 		// Most write a new file and rename it, which a rule for the file wouldn't follow.
-		if dir := filepath.Dir(p.pattern); dir != "/tmp" && dir != "/etc" && !slices.Contains(paths, dir) {
+		// Some directories are for more than that.
+		if dir := filepath.Dir(p.pattern); !slices.Contains([]string{"/tmp", "/etc", "/var/db"}, dir) && !slices.Contains(paths, dir) {
 			if _, err := os.Stat(dir); err == nil {
 				paths = append(paths, dir)
 			}
