@@ -1,0 +1,69 @@
+package view
+
+import (
+	"path"
+	"strings"
+)
+
+// views are all there are, in the order in which they are tried on bytes that
+// nothing is known of.
+func views() []view {
+	return []view{
+		{"json", "application/json application/*+json text/json application/x-json application/manifest+json application/json-rpc application/csp-report", isJSON, jsonText},
+		{"ndjson", "application/x-ndjson application/ndjson application/jsonl application/x-jsonlines application/jsonlines application/stream+json", isLines, jsonLines},
+		{"sse", "text/event-stream", nil, sse},
+		{"form", "application/x-www-form-urlencoded", nil, form},
+		{"multipart", "multipart/*", nil, multipart},
+		{"query", "", nil, query},
+		{"text", "", nil, text},
+		{"hex", "", nil, hex},
+	}
+}
+
+// choose returns the view that fits best.
+func choose(a About, body []byte) *view {
+	all := views()
+	if len(body) == 0 {
+		if strings.Contains(a.Target, "?") && !a.Response {
+			return find("query")
+		}
+		return find("text")
+	}
+	kind := mediaType(a.Type)
+	for i := range all {
+		if v := &all[i]; kind != "" && v.declared(kind) {
+			if v.name == "json" && isLines(body) {
+				return find("ndjson")
+			}
+			return v
+		}
+	}
+	for i := range all {
+		if v := &all[i]; v.fits != nil && v.fits(body) {
+			if v.name == "json" && isLines(body) {
+				continue
+			}
+			return v
+		}
+	}
+	if IsText(body, a.Cut) {
+		return find("text")
+	}
+	return find("hex")
+}
+
+// declared reports whether a media type is one that v is for.
+func (v *view) declared(kind string) bool {
+	for t := range strings.FieldsSeq(v.types) {
+		if ok, err := path.Match(t, kind); ok && err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// mediaType returns a Content-Type without its parameters, in lower case.
+func mediaType(t string) string {
+	t, _, _ = strings.Cut(t, ";")
+	return strings.ToLower(strings.TrimSpace(t))
+}
