@@ -43,14 +43,14 @@ func faultAt(at int, format string, a ...any) error {
 
 // show prints body in v, and what v can't make sense of as it is.
 func (p *printer) show(v *view, body []byte) {
-	indent, before := p.indent, p.lines
+	indent := p.indent
 	err := v.show(p, body)
 	if err == nil || p.stopped {
 		p.flush()
 		return
 	}
 	rest := body
-	if f := (*fault)(nil); errors.As(err, &f) && p.lines > before {
+	if f := (*fault)(nil); errors.As(err, &f) {
 		rest = body[min(max(f.at, 0), len(body)):]
 	}
 	if !p.about.Cut || len(rest) == len(body) || !IsText(rest, true) {
