@@ -86,6 +86,7 @@ var house = plan{
 		"github.com/molecule-man/go-brrr":           "coding",           // brotli
 		"github.com/mdlayher/netlink":               "platform platform/*",
 		"github.com/vishvananda/netlink":            "platform platform/*",
+		"google.golang.org/protobuf":                "app/view", // the wire format, without a schema
 		"github.com/tdewolff/parse/v2":              "app/view", // where tokens of CSS and JavaScript end
 		"golang.org/x/sys":                          "platform platform/*",
 		"modernc.org/sqlite":                        "store/index",      // SQL stands in one room

@@ -9,6 +9,9 @@ import (
 // nothing is known of.
 func views() []view {
 	return []view{
+		{"grpc", "application/grpc application/grpc+* application/grpc-web application/grpc-web+* application/connect+*", isGRPC, grpc},
+		{"grpc-web-text", "application/grpc-web-text application/grpc-web-text+*", nil, grpcText},
+		{"protobuf", "application/protobuf application/x-protobuf application/proto application/vnd.google.protobuf application/*+proto application/*+protobuf application/x-google-protobuf", nil, protobuf},
 		{"json", "application/json application/*+json text/json application/x-json application/manifest+json application/json-rpc application/csp-report", isJSON, jsonText},
 		{"ndjson", "application/x-ndjson application/ndjson application/jsonl application/x-jsonlines application/jsonlines application/stream+json", isLines, jsonLines},
 		{"sse", "text/event-stream", nil, sse},
@@ -19,6 +22,7 @@ func views() []view {
 		{"form", "application/x-www-form-urlencoded", nil, form},
 		{"multipart", "multipart/*", nil, multipart},
 		{"query", "", nil, query},
+		{"image", "image/*", isPicture, picture},
 		{"text", "", nil, text},
 		{"hex", "", nil, hex},
 	}

@@ -261,7 +261,10 @@ func valueEnd(b []byte) int {
 
 // oneLine returns a value with its line breaks as blanks.
 func oneLine(b []byte) string {
-	return strings.NewReplacer("\r\n", " ", "\n", " ", "\t", " ").Replace(string(b))
+	if bytes.ContainsAny(b, "\r\n\t") {
+		return strings.NewReplacer("\r\n", " ", "\r", " ", "\n", " ", "\t", " ").Replace(string(b))
+	}
+	return string(b)
 }
 
 // shut prints an end tag.

@@ -58,7 +58,6 @@ type Options struct {
 type Shown struct {
 	Name  string         // of the view
 	Lines iter.Seq[Line] // once, or again from the beginning
-	about About
 }
 
 // ErrUnknown is a name that no view has.

@@ -1,0 +1,280 @@
+package view
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/binary"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"transom/coding"
+)
+
+const (
+	maxGuess   = 16       // messages in messages that may be guesses
+	maxMessage = 64 << 20 // of a compressed message, decoded
+)
+
+// protobuf prints a message without its schema. What a number or a string of
+// bytes means is not in it, so it is a guess; numbers are shown in each way
+// that is likely.
+func protobuf(p *printer, body []byte) error {
+	if len(body) == 0 {
+		return faultAt(0, "is empty")
+	}
+	return p.fields(body, 0, 0)
+}
+
+// fields prints the fields of a message that begins at byte at.
+func (p *printer) fields(b []byte, at, depth int) error {
+	var groups []protowire.Number
+	indent := p.indent
+	defer func() { p.indent = indent }()
+	for i := 0; i < len(b) && !p.stopped; {
+		num, kind, n := protowire.ConsumeTag(b[i:])
+		if n < 0 {
+			return faultAt(at+i, "no tag of a field: %v", protowire.ParseError(n))
+		}
+		switch kind {
+		case protowire.StartGroupType:
+			if len(groups) == maxDepth {
+				return faultAt(at+i, "%w", errDeep)
+			}
+			p.field(num, "group {")
+			groups = append(groups, num)
+		case protowire.EndGroupType:
+			if len(groups) == 0 || groups[len(groups)-1] != num {
+				return faultAt(at+i, "the end of a group that is not open")
+			}
+			groups = groups[:len(groups)-1]
+			p.indent--
+			p.put(Plain, "}")
+			p.end()
+			i += n
+			continue
+		default:
+			size := protowire.ConsumeFieldValue(num, kind, b[i+n:])
+			if size < 0 {
+				return faultAt(at+i, "field %d: %v", num, protowire.ParseError(size))
+			}
+			p.value(num, kind, b[i+n:i+n+size], depth)
+			n += size
+		}
+		i += n
+		p.indent = indent + len(groups)
+	}
+	if len(groups) > 0 && !p.stopped && !p.about.Cut {
+		return faultAt(at+len(b), "group %d has no end", groups[len(groups)-1])
+	}
+	return nil
+}
+
+func (p *printer) field(num protowire.Number, what string) {
+	p.put(Key, strconv.Itoa(int(num)))
+	p.put(Plain, ": "+what)
+	p.end()
+	p.indent++
+}
+
+// value prints one field.
+func (p *printer) value(num protowire.Number, kind protowire.Type, b []byte, depth int) {
+	if kind == protowire.BytesType {
+		v, _ := protowire.ConsumeBytes(b)
+		p.delimited(num, v, depth)
+		return
+	}
+	p.put(Key, strconv.Itoa(int(num)))
+	p.put(Plain, ": ")
+	switch kind {
+	case protowire.VarintType:
+		v, _ := protowire.ConsumeVarint(b)
+		p.put(Number, strconv.FormatUint(v, 10))
+		switch {
+		case v > math.MaxInt64:
+			p.put(Comment, "  signed "+strconv.FormatInt(int64(v), 10))
+		case v > 1 && v <= math.MaxUint32:
+			p.put(Comment, "  zigzag "+strconv.FormatInt(protowire.DecodeZigZag(v), 10))
+		}
+	case protowire.Fixed32Type:
+		v := binary.LittleEndian.Uint32(b)
+		p.put(Number, strconv.FormatUint(uint64(v), 10))
+		p.put(Comment, "  fixed32, float "+strconv.FormatFloat(float64(math.Float32frombits(v)), 'g', -1, 32))
+	case protowire.Fixed64Type:
+		v := binary.LittleEndian.Uint64(b)
+		p.put(Number, strconv.FormatUint(v, 10))
+		p.put(Comment, "  fixed64, double "+strconv.FormatFloat(math.Float64frombits(v), 'g', -1, 64))
+	}
+	p.end()
+}
+
+// delimited prints what may be text, a message, or bytes.
+func (p *printer) delimited(num protowire.Number, v []byte, depth int) {
+	text := utf8.Valid(v) && bytes.IndexFunc(v, func(r rune) bool { return r < 0x20 && r != '\n' && r != '\r' && r != '\t' || r == 0x7f }) < 0
+	switch {
+	case text:
+		p.pair(strconv.Itoa(int(num)), String, strconv.Quote(string(v)))
+	case depth < maxGuess && isMessage(v):
+		p.field(num, "{")
+		if err := p.fields(v, 0, depth+1); err != nil { // groups that are too deep
+			p.note(Fault, err.Error())
+			p.plainly(v)
+		}
+		p.indent--
+		p.put(Plain, "}")
+		p.end()
+	case len(v) <= 32:
+		p.pair(strconv.Itoa(int(num)), String, hexBytes(v))
+	default:
+		p.field(num, strconv.Itoa(len(v))+" bytes")
+		p.plainly(v)
+		p.indent--
+	}
+}
+
+// isMessage reports whether b reads as fields from its beginning to its end.
+func isMessage(b []byte) bool {
+	if len(b) == 0 {
+		return false
+	}
+	for len(b) > 0 {
+		num, kind, n := protowire.ConsumeTag(b)
+		if n < 0 || num > 1<<16 || kind == protowire.EndGroupType {
+			return false
+		}
+		size := protowire.ConsumeFieldValue(num, kind, b[n:])
+		if size < 0 {
+			return false
+		}
+		b = b[n+size:]
+	}
+	return true
+}
+
+// hexBytes writes bytes as 0x….
+func hexBytes(v []byte) string {
+	b := append(make([]byte, 0, 2+2*len(v)), "0x"...)
+	for _, c := range v {
+		b = append(b, digits[c>>4], digits[c&15])
+	}
+	return string(b)
+}
+
+// grpc prints the messages of a gRPC body, each in its frame (gRPC over HTTP/2,
+// Length-Prefixed-Message; for the web, trailers in a last one).
+func grpc(p *printer, body []byte) error {
+	for i, n := 0, 1; i < len(body) && !p.stopped; n++ {
+		if len(body)-i < 5 {
+			return faultAt(i, "ends within the head of a message")
+		}
+		flags, size := body[i], int64(binary.BigEndian.Uint32(body[i+1:]))
+		if flags&^0x83 != 0 {
+			return faultAt(i, "a message can't have flags %#02x", flags)
+		}
+		if size > int64(len(body)-i-5) && p.about.Cut {
+			p.message(n, flags, body[i+5:])
+			return nil
+		}
+		if size > int64(len(body)-i-5) {
+			return faultAt(i, "message %d has %d bytes, of which %d came", n, size, len(body)-i-5)
+		}
+		data := body[i+5 : i+5+int(size)]
+		i += 5 + int(size)
+		p.message(n, flags, data)
+	}
+	return nil
+}
+
+// isGRPC reports whether frames fill body to its end.
+func isGRPC(body []byte) bool {
+	n := 0
+	for ; len(body) >= 5 && body[0]&^0x81 == 0; n++ {
+		size := int64(binary.BigEndian.Uint32(body[1:]))
+		if size > int64(len(body)-5) || n == 0 && size == 0 {
+			return false
+		}
+		body = body[5+size:]
+	}
+	return n > 0 && len(body) == 0
+}
+
+func (p *printer) message(n int, flags byte, data []byte) {
+	what := "message " + strconv.Itoa(n) + ", " + strconv.Itoa(len(data)) + " bytes"
+	if flags&0x82 != 0 { // of gRPC for the web, and of Connect
+		what = "trailers"
+	}
+	var err error
+	if flags&1 != 0 {
+		what += ", compressed"
+		data, err = inflated(p.about.Encoding, data)
+		if err == nil {
+			what += " with " + p.about.Encoding + " from " + strconv.Itoa(len(data))
+		}
+	}
+	p.put(Note, "("+what+")")
+	p.end()
+	p.indent++
+	defer func() { p.indent-- }()
+	switch {
+	case err != nil:
+		p.note(Fault, "shown as it is: "+err.Error())
+		p.plainly(data)
+	case len(data) == 0:
+	case flags&0x80 != 0:
+		p.block(Plain, data)
+	case strings.Contains(p.about.Type, "+json") || isJSON(data):
+		p.show(find("json"), data)
+	default:
+		p.show(find("protobuf"), data)
+	}
+}
+
+// inflated undoes a coding. After an error it returns data as it was.
+func inflated(how string, data []byte) ([]byte, error) {
+	r, err := coding.NewReader(bytes.NewReader(data), how)
+	if err != nil {
+		return data, err
+	}
+	defer r.Close()
+	all, err := io.ReadAll(io.LimitReader(r, maxMessage))
+	if err != nil {
+		return data, err
+	}
+	return all, nil
+}
+
+// grpcText prints the text form of gRPC for the web, in base64 that may be
+// padded wherever a message ends.
+func grpcText(p *printer, body []byte) error {
+	raw, err := padded(body)
+	if err != nil {
+		return err
+	}
+	p.show(find("grpc"), raw)
+	return nil
+}
+
+// padded decodes base64 that has padding inside.
+func padded(body []byte) ([]byte, error) {
+	var raw []byte
+	body = bytes.TrimSpace(body)
+	for at := 0; at < len(body); {
+		end := len(body)
+		if n := bytes.IndexByte(body[at:], '='); n >= 0 {
+			end = min(at+(n+4)/4*4, len(body))
+		}
+		raw = slices.Grow(raw, base64.StdEncoding.DecodedLen(end-at))
+		n, err := base64.StdEncoding.Decode(raw[len(raw):cap(raw)], body[at:end])
+		if err != nil {
+			return nil, faultAt(0, "%v", err)
+		}
+		raw = raw[:len(raw)+n]
+		at = end
+	}
+	return raw, nil
+}
