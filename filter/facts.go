@@ -207,12 +207,12 @@ func (s *subject) number(n Number) int64 {
 		}
 		return int64(s.Duration())
 	case Size:
-		sizes := s.sizes()
+		sizes := s.Traffic()
 		return sizes[0] + sizes[1]
 	case SizeToServer:
-		return s.sizes()[0]
+		return s.Traffic()[0]
 	case SizeToClient:
-		return s.sizes()[1]
+		return s.Traffic()[1]
 	case Status:
 		return some(s.status())
 	case ClientTLS:

@@ -156,28 +156,6 @@ func bytesOf(text string) (low, up int64, err error) {
 	return int64(n * unit), int64(n * unit), nil
 }
 
-// sizes returns how much content there was to the server, and to the client.
-func (s *subject) sizes() [2]int64 {
-	switch d := s.Detail.(type) {
-	case *flow.HTTP:
-		return [2]int64{d.RequestBody.Size, d.ResponseBody.Size}
-	case *flow.Messages:
-		return d.Bytes
-	case *flow.Connection:
-		return d.Bytes
-	case *flow.DNS:
-		return [2]int64{rawSize(d.Query), rawSize(d.Answer)}
-	}
-	return [2]int64{}
-}
-
-func rawSize(m *flow.DNSMessage) int64 {
-	if m == nil {
-		return 0
-	}
-	return int64(len(m.Raw))
-}
-
 // version reads versions of TLS that one of the legs has agreed on.
 func version(legs ...Number) func(arg string) (*test, error) {
 	return func(arg string) (*test, error) {

@@ -99,3 +99,11 @@ func RCodeName(code uint16) string {
 }
 
 func (*DNS) detail() {}
+
+// size is that of the whole message, 0 if there is none.
+func (m *DNSMessage) size() int64 {
+	if m == nil {
+		return 0
+	}
+	return int64(len(m.Raw))
+}

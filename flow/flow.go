@@ -51,6 +51,22 @@ func (f *Flow) Duration() time.Duration {
 	return f.End.Sub(f.Start)
 }
 
+// Traffic is how many bytes f carried to the server and to the client: of bodies, of
+// messages, or what was relayed.
+func (f *Flow) Traffic() [2]int64 {
+	switch d := f.Detail.(type) {
+	case *HTTP:
+		return [2]int64{d.RequestBody.Size, d.ResponseBody.Size}
+	case *DNS:
+		return [2]int64{d.Query.size(), d.Answer.size()}
+	case *Messages:
+		return d.Bytes
+	case *Connection:
+		return d.Bytes
+	}
+	return [2]int64{}
+}
+
 // Detail is the protocol part of a flow: *HTTP, *DNS, *Messages or
 // *Connection.
 type Detail interface{ detail() }

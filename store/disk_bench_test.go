@@ -13,7 +13,6 @@ import (
 
 	"transom/flow"
 	"transom/store"
-	"transom/store/index"
 )
 
 // A mix is flows as a gateway sees them: connections of a few exchanges, most by HTTP/2;
@@ -136,8 +135,8 @@ func BenchmarkDisk(b *testing.B) {
 	if err := d.Sync(ctx); err != nil {
 		b.Fatal(err)
 	}
-	written := time.Since(begun)                     // Loop has stopped the timer
-	for _, err := range d.Find(ctx, index.Query{}) { // when the index has come so far
+	written := time.Since(begun)                                      // Loop has stopped the timer
+	for _, err := range d.Flows(ctx, store.Query{By: store.BySize}) { // when the index has come so far
 		if err != nil {
 			b.Fatal(err)
 		}

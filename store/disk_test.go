@@ -22,7 +22,6 @@ import (
 	"transom/filter"
 	"transom/flow"
 	"transom/store"
-	"transom/store/index"
 	"transom/store/wire"
 )
 
@@ -448,20 +447,20 @@ func TestDiskFind(t *testing.T) {
 	look := func(want int) {
 		t.Helper()
 		n := 0
-		var last store.Found
-		for f, err := range d.Find(t.Context(), index.Query{Filter: x}) {
+		var last flow.ID
+		for f, err := range d.Flows(t.Context(), store.Query{Filter: x}) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if ok, err := x.Match(t.Context(), f.Flow, d); !ok || err != nil {
-				t.Fatalf("found %v, %v", f.Flow, err)
+			if ok, err := x.Match(t.Context(), f, d); !ok || err != nil {
+				t.Fatalf("found %v, %v", f, err)
 			}
 			if n++; n == 10 {
-				last = f
+				last = f.ID
 			}
 		}
 		rest := 0
-		for _, err := range d.Find(t.Context(), index.Query{Filter: x, After: last.Cursor}) {
+		for _, err := range d.Flows(t.Context(), store.Query{Filter: x, After: last}) {
 			if err != nil {
 				t.Fatal(err)
 			}

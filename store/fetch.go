@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"transom/flow"
+	"transom/store/index"
 	"transom/store/segment"
 	"transom/store/wire"
 )
@@ -16,8 +17,48 @@ import (
 // Flows implements Store. A flow that is Put while they are yielded is seen in its new
 // state if its turn is still to come. A flow that can't be read is an error; the next
 // ones follow.
+//
+// What the index can answer it is asked, which waits until all that was Put before is
+// written. Where there is none all flows are read.
 func (d *Disk) Flows(ctx context.Context, q Query) iter.Seq2[*flow.Flow, error] {
-	return selected(ctx, d, q)
+	if q.Filter == nil && q.By == ByTime {
+		return selected(ctx, d, q) // the catalog knows that
+	}
+	return func(yield func(*flow.Flow, error) bool) {
+		after, err := d.cursor(ctx, &q)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		if d.indexed(ctx) != nil && ctx.Err() == nil {
+			selected(ctx, d, q)(yield)
+			return
+		}
+		left := q.Limit
+		for f, err := range d.look(ctx, &q, after) {
+			if !yield(f, err) {
+				return
+			}
+			if left--; left == 0 {
+				return
+			}
+		}
+	}
+}
+
+// cursor is the place behind which q begins.
+func (d *Disk) cursor(ctx context.Context, q *Query) (c index.Cursor, err error) {
+	c.ID = q.After
+	if q.After.IsZero() || q.By == ByTime {
+		return c, nil
+	}
+	f, err := d.flow(ctx, q.After)
+	if err != nil {
+		return c, err
+	}
+	r := rankOf(q.By, f)
+	c.Number, c.Text = r.number, r.text
+	return c, nil
 }
 
 // walk implements source.

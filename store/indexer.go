@@ -214,18 +214,13 @@ func (x *indexer) words(ctx context.Context, f *flow.Flow) {
 	}
 }
 
-// Find yields flows in the order of q, with where to go on behind each. All that was
-// Put before is looked at, for which it waits until that is written. It fails if there
-// is no index; then Flows has to do.
-func (d *Disk) Find(ctx context.Context, q index.Query) iter.Seq2[Found, error] {
-	return func(yield func(Found, error) bool) {
-		if err := d.indexed(ctx); err != nil {
-			yield(Found{}, fmt.Errorf("look into the index: %w", err))
-			return
-		}
-		for hit, err := range d.index.x.Query(ctx, q) {
+// look yields what the index finds of q, behind a place.
+func (d *Disk) look(ctx context.Context, q *Query, after index.Cursor) iter.Seq2[*flow.Flow, error] {
+	ask := index.Query{Filter: q.Filter, By: orders[q.By], Descending: q.Descending, After: after}
+	return func(yield func(*flow.Flow, error) bool) {
+		for hit, err := range d.index.x.Query(ctx, ask) {
 			if err != nil {
-				yield(Found{}, err)
+				yield(nil, fmt.Errorf("look into the index: %w", err))
 				return
 			}
 			f, err := d.read(found{id: hit.ID, at: hit.Position})
@@ -234,28 +229,19 @@ func (d *Disk) Find(ctx context.Context, q index.Query) iter.Seq2[Found, error] 
 				continue
 			case err != nil:
 				err = fmt.Errorf("flow %s: %w", hit.ID, err)
-			case !hit.Sure && q.Filter != nil:
-				ok, err := q.Filter.Match(ctx, f, d)
-				if err != nil || !ok {
-					if err == nil {
-						continue
-					}
-					yield(Found{}, err)
-					return
-				}
+			case hit.Sure && (q.Match == nil || q.Match(f)):
+			case hit.Sure || !q.Selects(ctx, f, d):
+				continue
 			}
-			if !yield(Found{f, hit.Cursor}, err) {
+			if !yield(f, err) {
 				return
 			}
 		}
 	}
 }
 
-// A Found is a flow that was looked for.
-type Found struct {
-	Flow   *flow.Flow
-	Cursor index.Cursor // to go on behind it
-}
+// orders are what the index calls them.
+var orders = [...]index.Order{ByTime: index.ByTime, BySize: index.BySize, ByDuration: index.ByDuration, ByHost: index.ByHost}
 
 // indexed waits until all is in the index that was Put before.
 func (d *Disk) indexed(ctx context.Context) error {

@@ -28,27 +28,6 @@ func (q *Query) Selects(ctx context.Context, f *flow.Flow, bodies filter.Bodies)
 	return ok
 }
 
-// Traffic is how many bytes f carried: of bodies, of messages, or what was relayed.
-func Traffic(f *flow.Flow) int64 {
-	switch d := f.Detail.(type) {
-	case *flow.HTTP:
-		return d.RequestBody.Size + d.ResponseBody.Size
-	case *flow.DNS:
-		var n int
-		for _, m := range []*flow.DNSMessage{d.Query, d.Answer} {
-			if m != nil {
-				n += len(m.Raw)
-			}
-		}
-		return int64(n)
-	case *flow.Messages:
-		return d.Bytes[0] + d.Bytes[1]
-	case *flow.Connection:
-		return d.Bytes[0] + d.Bytes[1]
-	}
-	return 0
-}
-
 // A rank is a flow's place in an order, without the flow.
 type rank struct {
 	id     flow.ID
@@ -61,7 +40,8 @@ func rankOf(by Order, f *flow.Flow) rank {
 	switch by {
 	case ByTime:
 	case BySize:
-		r.number = Traffic(f)
+		n := f.Traffic()
+		r.number = n[0] + n[1]
 	case ByDuration:
 		r.number = int64(f.Duration())
 	case ByHost:

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +31,18 @@ func hosted(n byte, size int64, lasted time.Duration, host string) *flow.Flow {
 func TestOrder(t *testing.T) {
 	m := store.NewMemory(store.MemoryOptions{})
 	defer m.Close()
+	t.Run("memory", func(t *testing.T) { testOrder(t, m) })
+	dir := t.TempDir()
+	t.Run("disk", func(t *testing.T) { testOrder(t, newDisk(t, store.DiskOptions{Dir: dir})) })
+	// Where the index can't be opened all is read instead.
+	dir = t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "index.db"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("unindexed", func(t *testing.T) { testOrder(t, newDisk(t, store.DiskOptions{Dir: dir})) })
+}
+
+func testOrder(t *testing.T, m store.Store) {
 	for _, f := range []*flow.Flow{
 		hosted('a', 30, 2*time.Second, "c.example"),
 		hosted('b', 10, 3*time.Second, "a.example"),

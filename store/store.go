@@ -71,7 +71,7 @@ type Order uint8
 // Orders.
 const (
 	ByTime     Order = iota // by ID, that is by when they began
-	BySize                  // by Traffic
+	BySize                  // by both sides of Flow.Traffic
 	ByDuration              // by Flow.Duration
 	ByHost                  // by Conn.Name
 )

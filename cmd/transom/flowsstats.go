@@ -86,7 +86,8 @@ const maxHosts = 1 << 17
 func newCount() *count { return &count{Types: map[string]*share{}, hosts: map[string]*share{}} }
 
 func (c *count) add(f *flow.Flow) {
-	n := store.Traffic(f)
+	sent := f.Traffic()
+	n := sent[0] + sent[1]
 	c.Flows++
 	c.Bytes += n
 	if c.First.IsZero() || f.Start.Before(c.First) {
