@@ -11,7 +11,6 @@ import (
 // an earlier one: a flow that ends at once is written once.
 type flowQueue struct {
 	ids
-	cost  int64
 	conns map[*flow.Conn]bool // that are counted
 }
 

@@ -16,7 +16,6 @@ type stream struct {
 	number uint64
 
 	referred bool // by a flow; guarded by d.mu
-	readers  int  // of one that is in d.reading; guarded by d.mu
 
 	mu      sync.Mutex
 	size    int64
