@@ -33,7 +33,7 @@ type dumpFlags struct {
 func (d *dumpFlags) add(fl *pflag.FlagSet) {
 	fl.StringVar(&d.har, "hardump", "", "write flows that have ended to this HAR `FILE`, as browsers do; .zhar, .gz and .zst are compressed")
 	fl.StringVar(&d.pcap, "pcap", "", "write flows that have ended as packets without TLS to this pcapng `FILE`, for Wireshark; +FILE is added to")
-	fl.StringArrayVar(&d.redact, "redact", nil, "leave out of the files of -w, --hardump and --pcap what this `RULE` says, and what is a secret by its name: secrets|header:NAME|query:NAME|form:NAME|json:PATH|body:REGEX; may be repeated")
+	fl.StringArrayVar(&d.redact, "redact", nil, "leave out of the files of -w, --hardump and --pcap what this `RULE` says, and what is a secret by its name: secrets, header:NAME, query:NAME, form:NAME, json:PATH or body:REGEX; may be repeated")
 }
 
 // check reads names and rules. saved is the file of -w.

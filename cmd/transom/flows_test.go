@@ -140,7 +140,7 @@ func TestFlowsExport(t *testing.T) {
 	dir := t.TempDir()
 	someExchanges(t, dir)
 	files := t.TempDir()
-	for _, name := range []string{"a.mitm", "b.mitm.gz", "c.flow.zst", "d.har", "e.har.gz"} {
+	for _, name := range []string{"a.mitm", "b.mitm.gz", "c.flow.zst", "d.har", "e.har.gz", "f.har.zst", "g.ndjson", "h.json.gz"} {
 		file := filepath.Join(files, name)
 		said(t, "flows", "export", "--store", dir, "-f", "!~d b.example", "-o", file)
 		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
@@ -160,6 +160,13 @@ func TestFlowsExport(t *testing.T) {
 	}
 	if got := said(t, "flows", "export", "--store", dir, "--format", "json"); strings.Count(got, `"event":"end"`) != 3 {
 		t.Errorf("as JSON: %s", got)
+	}
+	for _, format := range []string{"pcapng", "har", "mitm"} {
+		plain := said(t, "flows", "export", "--store", dir, "--format", format)
+		redacted := said(t, "flows", "export", "--store", dir, "--format", format, "--redact", "body:word")
+		if !strings.Contains(plain, "word word") || strings.Contains(redacted, "word word") || !strings.Contains(redacted, "REDACTED REDACTED") {
+			t.Errorf("as %s: %q, and %q", format, plain, redacted)
+		}
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 	"transom/app/files"
 	"transom/app/har"
 	"transom/app/mitm"
+	"transom/app/pcapng"
+	"transom/app/redact"
 	"transom/app/show"
 	"transom/filter"
 	"transom/flow"
@@ -27,6 +29,8 @@ type flowsExport struct {
 	format     string
 	out        string
 	flowFormat numberFlag
+	redact     []string
+	rules      *redact.Rules // nil: all is written
 }
 
 func flowsExportCommand() *cobra.Command {
@@ -35,11 +39,11 @@ func flowsExportCommand() *cobra.Command {
 		Use:   "export",
 		Short: "Write recorded flows for other programs",
 		Long: `export writes flows into a file in a format that other programs read: mitm, which
-is mitmproxy's, har, which browsers read, json, one object a line, and requests to
-be sent again, as ` + strings.Join(command.Formats(), ", ") + `.
+is mitmproxy's, har, which browsers read, pcapng, for Wireshark, json, one object a
+line, and requests to be sent again, as ` + strings.Join(command.Formats(), ", ") + `.
 
-The name of the file says which: .mitm, .har, .json or .ndjson, and .gz or .zst behind
-that is compressed. A file of that name is replaced when all is written.`,
+The name of the file says which: .mitm, .har, .pcapng, .json or .ndjson, and .gz or
+.zst behind that is compressed. A file of that name is replaced when all is written.`,
 		Example: `  transom flows export --store /var/lib/transom -f '~d example\.com' -o example.har
   transom flows export -r saved.mitm --format curl
   transom flows export -o today.mitm.zst`,
@@ -51,6 +55,7 @@ that is compressed. A file of that name is replaced when all is written.`,
 	fl.StringVar(&f.format, "format", "", "in which `FORMAT` (default: as the name of the file says)")
 	fl.StringVarP(&f.out, "output", "o", "-", "the `FILE` to write; - is stdout")
 	fl.Var(&f.flowFormat, "flow-format", "version of mitmproxy's format: 21 is of mitmproxy 11, 17 of mitmproxy 8")
+	fl.StringArrayVar(&f.redact, "redact", nil, "leave out what this `RULE` says, and what is a secret by its name: secrets, header:NAME, query:NAME, form:NAME, json:PATH or body:REGEX; may be repeated")
 	cmd.RunE = running(f.run)
 	return cmd
 }
@@ -58,12 +63,12 @@ that is compressed. A file of that name is replaced when all is written.`,
 // endings say a format by the end of a file's name.
 var formatEnds = map[string]string{
 	".mitm": "mitm", ".mitmproxy": "mitm", ".flow": "mitm", ".flows": "mitm", ".dump": "mitm",
-	".har": "har", ".json": "json", ".ndjson": "json", ".jsonl": "json", ".curl": "curl",
+	".har": "har", ".pcapng": "pcapng", ".pcap": "pcapng", ".json": "json", ".ndjson": "json", ".jsonl": "json", ".curl": "curl",
 }
 
 // choose finds out which format is meant.
 func (f *flowsExport) choose() error {
-	known := append([]string{"mitm", "har", "json"}, command.Formats()...)
+	known := append([]string{"mitm", "har", "pcapng", "json"}, command.Formats()...)
 	switch {
 	case f.format != "" && !slices.Contains(known, f.format):
 		return usagef("--format %q: want one of %s", f.format, strings.Join(known, ", "))
@@ -86,6 +91,9 @@ func (f *flowsExport) run(cmd *cobra.Command, _ []string) error {
 	if err := f.choose(); err != nil {
 		return err
 	}
+	if err := f.readRules(); err != nil {
+		return err
+	}
 	match, err := f.match()
 	if err != nil {
 		return &usageError{err}
@@ -95,11 +103,11 @@ func (f *flowsExport) run(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	defer from.Close()
-	out, err := replace(f.out, cmd.OutOrStdout(), f.format == "mitm")
+	out, err := replace(f.out, cmd.OutOrStdout(), f.format == "mitm" || f.format == "pcapng")
 	if err != nil {
 		return err
 	}
-	x := exporter{cmd: cmd, from: from, q: store.Query{Filter: match, Doubt: sayDoubt(cmd)}, har: f.format == "har"}
+	x := exporter{cmd: cmd, from: from, q: store.Query{Filter: match, Doubt: sayDoubt(cmd)}, takes: f.takes()}
 	if err = x.write(f, out); err != nil {
 		return errors.Join(err, out.giveUp())
 	}
@@ -114,12 +122,13 @@ func (f *flowsExport) run(cmd *cobra.Command, _ []string) error {
 
 // An exporter writes what a query selects.
 type exporter struct {
-	cmd  *cobra.Command
-	from recording
-	q    store.Query
-	har  bool // is the format
-	n    int  // written
-	left int  // which the format has nothing for
+	cmd   *cobra.Command
+	from  recording
+	q     store.Query
+	takes func(*flow.Flow) bool // reports whether the format has something for a flow
+	mitm  *mitm.Writer          // which counts what it leaves out
+	n     int                   // written
+	left  int                   // which the format has nothing for
 }
 
 func (x *exporter) write(f *flowsExport, out io.Writer) error {
@@ -135,10 +144,40 @@ func (x *exporter) write(f *flowsExport, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	x.mitm, _ = w.(*mitm.Writer)
+	if f.rules != nil {
+		w = redact.NewWriter(f.rules, w)
+	}
 	if err := x.flows(w); err != nil {
 		return err
 	}
 	return errors.Join(w.Close(), packed.Close())
+}
+
+// takes returns what reports whether the format has something for a flow. Others say so
+// when they are asked to write it.
+func (f *flowsExport) takes() func(*flow.Flow) bool {
+	switch f.format {
+	case "har":
+		return har.Takes
+	case "pcapng":
+		return pcapng.Takes
+	}
+	return func(*flow.Flow) bool { return true }
+}
+
+// readRules reads --redact.
+func (f *flowsExport) readRules() (err error) {
+	if len(f.redact) == 0 {
+		return nil
+	}
+	if f.format == "json" {
+		return usagef("--redact: lines of JSON are as they are shown; choose another format")
+	}
+	if f.rules, err = redact.Parse(f.redact); err != nil {
+		return usagef("--redact %w", err)
+	}
+	return nil
 }
 
 // writer returns what writes the format.
@@ -148,6 +187,8 @@ func (f *flowsExport) writer(w io.Writer) (export.Writer, error) {
 		return mitm.NewWriter(w, mitm.Options{Format: f.flowFormat.value})
 	case "har":
 		return har.NewWriter(w, har.Options{Version: buildVersion()}), nil
+	case "pcapng":
+		return pcapng.NewWriter(w, pcapng.Options{Version: buildVersion()}), nil
 	}
 	return &commands{w: w, format: f.format}, nil
 }
@@ -159,7 +200,7 @@ func (x *exporter) flows(w export.Writer) error {
 		if err != nil {
 			return err
 		}
-		if f.State == flow.Open || x.har && !har.Takes(f) {
+		if f.State == flow.Open || !x.takes(f) {
 			x.left++
 			continue
 		}
@@ -174,8 +215,8 @@ func (x *exporter) flows(w export.Writer) error {
 		}
 	}
 	err := w.Finish(ctx, x.from)
-	if m, ok := w.(*mitm.Writer); ok {
-		l := m.LeftOut()
+	if x.mitm != nil {
+		l := x.mitm.LeftOut()
 		x.skip(l.Connections + l.Unreadable + l.Format)
 	}
 	return err
