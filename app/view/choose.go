@@ -18,6 +18,10 @@ func views() []view {
 		{"msgpack", "application/msgpack application/x-msgpack application/vnd.msgpack application/*+msgpack", nil, msgpack},
 		{"cbor", "application/cbor application/*+cbor application/cbor-seq application/*+cbor-seq", nil, cbor},
 		{"jwt", "application/jwt application/*+jwt application/jose", isJWT, jwt},
+		{"dns", "application/dns-message", nil, dnsMessage},
+		{"graphql", "application/graphql", nil, graphQL},
+		{"socket.io", "", isSocketIO, socketIO},
+		{"certificate", "application/x-x509-ca-cert application/x-x509-user-cert application/pkix-cert application/x-pem-file application/pem-certificate-chain", isPEM, certificates},
 		{"html", "text/html application/xhtml+xml", isHTML, html},
 		{"xml", "text/xml application/xml application/*+xml image/svg+xml model/*+xml", isXML, xml},
 		{"css", "text/css", nil, styles},
@@ -43,8 +47,11 @@ func choose(a About, body []byte) *view {
 	kind := mediaType(a.Type)
 	for i := range all {
 		if v := &all[i]; kind != "" && v.declared(kind) {
-			if v.name == "json" && isLines(body) {
+			switch {
+			case v.name == "json" && isLines(body):
 				return find("ndjson")
+			case v.name == "json" && !a.Response && isGraphQL(body):
+				return find("graphql")
 			}
 			return v
 		}
