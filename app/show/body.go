@@ -4,26 +4,28 @@ import (
 	"bytes"
 	"io"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"transom/app/follow"
+	"transom/app/view"
 	"transom/coding"
 	"transom/flow"
 )
 
 const (
-	cutBody = 2 << 10  // of a body at detail 3
+	cutBody = 2 << 10  // of what is shown of a body at detail 3
 	cutRows = 40       // likewise, lines
+	someOf  = 64 << 10 // of a body that is read for that
 	allBody = 64 << 20 // of what is kept, decoded, at detail 4
-	hexRow  = 16
+	neat    = 8 << 20  // past it a body is shown as it is: that takes no time
 )
 
+// limit is how much of a body is read.
 func (p *printer) limit() int {
 	if p.o.Detail >= 4 {
 		return allBody
 	}
-	return cutBody
+	return someOf
 }
 
 // body prints a body as a person reads it: decoded, text as text, the rest as
@@ -43,12 +45,17 @@ func (p *printer) body(prefix string, h flow.Header, ref flow.BodyRef) {
 	}
 	defer r.Close()
 	data, how := p.read(r, h)
-	shown := p.cut(data)
-	cut := len(shown) < len(data)
-	p.content(shown, cut || ref.Truncated)
+	cut := len(data) > p.limit()
+	data = data[:min(len(data), p.limit())]
+	about := view.About{Type: h.Get("Content-Type"), Response: strings.HasPrefix(prefix, "<"), Cut: cut || ref.Truncated}
+	name, whole := p.content(about, "", data)
+	cut = cut || !whole
 	what := Size(ref.Size) + " in all"
 	if how != "" {
 		what += ", shown as decoded from " + how
+	}
+	if name != "text" && name != "hex" {
+		what += ", as " + name
 	}
 	if cut {
 		what += ", all is shown from --flow-detail 4"
@@ -90,85 +97,66 @@ func (p *printer) some(r io.Reader) []byte {
 
 // cut returns what is shown of data.
 func (p *printer) cut(data []byte) []byte {
-	data = data[:min(len(data), p.limit())]
 	if p.o.Detail >= 4 {
-		return data
+		return data[:min(len(data), allBody)]
 	}
-	end := 0
-	for range cutRows {
-		i := bytes.IndexByte(data[end:], '\n')
-		if i < 0 {
-			return data
-		}
-		end += i + 1
-	}
-	return data[:end]
+	return data[:min(len(data), cutBody)]
 }
 
-// content prints data, indented. cut says that there is more of it.
-func (p *printer) content(data []byte, cut bool) {
-	if !isText(data, cut) {
-		p.hex(data)
-		return
+// content prints data, indented, in the view called as, or in the one that fits
+// it. It returns which, and whether that was all.
+func (p *printer) content(about view.About, as string, data []byte) (name string, whole bool) {
+	if len(data) > neat {
+		as = plainly(data, about.Cut)
 	}
-	for line := range bytes.Lines(data) {
+	v, err := view.Of(p.ctx, about, data, view.Options{View: as})
+	if err != nil {
+		p.row("", err.Error())
+		return as, false
+	}
+	rows, left := cutRows, cutBody
+	for line := range v.Lines {
+		if p.o.Detail < 4 && (rows == 0 || left <= 0) {
+			return v.Name, false
+		}
+		rows--
 		p.b = append(p.b, "      "...)
-		for i, part := range strings.Split(strings.TrimRight(string(line), "\r\n"), "\t") {
-			if i > 0 {
-				p.b = append(p.b, "    "...)
+		for _, token := range line {
+			text := token.Text
+			if p.o.Detail < 4 && len(text) > left {
+				text = upTo(text, left)
 			}
-			p.text(plain, part, 0)
+			p.text(styles[token.Kind], text, 0)
+			left -= len(token.Text)
 		}
+		left--
 		p.b = append(p.b, '\n')
+		if len(p.b) >= flushAt && p.flush() != nil {
+			return v.Name, false
+		}
 	}
+	return v.Name, left >= 0 || p.o.Detail >= 4
 }
 
-// isText reports whether a person can read data: it is UTF-8, but for a last
-// character that is cut, and has hardly any control characters.
-func isText(data []byte, cut bool) bool {
-	runes, controls := 0, 0
-	for i := 0; i < len(data); {
-		r, n := utf8.DecodeRune(data[i:])
-		switch {
-		case r == utf8.RuneError && n == 1:
-			if !cut || utf8.FullRune(data[i:]) {
-				return false
-			}
-		case r != '\n' && r != '\r' && r != '\t' && r != '\f' && unicode.IsControl(r):
-			controls++
-		}
-		runes++
-		i += n
+// plainly returns the name of the view that shows data as it is.
+func plainly(data []byte, cut bool) string {
+	if view.IsText(data, cut) {
+		return "text"
 	}
-	return controls*20 <= runes && bytes.IndexByte(data, 0) < 0
+	return "hex"
 }
 
-// hex prints offsets, bytes and what they are in ASCII.
-func (p *printer) hex(data []byte) {
-	const digits = "0123456789abcdef"
-	for off := 0; off < len(data); off += hexRow {
-		row := data[off:min(off+hexRow, len(data))]
-		p.b = append(p.b, "      "...)
-		for shift := 28; shift >= 0; shift -= 4 {
-			p.b = append(p.b, digits[off>>shift&15])
-		}
-		for i := range hexRow {
-			if i%8 == 0 {
-				p.gap()
-			}
-			if i < len(row) {
-				p.b = append(p.b, ' ', digits[row[i]>>4], digits[row[i]&15])
-			} else {
-				p.b = append(p.b, "   "...)
-			}
-		}
-		p.b = append(p.b, "  "...)
-		for _, c := range row {
-			if c < 0x20 || c >= 0x7f {
-				c = '.'
-			}
-			p.b = append(p.b, c)
-		}
-		p.b = append(p.b, '\n')
+// styles are how the tokens of a view look.
+var styles = map[view.Kind]style{
+	view.Key: cyan, view.Tag: cyan, view.String: green, view.Number: yellow, view.Word: bold,
+	view.Comment: dim, view.Note: dim, view.Fault: red,
+}
+
+// upTo returns as many of the first n bytes of s as are whole characters.
+func upTo(s string, n int) string {
+	n = max(n, 0)
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
 	}
+	return s[:n]
 }

@@ -6,6 +6,7 @@ import (
 
 	"transom/app/export"
 	"transom/app/follow"
+	"transom/app/view"
 	"transom/flow"
 	"transom/message"
 )
@@ -61,16 +62,20 @@ func (p *printer) part(f *flow.Flow, part *follow.Part, now time.Time) {
 		if part.RPC.Trailers {
 			p.word(dim, "trailers")
 		}
-		p.shown(part.RPC.Payload, int64(len(part.RPC.Payload)))
+		as := "protobuf"
+		if part.RPC.Compressed || part.RPC.Trailers || len(part.RPC.Payload) == 0 {
+			as = plainly(part.RPC.Payload, false)
+		}
+		p.shown(as, part.RPC.Payload, int64(len(part.RPC.Payload)))
 	case part.Event != nil:
 		p.word(plain, part.Event.Type)
 		if part.Event.ID != "" {
 			p.word(dim, "id "+part.Event.ID)
 		}
-		p.shown([]byte(part.Event.Data), int64(len(part.Event.Data)))
+		p.shown("", []byte(part.Event.Data), int64(len(part.Event.Data)))
 	default:
 		p.word(plain, Size(part.Size))
-		p.shown(part.Data, part.Size)
+		p.shown(plainly(part.Data, false), part.Data, part.Size) // may begin and end anywhere
 	}
 }
 
@@ -116,17 +121,23 @@ func (p *printer) message(f *flow.Flow, m *message.Entry) {
 	if m.Encoded {
 		p.word(dim, "encoded")
 	}
-	p.shown(data, all)
+	as := ""
+	if f.Type() != "websocket" {
+		as = plainly(data, int64(len(data)) < all) // TCP knows no messages
+	}
+	p.shown(as, data, all)
 }
 
-// shown ends the line and prints of data what is to be shown. all is how much
-// there was.
-func (p *printer) shown(data []byte, all int64) {
+// shown ends the line and prints of data what is to be shown, in the view called
+// as, or in the one that fits. all is how much there was.
+func (p *printer) shown(as string, data []byte, all int64) {
 	data = p.cut(data)
 	cut := int64(len(data)) < all
 	if cut {
 		p.word(dim, Size(int64(len(data)))+" shown")
 	}
 	p.b = append(p.b, '\n')
-	p.content(data, cut)
+	if _, whole := p.content(view.About{Cut: cut, Response: true}, as, data); !whole {
+		p.b = append(p.b, "      …\n"...)
+	}
 }
