@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"iter"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"transom/filter"
 	"transom/flow"
 	"transom/store"
 )
@@ -38,6 +38,7 @@ type recording interface {
 type recordingFlags struct {
 	store  string
 	file   string
+	key    string
 	pid    numberFlag
 	filter string
 	flags  *pflag.FlagSet
@@ -50,23 +51,36 @@ func (f *recordingFlags) add(fl *pflag.FlagSet) {
 	fl.StringVarP(&f.file, "read-flows", "r", "", "the `FILE` that flows were saved in")
 	f.pid = numberFlag{max: 1 << 30, name: "PID"}
 	fl.Var(&f.pid, "pid", "the process of the transom that runs, where there are several (default, without --store and -r: the one there is)")
+	fl.StringVar(&f.key, "store-key", "", "the `FILE` with the key that the store is encrypted under")
 	fl.StringVarP(&f.filter, "filter", "f", "", "only flows that match `EXPR`, in mitmproxy's language, as in '~d example\\.com & !~c 200'")
 }
 
-// match is what the filter says, nil if there is none.
-func (f *recordingFlags) match() (*filter.Filter, error) {
-	return filterOf(f.flags, f.filter)
+// with opens the recording, has something done with it and a query for what the filter
+// says, and closes it.
+func (f *recordingFlags) with(cmd *cobra.Command, do func(from recording, q store.Query) error) (err error) {
+	match, err := filterOf(f.flags, f.filter)
+	if err != nil {
+		return &usageError{err}
+	}
+	from, err := f.open(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, from.Close()) }()
+	return do(from, store.Query{Filter: match, Doubt: sayDoubt(cmd)})
 }
 
 // open opens the recording. The caller closes it.
 func (f *recordingFlags) open(ctx context.Context) (recording, error) {
 	switch {
+	case f.key != "" && f.store == "":
+		return nil, usagef("--store-key is for a directory: name one with --store")
 	case f.store != "" && f.file != "", f.pid.value != 0 && f.store+f.file != "":
 		return nil, usagef("--store, -r and --pid: give one of them")
 	case f.file != "":
 		return openFlowFile(f.file)
 	case f.store != "":
-		return openStore(ctx, f.store)
+		return openStore(ctx, f.store, f.key)
 	}
 	return lookAt(ctx, f.pid.value)
 }

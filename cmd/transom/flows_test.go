@@ -170,25 +170,95 @@ func TestFlowsExport(t *testing.T) {
 	}
 }
 
-// What can't be written leaves what is there as it was.
-func TestFlowsExportKeeps(t *testing.T) {
+// What can be read of a damaged file is written, and what can't is said.
+func TestFlowsExportSaves(t *testing.T) {
+	dir := t.TempDir()
+	someExchanges(t, dir)
 	files := t.TempDir()
-	good, bad := filepath.Join(files, "good.mitm"), filepath.Join(files, "bad.mitm")
-	for name, text := range map[string]string{good: "as it was", bad: "12:no"} {
-		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	bad, good := filepath.Join(files, "bad.mitm"), filepath.Join(files, "good.mitm")
+	said(t, "flows", "export", "--store", dir, "-o", bad)
+	f, err := os.OpenFile(bad, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString("12:no"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
 	}
 	var out, log bytes.Buffer
 	if code := run(context.Background(), []string{"flows", "export", "-r", bad, "-o", good}, strings.NewReader(""), &out, &log); code != exitFailed {
-		t.Fatalf("exit code %d: %s", code, &log)
+		t.Errorf("exit code %d: %s", code, &log)
 	}
 	if !strings.Contains(log.String(), "bad.mitm: offset") {
 		t.Errorf("it says %s", &log)
 	}
+	if got := hosts(said(t, "flows", "list", "-r", good)); got != "bac" {
+		t.Errorf("of %s is saved", got)
+	}
+}
+
+// What can't be written leaves what is there as it was.
+func TestFlowsExportKeeps(t *testing.T) {
+	dir := t.TempDir()
+	someExchanges(t, dir)
+	files := t.TempDir()
+	name := filepath.Join(files, "f.mitm")
+	if err := os.WriteFile(name, []byte("as it was"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := replace(name, io.Discard, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.file.Close(); err != nil { // a disk that takes nothing
+		t.Fatal(err)
+	}
+	x := exporter{cmd: flowsExportCommand(), from: openedStore(t, dir), takes: func(*flow.Flow) bool { return true }}
+	x.cmd.SetContext(t.Context())
+	if err := x.write(&flowsExport{format: "mitm", out: name}, r); err == nil {
+		t.Error("it could be written")
+	}
+	if err := r.giveUp(); err == nil {
+		t.Error("a closed file could be closed")
+	}
 	left, err := os.ReadDir(files)
-	if text, _ := os.ReadFile(good); err != nil || string(text) != "as it was" || len(left) != 2 {
+	if text, _ := os.ReadFile(name); err != nil || string(text) != "as it was" || len(left) != 1 {
 		t.Errorf("%q, and %d files: %v", text, len(left), err)
+	}
+}
+
+func openedStore(t *testing.T, dir string) recording {
+	t.Helper()
+	r, err := openStore(t.Context(), dir, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// An encrypted store is read with its key alone.
+func TestFlowsKey(t *testing.T) {
+	dir, plain, key := filepath.Join(t.TempDir(), "s"), t.TempDir(), filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, []byte("correct horse battery staple"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	someExchanges(t, plain)
+	file := filepath.Join(t.TempDir(), "f.mitm")
+	said(t, "flows", "export", "--store", plain, "-o", file)
+	said(t, "flows", "import", "--store", dir, "--store-key", key, file)
+	if got := hosts(said(t, "flows", "list", "--store", dir, "--store-key", key)); got != "bac" {
+		t.Errorf("%s are there", got)
+	}
+	var out, log bytes.Buffer
+	if code := run(context.Background(), []string{"flows", "list", "--store", dir}, strings.NewReader(""), &out, &log); code != exitUsage || !strings.Contains(log.String(), "is encrypted: name the file with the key by --store-key") {
+		t.Errorf("without the key: exit code %d, %s%s", code, &out, &log)
 	}
 }
 

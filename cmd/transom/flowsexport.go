@@ -94,20 +94,16 @@ func (f *flowsExport) run(cmd *cobra.Command, _ []string) error {
 	if err := f.readRules(); err != nil {
 		return err
 	}
-	match, err := f.match()
-	if err != nil {
-		return &usageError{err}
-	}
-	from, err := f.open(cmd.Context())
-	if err != nil {
-		return err
-	}
-	defer from.Close()
+	return f.with(cmd, func(from recording, q store.Query) error { return f.export(cmd, from, q) })
+}
+
+// export writes what can be read, and says what could not.
+func (f *flowsExport) export(cmd *cobra.Command, from recording, q store.Query) error {
 	out, err := replace(f.out, cmd.OutOrStdout(), f.format == "mitm" || f.format == "pcapng")
 	if err != nil {
 		return err
 	}
-	x := exporter{cmd: cmd, from: from, q: store.Query{Filter: match, Doubt: sayDoubt(cmd)}, takes: f.takes()}
+	x := exporter{cmd: cmd, from: from, q: q, takes: f.takes()}
 	if err = x.write(f, out); err != nil {
 		return errors.Join(err, out.giveUp())
 	}
@@ -117,7 +113,10 @@ func (f *flowsExport) run(cmd *cobra.Command, _ []string) error {
 	if f.out != "-" {
 		fmt.Fprintf(cmd.ErrOrStderr(), "transom: wrote %d flows to %s\n", x.n, f.out)
 	}
-	return x.lack()
+	if x.left > 0 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "transom: left out %d flows that have not ended, or that the format has nothing for\n", x.left)
+	}
+	return x.unread.err()
 }
 
 // An exporter writes what a query selects.
@@ -129,6 +128,8 @@ type exporter struct {
 	mitm  *mitm.Writer          // which counts what it leaves out
 	n     int                   // written
 	left  int                   // which the format has nothing for
+
+	unread failures
 }
 
 func (x *exporter) write(f *flowsExport, out io.Writer) error {
@@ -137,7 +138,7 @@ func (x *exporter) write(f *flowsExport, out io.Writer) error {
 		return err
 	}
 	if f.format == "json" {
-		err = printFlows(x.cmd, packed, x.from, x.q, show.Options{Detail: 4, JSON: true}, func(*flow.Flow) { x.n++ })
+		err = printFlows(x.cmd, packed, x.from, x.q, show.Options{Detail: 4, JSON: true}, func(*flow.Flow) { x.n++ }, &x.unread)
 		return errors.Join(err, packed.Close())
 	}
 	w, err := f.writer(packed)
@@ -198,7 +199,8 @@ func (x *exporter) flows(w export.Writer) error {
 	ctx := x.cmd.Context()
 	for f, err := range x.from.Flows(ctx, x.q) {
 		if err != nil {
-			return err
+			x.unread.add(err)
+			continue
 		}
 		if f.State == flow.Open || !x.takes(f) {
 			x.left++
@@ -224,14 +226,6 @@ func (x *exporter) flows(w export.Writer) error {
 
 // skip takes back flows that were counted, and that the format has nothing for.
 func (x *exporter) skip(n int) { x.n, x.left = x.n-n, x.left+n }
-
-// lack says what was left out.
-func (x *exporter) lack() error {
-	if x.left > 0 {
-		fmt.Fprintf(x.cmd.ErrOrStderr(), "transom: left out %d flows that have not ended, or that the format has nothing for\n", x.left)
-	}
-	return nil
-}
 
 // commands writes each flow as something to be sent again.
 type commands struct {

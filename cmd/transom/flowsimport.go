@@ -16,7 +16,7 @@ import (
 )
 
 func flowsImportCommand() *cobra.Command {
-	var dir, expr string
+	var dir, key, expr string
 	cmd := &cobra.Command{
 		Use:   "import FILE...",
 		Short: "Put flows from files into a store",
@@ -27,6 +27,7 @@ is there already is replaced. What can be read before a file's first error is ke
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&dir, "store", "", "the `DIRECTORY` to put flows into")
+	fl.StringVar(&key, "store-key", "", "the `FILE` with the key that the store is encrypted under, or is to be")
 	fl.StringVarP(&expr, "filter", "f", "", "only flows that match `EXPR`")
 	cmd.RunE = running(func(cmd *cobra.Command, args []string) (err error) {
 		switch {
@@ -39,7 +40,13 @@ is there already is replaced. What can be read before a file's first error is ke
 		if err != nil {
 			return &usageError{err}
 		}
-		d, err := store.OpenDisk(store.DiskOptions{Dir: dir, Lossless: true})
+		o := store.DiskOptions{Dir: dir, Lossless: true}
+		if key != "" {
+			if o.Secret, err = os.ReadFile(key); err != nil {
+				return usagef("--store-key: %w", err)
+			}
+		}
+		d, err := store.OpenDisk(o)
 		if err != nil {
 			return err
 		}

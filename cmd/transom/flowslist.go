@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -50,25 +51,24 @@ takes, when it began, and what gateway prints of it.`,
 }
 
 func (f *flowsList) run(cmd *cobra.Command, _ []string) error {
-	q, err := f.query(cmd)
-	if err != nil {
+	var asked store.Query
+	if err := f.query(&asked); err != nil {
 		return &usageError{err}
 	}
-	from, err := f.open(cmd.Context())
-	if err != nil {
-		return err
-	}
-	defer from.Close()
-	var last flow.ID
-	err = printFlows(cmd, cmd.OutOrStdout(), from, q, show.Options{Detail: f.detail.value, JSON: f.json}, func(f *flow.Flow) { last = f.ID })
-	if err == nil && f.limit.value > 0 && !last.IsZero() && more(cmd.Context(), from, q, last) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "transom: there are more: --after %s\n", last)
-	}
-	return err
+	return f.with(cmd, func(from recording, q store.Query) error {
+		asked.Filter, asked.Doubt = q.Filter, q.Doubt
+		var last flow.ID
+		var unread failures
+		err := printFlows(cmd, cmd.OutOrStdout(), from, asked, show.Options{Detail: f.detail.value, JSON: f.json}, func(f *flow.Flow) { last = f.ID }, &unread)
+		if err == nil && f.limit.value > 0 && !last.IsZero() && more(cmd.Context(), from, asked, last) {
+			fmt.Fprintf(cmd.ErrOrStderr(), "transom: there are more: --after %s\n", last)
+		}
+		return errors.Join(err, unread.err())
+	})
 }
 
-// query is what the flags ask for.
-func (f *flowsList) query(cmd *cobra.Command) (q store.Query, err error) {
+// query is what the flags ask for, but for the filter.
+func (f *flowsList) query(q *store.Query) (err error) {
 	q.Limit = f.limit.value
 	by, found := strings.CutPrefix(f.sort, "-")
 	q.Descending = found
@@ -81,17 +81,15 @@ func (f *flowsList) query(cmd *cobra.Command) (q store.Query, err error) {
 	case "host":
 		q.By = store.ByHost
 	default:
-		return q, fmt.Errorf("--sort %q: want time, size, duration or host, or one of them with a dash before it", f.sort)
+		return fmt.Errorf("--sort %q: want time, size, duration or host, or one of them with a dash before it", f.sort)
 	}
 	if f.after != "" {
 		if q.After, err = flow.ParseID(f.after); err != nil {
-			return q, fmt.Errorf("--after: %w", err)
+			return fmt.Errorf("--after: %w", err)
 		}
 	}
-	q.Doubt = sayDoubt(cmd)
 	q.Match = func(x *flow.Flow) bool { return show.Level(x) <= f.detail.value }
-	q.Filter, err = f.match()
-	return q, err
+	return nil
 }
 
 // sayDoubt says that a filter could not judge a flow, once.
@@ -105,13 +103,12 @@ func sayDoubt(cmd *cobra.Command) func(*flow.Flow, error) {
 	}
 }
 
-// printFlows prints what q selects on out, and tells each of which flow it is.
-func printFlows(cmd *cobra.Command, out io.Writer, from recording, q store.Query, o show.Options, each func(*flow.Flow)) error {
-	var failed failures
+// printFlows prints what q selects on out, and tells each of which flow it is. Its error is of out.
+func printFlows(cmd *cobra.Command, out io.Writer, from recording, q store.Query, o show.Options, each func(*flow.Flow), unread *failures) error {
 	news := func(yield func(*flow.Flow, int) bool) {
 		for f, err := range from.Flows(cmd.Context(), q) {
 			if err != nil {
-				failed.add(err)
+				unread.add(err)
 				continue
 			}
 			if each(f); !yield(f, 0) {
@@ -120,7 +117,7 @@ func printFlows(cmd *cobra.Command, out io.Writer, from recording, q store.Query
 		}
 	}
 	o.Color, o.Recorded, o.Store = show.ColorFor(out), true, from
-	return cmp.Or(show.Run(cmd.Context(), out, iter.Seq2[*flow.Flow, int](news), o), failed.err())
+	return show.Run(cmd.Context(), out, iter.Seq2[*flow.Flow, int](news), o)
 }
 
 // failures are what could not be read.

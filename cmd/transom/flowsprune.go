@@ -47,25 +47,18 @@ func (f *flowsPrune) run(cmd *cobra.Command, _ []string) error {
 	if f.file != "" {
 		return usagef("-r: nothing is deleted in a file: export what is to be kept into another")
 	}
-	match, err := f.match()
-	if err != nil {
-		return &usageError{err}
-	}
-	from, err := f.open(cmd.Context())
-	if err != nil {
+	return f.with(cmd, func(from recording, q store.Query) error {
+		n, err := f.prune(cmd, from, q)
+		if err != nil {
+			return err
+		}
+		said := "deleted %d flows\n"
+		if f.dryRun {
+			said = "would delete %d flows\n"
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), said, n)
 		return err
-	}
-	defer from.Close()
-	n, err := f.prune(cmd, from, store.Query{Filter: match})
-	if err != nil {
-		return err
-	}
-	said := "deleted %d flows\n"
-	if f.dryRun {
-		said = "would delete %d flows\n"
-	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), said, n)
-	return err
+	})
 }
 
 // someFlows is how many flows are deleted at a time.

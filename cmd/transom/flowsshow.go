@@ -32,21 +32,16 @@ ID is enough, as list prints it, of at least four digits.`,
 		if len(args) == 0 && !fl.Changed("filter") {
 			return usagef("which flow? name it by its ID, as transom flows list prints it, or by --filter")
 		}
-		filter, err := f.match()
-		if err != nil {
-			return &usageError{err}
-		}
 		ends, err := endings(args)
 		if err != nil {
 			return &usageError{err}
 		}
-		from, err := f.open(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer from.Close()
-		err = printFlows(cmd, cmd.OutOrStdout(), from, store.Query{Filter: filter, Match: ends.match, Doubt: sayDoubt(cmd)}, show.Options{Detail: detail.value, JSON: json}, func(*flow.Flow) {})
-		return errors.Join(err, ends.missing())
+		return f.with(cmd, func(from recording, q store.Query) error {
+			q.Match = ends.match
+			var unread failures
+			err := printFlows(cmd, cmd.OutOrStdout(), from, q, show.Options{Detail: detail.value, JSON: json}, func(*flow.Flow) {}, &unread)
+			return errors.Join(err, unread.err(), ends.missing())
+		})
 	})
 	return cmd
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -33,26 +34,22 @@ func flowsStatsCommand() *cobra.Command {
 	fl.Var(&hosts, "hosts", "how many hosts to name, those with most flows first")
 	fl.BoolVar(&asJSON, "json", false, "print one JSON object")
 	cmd.RunE = running(func(cmd *cobra.Command, _ []string) error {
-		match, err := f.match()
-		if err != nil {
-			return &usageError{err}
-		}
-		from, err := f.open(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer from.Close()
-		c := newCount()
-		for x, err := range from.Flows(cmd.Context(), store.Query{Filter: match, Doubt: sayDoubt(cmd)}) {
-			if err != nil {
-				return err
+		return f.with(cmd, func(from recording, q store.Query) error {
+			c := newCount()
+			var failed failures
+			for x, err := range from.Flows(cmd.Context(), q) {
+				if err != nil {
+					failed.add(err)
+					continue
+				}
+				c.add(x)
 			}
-			c.add(x)
-		}
-		if asJSON {
-			return c.json(cmd.OutOrStdout(), hosts.value)
-		}
-		return c.lines(cmd.OutOrStdout(), hosts.value)
+			print := c.lines
+			if asJSON {
+				print = c.json
+			}
+			return errors.Join(print(cmd.OutOrStdout(), hosts.value), failed.err())
+		})
 	})
 	return cmd
 }

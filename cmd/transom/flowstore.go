@@ -15,7 +15,7 @@ import (
 
 // openStore opens a directory that flows were recorded in, or the running transom that
 // records there.
-func openStore(ctx context.Context, dir string) (recording, error) {
+func openStore(ctx context.Context, dir, key string) (recording, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
@@ -23,8 +23,17 @@ func openStore(ctx context.Context, dir string) (recording, error) {
 	if _, err := os.Stat(filepath.Join(dir, "lock")); errors.Is(err, fs.ErrNotExist) {
 		return nil, usagef("--store %s: no flows were recorded there", dir)
 	}
-	d, err := store.OpenDisk(store.DiskOptions{Dir: dir})
-	if !errors.Is(err, segment.ErrLocked) {
+	o := store.DiskOptions{Dir: dir}
+	if key != "" {
+		if o.Secret, err = os.ReadFile(key); err != nil {
+			return nil, usagef("--store-key: %w", err)
+		}
+	}
+	d, err := store.OpenDisk(o)
+	switch {
+	case errors.Is(err, segment.ErrKey) && key == "":
+		return nil, usagef("--store %s: what is there is encrypted: name the file with the key by --store-key", dir)
+	case !errors.Is(err, segment.ErrLocked):
 		return d, err
 	}
 	return whoRecordsIn(ctx, dir, err)
