@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 
 	"transom/flow"
 	"transom/store/segment"
@@ -13,22 +14,13 @@ import (
 // replay reads the log that there is into the catalog. What a process that ended
 // suddenly had under way ends here.
 func (d *Disk) replay(log *segment.Log) error {
-	r := &replay{Disk: d, parts: map[uint64][]wire.Extent{}}
+	r := d.newReplay()
 	for _, damage := range log.Recovered() {
 		d.stats.Damaged++
 		d.o.Log.Warn("the end of a file was cut short by a crash: what was not yet on disk is lost", "dir", d.o.Dir, "err", damage)
 	}
-	for at, err := range log.Scan(context.Background(), segment.Position{}) {
-		var damage *segment.Damage
-		if err == nil {
-			err = r.record(at)
-		} else if !errors.As(err, &damage) {
-			return err
-		}
-		if err != nil {
-			d.stats.Damaged++
-			d.o.Log.Error("a part of what is recorded can't be read, and is left out", "dir", d.o.Dir, "err", err)
-		}
+	if err := r.scan(log.Scan(context.Background(), segment.Position{})); err != nil {
+		return err
 	}
 	return r.end()
 }
@@ -36,6 +28,25 @@ func (d *Disk) replay(log *segment.Log) error {
 type replay struct {
 	*Disk
 	parts map[uint64][]wire.Extent // of bodies whose end has not come
+}
+
+func (d *Disk) newReplay() *replay { return &replay{Disk: d, parts: map[uint64][]wire.Extent{}} }
+
+// scan takes in what a log has. What is damaged is said, and left out.
+func (r *replay) scan(records iter.Seq2[segment.At, error]) error {
+	for at, err := range records {
+		var damage *segment.Damage
+		if err == nil {
+			err = r.record(at)
+		} else if !errors.As(err, &damage) {
+			return err
+		}
+		if err != nil {
+			r.stats.Damaged++
+			r.o.Log.Error("a part of what is recorded can't be read, and is left out", "dir", r.o.Dir, "err", err)
+		}
+	}
+	return nil
 }
 
 func (r *replay) record(at segment.At) (err error) {

@@ -69,11 +69,6 @@ func (r *flowFile) Flows(ctx context.Context, q store.Query) iter.Seq2[*flow.Flo
 	}
 }
 
-// Delete says that this can't be.
-func (r *flowFile) Delete(context.Context, ...flow.ID) error {
-	return fmt.Errorf("%s: nothing is deleted in a file: export what is to be kept into another", r.name)
-}
-
 // A passing store yields the flows that are put into it, and forgets them when there is
 // no room.
 type passing struct {

@@ -30,8 +30,13 @@ func flowsCommand() *cobra.Command {
 type recording interface {
 	Flows(ctx context.Context, q store.Query) iter.Seq2[*flow.Flow, error]
 	OpenBody(ctx context.Context, ref flow.BodyRef) (io.ReadSeekCloser, error)
-	Delete(ctx context.Context, ids ...flow.ID) error
 	Close() error
+}
+
+// A changeable recording is one that flows can be deleted of.
+type changeable interface {
+	recording
+	Delete(ctx context.Context, ids ...flow.ID) error
 }
 
 // recordingFlags say which recording is read, and what of it.
@@ -42,6 +47,8 @@ type recordingFlags struct {
 	pid    numberFlag
 	filter string
 	flags  *pflag.FlagSet
+
+	changes bool // what is opened is changeable
 }
 
 // add defines the flags.
@@ -80,7 +87,7 @@ func (f *recordingFlags) open(ctx context.Context) (recording, error) {
 	case f.file != "":
 		return openFlowFile(f.file)
 	case f.store != "":
-		return openStore(ctx, f.store, f.key)
+		return openStore(ctx, f.store, f.key, f.changes)
 	}
 	return lookAt(ctx, f.pid.value)
 }

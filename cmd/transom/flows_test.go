@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"transom/flow"
 	"transom/store"
 )
@@ -231,7 +233,7 @@ func TestFlowsExportKeeps(t *testing.T) {
 
 func openedStore(t *testing.T, dir string) recording {
 	t.Helper()
-	r, err := openStore(t.Context(), dir, "")
+	r, err := openStore(t.Context(), dir, "", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,6 +243,39 @@ func openedStore(t *testing.T, dir string) recording {
 		}
 	})
 	return r
+}
+
+// Looking changes nothing, and needs no right to.
+func TestFlowsOnlyLook(t *testing.T) {
+	dir := t.TempDir()
+	someExchanges(t, dir)
+	before := listing(t, dir)
+	if err := os.Chmod(dir, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range []string{"list", "stats", "show -f ~all", "export --format json", "list --sort size"} {
+		said(t, append([]string{"flows"}, append(strings.Fields(args), "--store", dir)...)...)
+	}
+	if d := cmp.Diff(before, listing(t, dir)); d != "" {
+		t.Error(d)
+	}
+}
+
+// listing has names, sizes and times of what is in a directory.
+func listing(t *testing.T, dir string) (list []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, fmt.Sprint(e.Name(), info.Size(), info.ModTime()))
+	}
+	return list
 }
 
 // An encrypted store is read with its key alone.

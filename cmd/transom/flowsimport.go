@@ -40,13 +40,12 @@ is there already is replaced. What can be read before a file's first error is ke
 		if err != nil {
 			return &usageError{err}
 		}
-		o := store.DiskOptions{Dir: dir, Lossless: true}
-		if key != "" {
-			if o.Secret, err = os.ReadFile(key); err != nil {
-				return usagef("--store-key: %w", err)
-			}
+		o, err := storeOptions(dir, key)
+		if err != nil {
+			return err
 		}
-		d, err := store.OpenDisk(o)
+		o.Lossless = true
+		d, err := changeStore(o)
 		if err != nil {
 			return err
 		}

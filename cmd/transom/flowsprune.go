@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -47,6 +48,7 @@ func (f *flowsPrune) run(cmd *cobra.Command, _ []string) error {
 	if f.file != "" {
 		return usagef("-r: nothing is deleted in a file: export what is to be kept into another")
 	}
+	f.changes = true
 	return f.with(cmd, func(from recording, q store.Query) error {
 		n, err := f.prune(cmd, from, q)
 		if err != nil {
@@ -98,5 +100,9 @@ func (f *flowsPrune) remove(cmd *cobra.Command, from recording, ids []flow.ID) e
 	if f.dryRun || len(ids) == 0 {
 		return nil
 	}
-	return from.Delete(cmd.Context(), ids...)
+	c, ok := from.(changeable)
+	if !ok {
+		return errors.New("nothing can be deleted there")
+	}
+	return c.Delete(cmd.Context(), ids...)
 }

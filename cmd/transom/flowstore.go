@@ -8,42 +8,81 @@ import (
 	"os"
 	"path/filepath"
 
+	"transom/app/control"
 	"transom/platform"
 	"transom/store"
 	"transom/store/segment"
 )
 
 // openStore opens a directory that flows were recorded in, or the running transom that
-// records there.
-func openStore(ctx context.Context, dir, key string) (recording, error) {
-	dir, err := filepath.Abs(dir)
+// records there. To be read it is left as it is.
+func openStore(ctx context.Context, dir, key string, changes bool) (recording, error) {
+	o, err := storeOptions(dir, key)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(filepath.Join(dir, "lock")); errors.Is(err, fs.ErrNotExist) {
-		return nil, usagef("--store %s: no flows were recorded there", dir)
+	if _, err := os.Stat(filepath.Join(o.Dir, "lock")); errors.Is(err, fs.ErrNotExist) {
+		return nil, usagef("--store %s: no flows were recorded there", o.Dir)
 	}
-	o := store.DiskOptions{Dir: dir}
-	if key != "" {
-		if o.Secret, err = os.ReadFile(key); err != nil {
-			return nil, usagef("--store-key: %w", err)
+	c, err := whoRecordsIn(ctx, o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if c != nil {
+		return c, nil
+	}
+	if changes {
+		return changeStore(o)
+	}
+	r, err := store.OpenDiskReader(o)
+	if err != nil {
+		return nil, aboutKey(o, err)
+	}
+	return r, nil
+}
+
+// storeOptions say which store it is.
+func storeOptions(dir, key string) (o store.DiskOptions, err error) {
+	if o.Dir, err = filepath.Abs(dir); err != nil {
+		return o, err
+	}
+	if key == "" {
+		return o, nil
+	}
+	if o.Secret, err = os.ReadFile(key); err != nil {
+		return o, usagef("--store-key: %w", err)
+	}
+	return o, nil
+}
+
+// changeStore opens a directory as whose it is, so that nothing in it becomes root's.
+func changeStore(o store.DiskOptions) (*store.Disk, error) {
+	if info, err := os.Stat(o.Dir); err == nil {
+		uid, ok := platform.FileOwner(info)
+		if ok && os.Geteuid() == 0 && uid != 0 {
+			return nil, usagef("--store %s: it is of uid %d: change it as them, as in sudo -u '#%d' transom …, or what is made there is root's", o.Dir, uid, uid)
 		}
 	}
 	d, err := store.OpenDisk(o)
-	switch {
-	case errors.Is(err, segment.ErrKey) && key == "":
-		return nil, usagef("--store %s: what is there is encrypted: name the file with the key by --store-key", dir)
-	case !errors.Is(err, segment.ErrLocked):
-		return d, err
+	if err != nil {
+		return nil, aboutKey(o, err)
 	}
-	return whoRecordsIn(ctx, dir, err)
+	return d, nil
 }
 
-// whoRecordsIn finds the transom that has a directory.
-func whoRecordsIn(ctx context.Context, dir string, locked error) (recording, error) {
+// aboutKey says what to do where a key is missing.
+func aboutKey(o store.DiskOptions, err error) error {
+	if errors.Is(err, segment.ErrKey) && len(o.Secret) == 0 {
+		return usagef("--store %s: what is there is encrypted: name the file with the key by --store-key", o.Dir)
+	}
+	return fmt.Errorf("--store %s: %w", o.Dir, err)
+}
+
+// whoRecordsIn finds the transom that has a directory, nil if none does that answers here.
+func whoRecordsIn(ctx context.Context, dir string) (*control.Client, error) {
 	pids, err := platform.Controls()
 	if err != nil {
-		return nil, errors.Join(locked, err)
+		return nil, err
 	}
 	for _, pid := range pids {
 		c := clientOf(pid)
@@ -54,5 +93,5 @@ func whoRecordsIn(ctx context.Context, dir string, locked error) (recording, err
 			return nil, err
 		}
 	}
-	return nil, fmt.Errorf("%w; whoever that is, it does not answer here: another user's transom, or one in another network namespace", locked)
+	return nil, nil
 }
