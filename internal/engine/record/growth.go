@@ -1,17 +1,33 @@
 package record
 
 import (
+	"time"
+
 	"transom/flow"
 	"transom/internal/engine/bus"
 )
 
 // Who follows is told of growth: that a response has begun, that bytes of a
 // body or a message were kept. The snapshot is made when the follower gets to
-// it, so what that costs, and how often, is the follower's affair. It is not
-// put into the store, which has the bytes; the beginning and the end are.
+// it, so what that costs, and how often, is the follower's affair. The store, which has the
+// bytes, is put the beginning and the end; and what is under way for long, each time that it has
+// lasted twice as long, so that what a crash leaves of it has a head.
+
+// slow is how long an exchange is under way before the store is told more of it.
+const slow = time.Second
 
 // grew tells that there is more of the exchange.
-func (x *live) grew() { x.c.r.Bus.Grew(x.start.flow.ID, x) }
+func (x *live) grew() {
+	x.c.r.Bus.Grew(x.start.flow.ID, x)
+	age := time.Since(x.start.flow.Start)
+	told := x.told.Load()
+	if age < slow || age < 2*time.Duration(told) || !x.told.CompareAndSwap(told, int64(age)) {
+		return
+	}
+	if f := x.Snapshot(); f != nil {
+		x.c.r.keep(f)
+	}
+}
 
 // Snapshot implements bus.Growing.
 func (x *live) Snapshot() *flow.Flow {

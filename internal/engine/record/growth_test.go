@@ -145,6 +145,43 @@ func TestGrowthIsOfWhatIsSent(t *testing.T) {
 	})
 }
 
+// What is under way for long is put into the store, so that it is there if we die.
+func TestLongExchangesArePut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s := newRecorder(t)
+		down, w := piped()
+		h := r.Conn(newInfo()).HTTP(nil)(exchange.HandlerFunc(func(context.Context, *exchange.Request) (*exchange.Response, error) {
+			return response(200, down), nil
+		}))
+		resp, err := h.Exchange(t.Context(), request("GET", exchange.NoBody()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		puts := 0
+		for i := range 40 {
+			time.Sleep(time.Second / 4)
+			go io.WriteString(w, "part")
+			if _, err := resp.Body.Read(make([]byte, 4)); err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range s.take() {
+				if d := f.Detail.(*flow.HTTP); i > 0 && (f.State != flow.Open || d.Response == nil || d.ResponseBody.Size != int64(4*i+4)) {
+					t.Errorf("after %d parts: %+v", i+1, d)
+				}
+				puts++
+			}
+		}
+		if want := 1 + 4; puts != want { // when it began, and after 1, 2, 4 and 8 seconds
+			t.Errorf("put %d times, want %d", puts, want)
+		}
+		w.Close()
+		io.ReadAll(resp.Body)
+		if fs := s.take(); len(fs) != 1 || fs[0].State != flow.Done {
+			t.Errorf("at the end: %+v", fs)
+		}
+	})
+}
+
 func TestMessagesGrow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, s := newRecorder(t)

@@ -3,6 +3,7 @@ package record
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"transom/exchange"
@@ -85,7 +86,8 @@ type live struct {
 	kept  *keptSnapshot
 	body  *exchange.Body // the request's, as it came
 	reqIn tap
-	first tap // respIn, unless the request was sent more than once
+	first tap          // respIn, unless the request was sent more than once
+	told  atomic.Int64 // how long it had lasted when the store was told of growth
 
 	mu        sync.Mutex
 	watched   bool // interim responses are
