@@ -48,7 +48,7 @@ func (p *printer) body(prefix string, h flow.Header, ref flow.BodyRef) {
 	cut := len(data) > p.limit()
 	data = data[:min(len(data), p.limit())]
 	about := view.About{Type: h.Get("Content-Type"), Response: strings.HasPrefix(prefix, "<"), Cut: cut || ref.Truncated}
-	name, whole := p.content(about, "", data)
+	name, whole := p.content(about, p.o.View, data)
 	cut = cut || !whole
 	what := Size(ref.Size) + " in all"
 	if how != "" {

@@ -131,6 +131,9 @@ func (p *printer) message(f *flow.Flow, m *message.Entry) {
 // shown ends the line and prints of data what is to be shown, in the view called
 // as, or in the one that fits. all is how much there was.
 func (p *printer) shown(as string, data []byte, all int64) {
+	if p.o.View != "" && p.o.View != "auto" {
+		as = p.o.View
+	}
 	data = p.cut(data)
 	cut := int64(len(data)) < all
 	if cut {

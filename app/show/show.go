@@ -33,6 +33,7 @@ type Options struct {
 	JSON   bool          // one object a line, see package export
 	Quiet  bool          // as Detail 0
 	Color  bool          // see ColorFor
+	View   string        // of bodies, by a name of package view's; empty is what fits each
 	Store  filter.Bodies // for bodies; nil shows none
 	Log    *slog.Logger  // is told of what was left out; nil for nobody
 

@@ -135,6 +135,14 @@ func TestFlowsShow(t *testing.T) {
 	if strings.Contains(got, "b.example") {
 		t.Errorf("another flow is shown:\n%s", got)
 	}
+	got = said(t, "flows", "show", "--store", dir, "--view", "hex", "ab01")
+	if !strings.Contains(got, "00000000  77 6f 72 64 20") || strings.Contains(got, "word word word word") {
+		t.Errorf("with --view hex:\n%s", got)
+	}
+	var out, errs bytes.Buffer
+	if code := run(t.Context(), []string{"flows", "show", "--store", dir, "--view", "no", "ab01"}, nil, &out, &errs); code != 2 || !strings.Contains(errs.String(), "grpc") {
+		t.Errorf("with --view no: exit %d, %s", code, errs.String())
+	}
 }
 
 // What is exported can be read again: as it was, for all that the format has.
