@@ -21,6 +21,7 @@ func views() []view {
 		{"dns", "application/dns-message", nil, dnsMessage},
 		{"graphql", "application/graphql", nil, graphQL},
 		{"socket.io", "", isSocketIO, socketIO},
+		{"mqtt", "", isMQTT, mqtt},
 		{"certificate", "application/x-x509-ca-cert application/x-x509-user-cert application/pkix-cert application/x-pem-file application/pem-certificate-chain", isPEM, certificates},
 		{"html", "text/html application/xhtml+xml", isHTML, html},
 		{"xml", "text/xml application/xml application/*+xml image/svg+xml model/*+xml", isXML, xml},
