@@ -210,6 +210,18 @@ func TestDelete(t *testing.T) {
 	}
 }
 
+// full takes deletions, and can't write them down.
+type full struct{ *store.Memory }
+
+func (full) Sync(context.Context) error { return errors.New("no space left on device") }
+
+func TestDeleteIsOnDisk(t *testing.T) {
+	err := looked(t, full{recorded(t, 1)}).Delete(t.Context(), flow.ID{1})
+	if err == nil || !strings.Contains(err.Error(), "no space left") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestAbout(t *testing.T) {
 	if a, err := looked(t, broken{}).About(t.Context()); err != nil || a.Store != "/var/lib/flows" {
 		t.Errorf("got %v, %v", a, err)

@@ -201,7 +201,11 @@ func (s *server) remove(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if err := s.of.Delete(r.Context(), ids[:n]...); err != nil {
+	err := s.of.Delete(r.Context(), ids[:n]...)
+	if d, ok := s.of.(interface{ Sync(context.Context) error }); ok && err == nil {
+		err = d.Sync(r.Context()) // or they are there again at the next start
+	}
+	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -104,5 +105,11 @@ func (f *flowsPrune) remove(cmd *cobra.Command, from recording, ids []flow.ID) e
 	if !ok {
 		return errors.New("nothing can be deleted there")
 	}
-	return c.Delete(cmd.Context(), ids...)
+	if err := c.Delete(cmd.Context(), ids...); err != nil {
+		return err
+	}
+	if d, ok := c.(interface{ Sync(context.Context) error }); ok {
+		return d.Sync(cmd.Context())
+	}
+	return nil
 }
