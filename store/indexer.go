@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,8 @@ type indexer struct {
 
 	mu      sync.Mutex // held while the index is filled
 	x       *index.Index
-	failed  error
+	failed  error // it is given up
+	full    error // it lacks what came last, for want of room
 	entries []index.Entry
 	text    int // bytes of text in them
 
@@ -111,7 +113,8 @@ func (x *indexer) catchUp(ctx context.Context) error {
 		return nil
 	}
 	err := x.fill(ctx)
-	if errors.Is(err, index.ErrFull) {
+	if x.full = nil; errors.Is(err, index.ErrFull) {
+		x.full = err
 		return nil // it goes on when there is room
 	}
 	if err != nil && ctx.Err() == nil {
@@ -129,6 +132,9 @@ func (x *indexer) fill(ctx context.Context) error {
 		x.entries = append(x.entries, index.Removed{Segment: number})
 	}
 	if err := x.apply(ctx, x.x.At()); err != nil {
+		x.gone.Lock()
+		x.gone.segments = append(gone, x.gone.segments...) // no record says it again
+		x.gone.Unlock()
 		return err
 	}
 	to := x.x.At()
@@ -253,5 +259,5 @@ func (d *Disk) indexed(ctx context.Context) error {
 	}
 	d.index.mu.Lock()
 	defer d.index.mu.Unlock()
-	return d.index.failed
+	return cmp.Or(d.index.failed, d.index.full)
 }
