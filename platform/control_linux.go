@@ -92,12 +92,15 @@ func Controls() ([]int, error) {
 func DialControl(ctx context.Context, pid int) (net.Conn, error) {
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "unix", "@"+controlName(pid))
+	if errors.Is(err, unix.ECONNREFUSED) {
+		return nil, fmt.Errorf("process %d is no transom that runs, or it is in another network namespace", pid)
+	}
 	if err != nil {
 		return nil, err
 	}
 	uid, err := peerUID(c)
 	if err == nil && uid != 0 && uid != os.Geteuid() && os.Geteuid() != 0 {
-		err = fmt.Errorf("process %d: %w", pid, ErrNotOurs)
+		err = fmt.Errorf("the transom that runs as process %d: %w", pid, ErrNotOurs)
 	}
 	if err != nil {
 		c.Close()

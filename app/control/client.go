@@ -11,6 +11,7 @@ import (
 	"iter"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -56,6 +57,9 @@ func (c *Client) get(ctx context.Context, path, query, span string) (*http.Respo
 // do makes errors of what is none of the answers that are expected.
 func (c *Client) do(req *http.Request) (*http.Response, error) {
 	res, err := c.http.Do(req)
+	if u := (*url.Error)(nil); errors.As(err, &u) {
+		err = u.Err // the address is of no use to anybody
+	}
 	if err != nil {
 		return nil, err
 	}
