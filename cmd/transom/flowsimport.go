@@ -40,6 +40,11 @@ is there already is replaced. What can be read before a file's first error is ke
 		if err != nil {
 			return &usageError{err}
 		}
+		opened, err := openAll(args)
+		defer closeAll(opened)
+		if err != nil {
+			return err
+		}
 		o, err := storeOptions(dir, key)
 		if err != nil {
 			return err
@@ -50,8 +55,8 @@ is there already is replaced. What can be read before a file's first error is ke
 			return err
 		}
 		in := &importing{Store: d, filter: match, doubt: sayDoubt(cmd)}
-		for _, name := range args {
-			if err = in.file(cmd.Context(), name); err != nil {
+		for _, f := range opened {
+			if err = files.Read(cmd.Context(), f, f.Name(), in); err != nil {
 				break
 			}
 		}
@@ -78,15 +83,6 @@ type importing struct {
 	n      int
 }
 
-func (in *importing) file(ctx context.Context, name string) error {
-	f, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return files.Read(ctx, f, name, in)
-}
-
 // Put implements export.Sink.
 func (in *importing) Put(ctx context.Context, f *flow.Flow) error {
 	q := store.Query{Filter: in.filter, Doubt: in.doubt}
@@ -95,4 +91,23 @@ func (in *importing) Put(ctx context.Context, f *flow.Flow) error {
 	}
 	in.n++
 	return in.Store.Put(ctx, f)
+}
+
+// openAll opens files for reading.
+func openAll(names []string) (opened []*os.File, err error) {
+	for _, name := range names {
+		f, err := os.Open(name)
+		if err != nil {
+			return opened, err
+		}
+		opened = append(opened, f)
+	}
+	return opened, nil
+}
+
+// closeAll closes files that were only read.
+func closeAll(opened []*os.File) {
+	for _, f := range opened {
+		f.Close()
+	}
 }

@@ -21,6 +21,9 @@ func openStore(ctx context.Context, dir, key string, changes bool) (recording, e
 	if err != nil {
 		return nil, err
 	}
+	if info, err := os.Stat(o.Dir); err == nil && !info.IsDir() {
+		return nil, usagef("--store %s: that is a file: read it with -r", dir)
+	}
 	if _, err := os.Stat(filepath.Join(o.Dir, "lock")); errors.Is(err, fs.ErrNotExist) {
 		return nil, usagef("--store %s: no flows were recorded there", o.Dir)
 	}

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -241,7 +243,32 @@ func (f *proxyFlags) check() error {
 	if err := f.dumped.check(f.out, f.quiet, f.saved.file); err != nil {
 		return err
 	}
+	if err := f.apart(); err != nil {
+		return err
+	}
 	return f.readFilter()
+}
+
+// apart refuses one file for two things, which would write over each other.
+func (f *proxyFlags) apart() error {
+	taken := map[string]string{}
+	for _, of := range []struct{ option, file string }{
+		{"-o", f.out}, {"-w", f.saved.file}, {"--hardump", f.dumped.har}, {"--pcap", f.dumped.pcap}, {"--keylog", f.keylog},
+	} {
+		name := strings.TrimPrefix(of.file, "+")
+		if name == "" || name == "-" || strings.HasPrefix(name, "&") {
+			continue
+		}
+		name, err := filepath.Abs(name)
+		if err != nil {
+			return err
+		}
+		if other := taken[name]; other != "" {
+			return fmt.Errorf("%s and %s are both to write to %s: give each a file of its own", other, of.option, name)
+		}
+		taken[name] = of.option
+	}
+	return nil
 }
 
 // serve runs p and shows its flows until a signal ends it.

@@ -210,6 +210,12 @@ func (f *recordFlags) where(s store.Store) []string {
 	if n := d.Stats().Flows; n > 0 {
 		line += fmt.Sprintf("; there are %d flows", n)
 	}
+	if f.age > 0 {
+		line += ", for " + f.age.String()
+	}
+	if f.count.value > 0 {
+		line += fmt.Sprintf(", about %d flows", f.count.value)
+	}
 	if f.lossless {
 		line += "; traffic waits for the disk"
 	}
@@ -265,13 +271,18 @@ func (a *ageFlag) Set(text string) error {
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		n := numberFlag{max: 100_000}
 		if err := n.Set(days); err != nil {
-			return errors.New("want a duration such as 30d, 12h or 30m")
+			return errAge
 		}
 		*a = ageFlag(time.Duration(n.value) * 24 * time.Hour)
 		return nil
 	}
+	if strings.Trim(text, "0123456789") == "" && text != "0" {
+		return errAge // of what? it deletes
+	}
 	return (*durationFlag)(a).Set(text)
 }
+
+var errAge = errors.New("want a duration such as 30d, 12h or 30m")
 
 // Type implements pflag.Value.
 func (a *ageFlag) Type() string { return "DURATION" }
