@@ -24,11 +24,15 @@ func ListenControl(uids ...int) (net.Listener, error) {
 		owner = uids[0]
 	}
 	dir := controlDir(owner)
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+	err := os.Mkdir(dir, 0o700)
+	if err == nil {
+		err = os.Lchown(dir, owner, -1)
+	}
+	if err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, err
 	}
-	if err := errors.Join(os.Lchown(dir, owner, -1), own(dir, owner)); err != nil {
-		return nil, err
+	if err := own(dir, owner); err != nil {
+		return nil, err // a stranger's, who was here first
 	}
 	name := filepath.Join(dir, controlName(os.Getpid()))
 	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -44,8 +48,9 @@ func ListenControl(uids ...int) (net.Listener, error) {
 	return l, nil
 }
 
+// controlDir is in /tmp, since root has another TMPDIR than who called sudo.
 func controlDir(uid int) string {
-	return filepath.Join(os.TempDir(), "transom-"+strconv.Itoa(uid))
+	return filepath.Join("/tmp", "transom-"+strconv.Itoa(uid))
 }
 
 // own makes sure that a directory is uid's, and nobody else can write there.

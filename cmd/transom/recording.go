@@ -169,16 +169,19 @@ func (r *rights) record(o store.DiskOptions) (d *store.Disk, err error) {
 }
 
 // makeDir makes a directory that is to's: by themselves if they may, else as who we
-// still are, in a place that is not a stranger's.
+// still are.
 func (r *rights) makeDir(dir string, to sandbox.User, as func(func() error) error) error {
 	err := as(func() error { return os.MkdirAll(dir, 0o700) })
 	if !errors.Is(err, fs.ErrPermission) || r.user == nil || r.caller {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil { // which they have to come through
 		return err
 	}
-	return os.Chown(dir, to.UID, to.GID)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	return os.Lchown(dir, to.UID, to.GID) // whatever it is by now
 }
 
 // closeDisk closes a store, and says what was lost since it was opened.

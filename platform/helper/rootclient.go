@@ -228,6 +228,9 @@ func (c *rootClient) Apply(ctx context.Context, want platform.Steering) error {
 	if to == off && c.state == off {
 		return nil
 	}
+	if to != off {
+		c.state = to // also if nobody waits for the answer: it is to be taken back
+	}
 	if err := c.apply(ctx, to); err != nil {
 		return err
 	}

@@ -228,7 +228,7 @@ func tokenOf(text string) (uint64, error) {
 }
 
 // takeBack goes on whatever fails. The tables, which say what is to be put back, go
-// last. Open connections keep their states.
+// last, and only if all was: else the next one tries again. Open connections keep their states.
 func (p *pfAnchor) takeBack(ctx context.Context, anchor string, m anchorMemory) error {
 	var errs []error
 	do := func(_ string, err error) { errs = append(errs, err) }
@@ -240,8 +240,11 @@ func (p *pfAnchor) takeBack(ctx context.Context, anchor string, m anchorMemory) 
 	if m.token != 0 {
 		errs = append(errs, p.letGo(ctx, m.token))
 	}
-	do(p.pfctl(ctx, "", "-q", "-a", anchor, "-F", "Tables"))
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	_, err := p.pfctl(ctx, "", "-q", "-a", anchor, "-F", "Tables")
+	return err
 }
 
 // letGo gives back the token by which macOS has pf on. Who turns pf off takes all
