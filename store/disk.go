@@ -105,6 +105,7 @@ type journal interface {
 	End() segment.Position
 	Segments() []segment.Info
 	Remove(number uint64) error
+	Turn()
 	Close() error
 }
 

@@ -409,6 +409,30 @@ func TestDiskAgeAndCount(t *testing.T) {
 	})
 }
 
+// What is too old goes also where hardly anything comes, or nothing any more.
+func TestDiskAgeInQuiet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDisk(t, store.DiskOptions{MaxAge: 12 * time.Hour})
+		defer d.Close()
+		for i := range 200 {
+			put(t, d, someFlow(i, someConns(1), flow.BodyRef{}, flow.BodyRef{}))
+			time.Sleep(time.Hour)
+		}
+		if n := len(ids(t, d, store.Query{})); n < 11 || n > 15 {
+			t.Errorf("%d flows are left", n)
+		}
+		time.Sleep(15 * time.Hour)
+		if n := len(ids(t, d, store.Query{})); n != 0 {
+			t.Errorf("%d flows are left, all too old", n)
+		}
+		put(t, d, someFlow(999, someConns(1), flow.BodyRef{}, flow.BodyRef{}))
+		time.Sleep(time.Hour)
+		if n := len(ids(t, d, store.Query{})); n != 1 {
+			t.Errorf("%d flows, and one has come", n)
+		}
+	})
+}
+
 // What was under way when the process was killed is there, and has failed.
 func TestDiskEndsWhatWasOpen(t *testing.T) {
 	dir := t.TempDir()

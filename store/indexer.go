@@ -82,9 +82,7 @@ func (x *indexer) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if err := x.catchUp(ctx); err != nil && ctx.Err() == nil {
-			x.d.o.Log.Warn("what is recorded is no longer indexed: filters read all of it", "dir", x.d.o.Dir, "err", err)
-		}
+		_ = x.catchUp(ctx) // which says so if it fails
 	}
 }
 
@@ -119,6 +117,7 @@ func (x *indexer) catchUp(ctx context.Context) error {
 	}
 	if err != nil && ctx.Err() == nil {
 		x.failed = err
+		x.d.o.Log.Warn("what is recorded is no longer indexed: filters read all of it", "dir", x.d.o.Dir, "err", err)
 	}
 	return err
 }

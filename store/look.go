@@ -64,6 +64,7 @@ func (readJournal) Append(...segment.Record) ([]segment.Position, error) { retur
 func (readJournal) Sync() error                                          { return errReadOnly }
 func (readJournal) Remove(uint64) error                                  { return errReadOnly }
 func (readJournal) Segments() []segment.Info                             { return nil }
+func (readJournal) Turn()                                                {}
 func (readJournal) End() segment.Position                                { return segment.Position{} }
 
 var errReadOnly = errors.New("this store is only read")

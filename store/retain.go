@@ -9,15 +9,18 @@ import (
 )
 
 // retain removes the oldest segments while the store is over one of its bounds. The
-// last one stays, since it is written to. Flows that have not ended go on in the last.
+// last one stays, since it is written to, unless all in it is too old. Flows that have not ended go on in the last.
 func (w *work) retain() {
 	d := w.d
 	all := d.log.Segments()
+	if n := len(all); n > 0 && all[n-1].Records > 0 && d.o.MaxAge > 0 && time.Since(all[n-1].First) > d.o.MaxAge/ages {
+		d.log.Turn() // or what is too old would stay for the sake of what is not
+	}
 	size := int64(0)
 	for _, s := range all {
 		size += s.Size
 	}
-	for len(all) > 1 && d.over(all[0], size) {
+	for len(all) > 0 && (len(all) > 1 || d.old(all[0])) && d.over(all[0], size) {
 		if err := w.evict(all[0].Number); err != nil {
 			d.o.Log.Warn("what is too old or too much can't be removed", "dir", d.o.Dir, "err", err)
 			return
@@ -27,13 +30,19 @@ func (w *work) retain() {
 	}
 }
 
+// old reports whether all in a segment is too old.
+func (d *Disk) old(s segment.Info) bool { return d.o.MaxAge > 0 && time.Since(s.Last) > d.o.MaxAge }
+
+// ages is how many segments there are of what is young enough, with little traffic.
+const ages = 8
+
 // over reports whether the oldest segment has to go. Half a segment of what MaxBytes
 // allows is for what comes until the next look.
 func (d *Disk) over(oldest segment.Info, size int64) bool {
 	switch {
 	case d.o.MaxBytes > 0 && size > d.o.MaxBytes-d.o.SegmentSize/2:
 		return true
-	case d.o.MaxAge > 0 && time.Since(oldest.Last) > d.o.MaxAge:
+	case d.old(oldest):
 		return true
 	}
 	return d.o.MaxFlows > 0 && d.enough(oldest.Number)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"log/slog"
@@ -240,7 +241,9 @@ func parseQuery(v url.Values) (q store.Query, err error) {
 	if err != nil {
 		return q, err
 	}
-	q.By = store.Order(by)
+	if q.By = store.Order(by); q.By > store.ByHost {
+		return q, fmt.Errorf("order %d is not known", by)
+	}
 	if q.After, err = flow.ParseID(v.Get("after")); err != nil {
 		return q, err
 	}

@@ -110,6 +110,14 @@ func (l *Log) publish(e *entry, total int64, records int) {
 	e.Last = now
 }
 
+// Turn ends the segment that is appended to: the next Append begins another, so that what
+// is older can go by itself.
+func (l *Log) Turn() {
+	l.append.Lock()
+	defer l.append.Unlock()
+	l.retireLocked()
+}
+
 // activeLocked returns the segment to append to.
 func (l *Log) activeLocked() (*entry, error) {
 	if l.active != nil && l.active.end >= l.size {
