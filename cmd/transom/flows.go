@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"log/slog"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -69,7 +70,7 @@ func (f *recordingFlags) with(cmd *cobra.Command, do func(from recording, q stor
 	if err != nil {
 		return &usageError{err}
 	}
-	from, err := f.open(cmd.Context())
+	from, err := f.open(cmd.Context(), logger(cmd.ErrOrStderr(), slog.LevelWarn))
 	if err != nil {
 		return err
 	}
@@ -77,8 +78,8 @@ func (f *recordingFlags) with(cmd *cobra.Command, do func(from recording, q stor
 	return do(from, store.Query{Filter: match, Doubt: sayDoubt(cmd)})
 }
 
-// open opens the recording. The caller closes it.
-func (f *recordingFlags) open(ctx context.Context) (recording, error) {
+// open opens the recording. The caller closes it. log is told of what is damaged.
+func (f *recordingFlags) open(ctx context.Context, log *slog.Logger) (recording, error) {
 	switch {
 	case f.key != "" && f.store == "":
 		return nil, usagef("--store-key is for a directory: name one with --store")
@@ -87,7 +88,7 @@ func (f *recordingFlags) open(ctx context.Context) (recording, error) {
 	case f.file != "":
 		return openFlowFile(f.file)
 	case f.store != "":
-		return openStore(ctx, f.store, f.key, f.changes)
+		return openStore(ctx, f.store, f.key, f.changes, log)
 	}
 	return lookAt(ctx, f.pid.value)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -241,7 +242,7 @@ func TestFlowsExportKeeps(t *testing.T) {
 
 func openedStore(t *testing.T, dir string) recording {
 	t.Helper()
-	r, err := openStore(t.Context(), dir, "", false)
+	r, err := openStore(t.Context(), dir, "", false, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,6 +267,27 @@ func TestFlowsOnlyLook(t *testing.T) {
 	}
 	if d := cmp.Diff(before, listing(t, dir)); d != "" {
 		t.Error(d)
+	}
+}
+
+// Damage is said, and what is whole is there.
+func TestFlowsDamage(t *testing.T) {
+	dir := t.TempDir()
+	someExchanges(t, dir)
+	name := filepath.Join(dir, "0000000001.seg")
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := bytes.Index(b, []byte("a.example")) // in a head
+	b[i] ^= 1
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, log bytes.Buffer
+	run(context.Background(), []string{"flows", "list", "--store", dir}, strings.NewReader(""), &out, &log)
+	if !strings.Contains(log.String(), "0000000001.seg") || !strings.Contains(out.String(), "b.example") || !strings.Contains(out.String(), "c.example") {
+		t.Errorf("%s%s", &out, &log)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -49,7 +50,7 @@ is there already is replaced. What can be read before a file's first error is ke
 		if err != nil {
 			return err
 		}
-		o.Lossless = true
+		o.Lossless, o.Log = true, logger(cmd.ErrOrStderr(), slog.LevelWarn)
 		d, err := changeStore(o)
 		if err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -16,11 +17,12 @@ import (
 
 // openStore opens a directory that flows were recorded in, or the running transom that
 // records there. To be read it is left as it is.
-func openStore(ctx context.Context, dir, key string, changes bool) (recording, error) {
+func openStore(ctx context.Context, dir, key string, changes bool, log *slog.Logger) (recording, error) {
 	o, err := storeOptions(dir, key)
 	if err != nil {
 		return nil, err
 	}
+	o.Log = log
 	if info, err := os.Stat(o.Dir); err == nil && !info.IsDir() {
 		return nil, usagef("--store %s: that is a file: read it with -r", dir)
 	}
