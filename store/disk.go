@@ -220,9 +220,14 @@ func (d *Disk) Sync(ctx context.Context) error {
 	done := make(chan error, 1)
 	select {
 	case d.flush <- done:
-		return <-done
 	case <-d.closing:
 		return fs.ErrClosed
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case err := <-done:
+		return err
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

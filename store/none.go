@@ -24,8 +24,14 @@ func (None) OpenBody(_ context.Context, ref flow.BodyRef) (io.ReadSeekCloser, er
 	if ref.Size == 0 {
 		return &reader{b: new(body)}, nil
 	}
-	return nil, ErrGone
+	return nil, errNothing{}
 }
+
+// errNothing is an ErrGone of what never was there.
+type errNothing struct{}
+
+func (errNothing) Error() string        { return "not kept: nothing is recorded" }
+func (errNothing) Is(target error) bool { return target == ErrGone }
 
 // Flows implements Store.
 func (None) Flows(context.Context, Query) iter.Seq2[*flow.Flow, error] {

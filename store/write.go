@@ -303,6 +303,5 @@ func (w *work) givenUp() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	flows := d.countLocked() - d.known.flows.len()
-	d.stats.Refused += int64(flows)
 	return fmt.Errorf("%d flows and %d bodies could not be written to %s: %w", flows, len(d.dirty), d.o.Dir, w.failed)
 }

@@ -65,9 +65,28 @@ func (s *rootServer) run(ctx context.Context, e rootEvents) error {
 		case how := <-e.told:
 			s.send(report{kind: sayEnd, text: []byte(how)})
 		case <-tick.C:
+			if !s.takeAll(ctx, e.requests) {
+				return s.end(nil)
+			}
 			s.tick(ctx)
 		case <-ctx.Done():
 			return s.end(context.Cause(ctx))
+		}
+	}
+}
+
+// takeAll answers what has come while something else was done, so that a proxy that has
+// answered is not taken for one that hangs. It reports false at the end of requests.
+func (s *rootServer) takeAll(ctx context.Context, requests <-chan request) bool {
+	for {
+		select {
+		case r, ok := <-requests:
+			if !ok {
+				return false
+			}
+			s.take(ctx, r)
+		default:
+			return true
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"syscall"
 	"time"
@@ -213,8 +214,13 @@ func open(name string) (*os.File, error) {
 	return f, nil
 }
 
-// systemUIDs are below this one.
-const systemUIDs = 1000
+// systemUIDs returns the first that is a person's.
+func systemUIDs() uint32 {
+	if runtime.GOOS == "darwin" {
+		return 500
+	}
+	return 1000
+}
 
 func ours(f *os.File, name string, anybodys bool) error {
 	info, err := f.Stat()
@@ -224,7 +230,7 @@ func ours(f *os.File, name string, anybodys bool) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("%s: not a file", name)
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); anybodys && (!ok || st.Uid >= systemUIDs) {
+	if st, ok := info.Sys().(*syscall.Stat_t); anybodys && (!ok || st.Uid >= systemUIDs()) {
 		return fmt.Errorf("%s: anybody may have made it, and nobody of the system has", name)
 	}
 	return nil

@@ -2,7 +2,6 @@ package neighbour
 
 import (
 	"bytes"
-	"encoding/csv"
 	"encoding/json"
 	"net/netip"
 	"strconv"
@@ -158,19 +157,14 @@ func apple(b []byte, now time.Time) (all []lease) {
 }
 
 // kea reads CSV whose first line names the columns, of either family. The last line of an
-// address holds. Commas in names are written as &#x2c.
+// address holds. Commas in names are written as &#x2c, and quotes are letters like others.
 func kea(b []byte, now time.Time) (all []lease) {
-	r := csv.NewReader(bytes.NewReader(b))
-	r.FieldsPerRecord, r.LazyQuotes, r.ReuseRecord = -1, true, true
 	column, at := map[string]int{}, map[string]int{}
-	for {
-		rec, err := r.Read()
-		if rec == nil || err != nil {
-			return all
-		}
+	for line := range bytes.Lines(b) {
+		rec := strings.Split(strings.TrimRight(string(line), "\r\n"), ",")
 		if len(column) == 0 || rec[0] == "address" { // the file may be one's end alone
 			for i, name := range keaColumns(rec) {
-				column[strings.Clone(name)] = i
+				column[name] = i
 			}
 			if rec[0] == "address" {
 				continue
@@ -182,7 +176,7 @@ func kea(b []byte, now time.Time) (all []lease) {
 			}
 			return ""
 		}
-		addr := strings.Clone(get("address"))
+		addr := get("address")
 		l, ok := found(addr, get("hwaddr"), strings.ReplaceAll(get("hostname"), "&#x2c", ","))
 		expire, err := strconv.ParseInt(get("expire"), 10, 64)
 		ok = ok && get("state") == "0" && (err != nil || !time.Unix(expire, 0).Before(now))
@@ -195,6 +189,7 @@ func kea(b []byte, now time.Time) (all []lease) {
 			all = append(all, l)
 		}
 	}
+	return all
 }
 
 // keaColumns are those that a line names, or has if it names none.

@@ -86,6 +86,7 @@ lease 192.168.7.24 {
 	{"kea6", kea, `address,duid,valid_lifetime,expire,subnet_id,pref_lifetime,lease_type,iaid,prefix_len,fqdn_fwd,fqdn_rev,hostname,hwaddr,state,user_context,hwtype,hwaddr_source,pool_id
 fd00::20,00:01,3600,1930568400,1,3000,0,1,128,0,0,phone.lan.,02:00:5e:10:00:01,0,,1,0,0
 `, []string{"fd00::20 02:00:5e:10:00:01 phone.lan"}},
+	{"kea-quote", kea, "address,hwaddr,client_id,valid_lifetime,expire,subnet_id,fqdn_fwd,fqdn_rev,hostname,state\n192.168.7.20,02:00:5e:10:00:01,,3600,1930568400,1,0,0,\"evil,0\n192.168.7.21,02:00:5e:10:00:02,,3600,1930568400,1,0,0,last,0\n", []string{"192.168.7.20 02:00:5e:10:00:01 \"evil", "192.168.7.21 02:00:5e:10:00:02 last"}},
 	{"kea-end", kea, "192.168.7.20,02:00:5e:10:00:01,01:02,3600,1930568400,1,0,0,phone,0,,0\n", []string{"192.168.7.20 02:00:5e:10:00:01 phone"}},
 	{"networkd", networkd, `[{"ClientId":[1,2,0,94,16,0,1],"Address":[192,168,7,20],"Hostname":"phone","ExpirationUSec":1},
 		{"ClientId":[255,1,2],"Address":[192,168,7,21],"Hostname":"laptop"},{"ClientId":[1],"Address":[192,168,7,22]},

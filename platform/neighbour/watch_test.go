@@ -419,5 +419,5 @@ func TestOpenFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("link", false)
-	check("file", os.Getuid() < systemUIDs)
+	check("file", uint32(os.Getuid()) < systemUIDs())
 }
