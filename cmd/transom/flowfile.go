@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"os"
+	"strings"
 
 	"transom/app/export"
 	"transom/app/files"
@@ -18,6 +20,7 @@ import (
 type flowFile struct {
 	*store.Memory // what is being read
 	name          string
+	stdin         io.Reader // if that is what is read, and it has not been
 }
 
 // What of a file is held in memory.
@@ -26,18 +29,26 @@ const (
 	fileBody = 100 << 20
 )
 
-// openFlowFile makes sure that the file can be read.
-func openFlowFile(name string) (*flowFile, error) {
+// openFlowFile makes sure that the file can be read. - is stdin, which is read once.
+func openFlowFile(name string, stdin io.Reader) (*flowFile, error) {
+	r := &flowFile{Memory: store.NewMemory(store.MemoryOptions{MaxBytes: fileFlow, BodyLimit: fileBody}), name: name}
+	if name == "-" {
+		r.name, r.stdin = "stdin", stdin
+		return r, nil
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, usagef("-r: %w", err)
 	}
-	m := store.NewMemory(store.MemoryOptions{MaxBytes: fileFlow, BodyLimit: fileBody})
-	return &flowFile{m, name}, f.Close()
+	return r, f.Close()
 }
 
 // load reads the file.
 func (r *flowFile) load(ctx context.Context, to export.Sink) error {
+	if in := r.stdin; in != nil {
+		r.stdin = strings.NewReader("")
+		return files.Read(ctx, in, r.name, to)
+	}
 	f, err := os.Open(r.name)
 	if err != nil {
 		return err

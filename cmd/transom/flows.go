@@ -56,7 +56,7 @@ type recordingFlags struct {
 func (f *recordingFlags) add(fl *pflag.FlagSet) {
 	f.flags = fl
 	fl.StringVar(&f.store, "store", "", "the `DIRECTORY` that flows were recorded in; it may be in use")
-	fl.StringVarP(&f.file, "read-flows", "r", "", "the `FILE` that flows were saved in")
+	fl.StringVarP(&f.file, "read-flows", "r", "", "the `FILE` that flows were saved in; - is stdin")
 	f.pid = numberFlag{max: 1 << 30, name: "PID"}
 	fl.Var(&f.pid, "pid", "the process of the transom that runs, where there are several (default, without --store and -r: the one there is)")
 	fl.StringVar(&f.key, "store-key", "", "the `FILE` with the key that the store is encrypted under")
@@ -70,7 +70,7 @@ func (f *recordingFlags) with(cmd *cobra.Command, do func(from recording, q stor
 	if err != nil {
 		return &usageError{err}
 	}
-	from, err := f.open(cmd.Context(), logger(cmd.ErrOrStderr(), slog.LevelWarn))
+	from, err := f.open(cmd.Context(), cmd.InOrStdin(), logger(cmd.ErrOrStderr(), slog.LevelWarn))
 	if err != nil {
 		return err
 	}
@@ -79,14 +79,14 @@ func (f *recordingFlags) with(cmd *cobra.Command, do func(from recording, q stor
 }
 
 // open opens the recording. The caller closes it. log is told of what is damaged.
-func (f *recordingFlags) open(ctx context.Context, log *slog.Logger) (recording, error) {
+func (f *recordingFlags) open(ctx context.Context, stdin io.Reader, log *slog.Logger) (recording, error) {
 	switch {
 	case f.key != "" && f.store == "":
 		return nil, usagef("--store-key is for a directory: name one with --store")
 	case f.store != "" && f.file != "", f.pid.value != 0 && f.store+f.file != "":
 		return nil, usagef("--store, -r and --pid: give one of them")
 	case f.file != "":
-		return openFlowFile(f.file)
+		return openFlowFile(f.file, stdin)
 	case f.store != "":
 		return openStore(ctx, f.store, f.key, f.changes, log)
 	}

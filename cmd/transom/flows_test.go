@@ -291,6 +291,18 @@ func TestFlowsDamage(t *testing.T) {
 	}
 }
 
+// A pipe is read as a file is.
+func TestFlowsStdin(t *testing.T) {
+	dir := t.TempDir()
+	someExchanges(t, dir)
+	saved := said(t, "flows", "export", "--store", dir, "--format", "mitm")
+	var out, log bytes.Buffer
+	code := run(context.Background(), []string{"flows", "list", "-r", "-", "--limit", "2"}, strings.NewReader(saved), &out, &log)
+	if code != exitOK || hosts(out.String()) != "ba" {
+		t.Errorf("exit code %d: %s%s", code, &out, &log)
+	}
+}
+
 // listing has names, sizes and times of what is in a directory.
 func listing(t *testing.T, dir string) (list []string) {
 	t.Helper()

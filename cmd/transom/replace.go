@@ -32,6 +32,9 @@ func replace(name string, stdout io.Writer, binary bool) (*replacement, error) {
 		}
 		return &replacement{Writer: f, file: f}, nil
 	}
+	if _, err := os.Stat(filepath.Dir(name)); err != nil {
+		return nil, usagef("-o %s: %w", name, err)
+	}
 	f, err := os.CreateTemp(filepath.Dir(name), ".transom-*") // for its owner alone
 	if err != nil {
 		return nil, fmt.Errorf("-o %s: %w", name, err)
