@@ -9,10 +9,14 @@ import (
 )
 
 // A catalog says where in the log flows and bodies are. A flow takes 28 bytes, a body
-// 16.
+// 16. It counts what of a segment is of use.
 type catalog struct {
 	flows  rows[flow.ID, flowAt]
 	bodies rows[uint64, place]
+
+	live  map[uint32]int // last states of flows, by segment
+	waste map[uint32]int // states that a later segment has superseded, of deleted flows, and tombstones
+	freed int64          // bytes of bodies that were deleted
 }
 
 // A place is a position, in half the room: a segment has less than 4 GiB.
@@ -45,6 +49,7 @@ func newCatalog() catalog {
 	return catalog{
 		flows:  rows[flow.ID, flowAt]{compare: compareIDs},
 		bodies: rows[uint64, place]{compare: cmp.Compare[uint64]},
+		live:   map[uint32]int{}, waste: map[uint32]int{},
 	}
 }
 
@@ -52,8 +57,26 @@ func compareIDs(a, b flow.ID) int { return bytes.Compare(a[:], b[:]) }
 
 // put says where a state of a flow is. One that is older than what is known is left out.
 func (c *catalog) put(id flow.ID, at flowAt) {
-	if old, ok := c.flows.get(id); !ok || old.rev() <= at.rev() {
-		c.flows.set(id, at)
+	old, ok := c.flows.get(id)
+	if ok && old.rev() > at.rev() {
+		return
+	}
+	if ok {
+		c.live[old.segment]--
+		if old.segment != at.segment {
+			c.waste[old.segment]++
+		}
+	}
+	c.live[at.segment]++
+	c.flows.set(id, at)
+}
+
+// drop forgets a flow.
+func (c *catalog) drop(id flow.ID) {
+	if at, ok := c.flows.get(id); ok {
+		c.live[at.segment]--
+		c.waste[at.segment]++
+		c.flows.remove(id)
 	}
 }
 
@@ -72,6 +95,8 @@ func (c *catalog) remove(number uint64) int {
 	n := c.flows.len()
 	c.flows.filter(func(at flowAt) bool { return at.segment != uint32(number) })
 	c.bodies.filter(func(at place) bool { return at.segment != uint32(number) })
+	delete(c.live, uint32(number))
+	delete(c.waste, uint32(number))
 	return n - c.flows.len()
 }
 

@@ -70,7 +70,8 @@ type Disk struct {
 	o   DiskOptions
 	log journal
 
-	index *indexer
+	index     *indexer
+	compactor *compactor
 
 	mu       sync.Mutex
 	room     sync.Cond // what waits for the queue
@@ -83,6 +84,7 @@ type Disk struct {
 	dirty    []*stream   // with something to be written
 	streams  map[uint64]*stream
 	last     uint64 // number of the last body
+	written  uint64 // what is written from now on refers to no segment before this one but for bodies under way
 	known    catalog
 	stats    DiskStats
 	conns    cache[segment.Position, *flow.Conn]
@@ -106,6 +108,7 @@ type journal interface {
 	Segments() []segment.Info
 	Remove(number uint64) error
 	Turn()
+	Compact(ctx context.Context, number uint64, keep func(p segment.Position, kind uint8, length int) bool) (segment.Compacted, error)
 	Close() error
 }
 
@@ -124,6 +127,8 @@ type DiskStats struct {
 	DroppedBytes  int64 // payload bytes that were seen and not kept
 	Unsynced      int64 // times that the system could not put on disk what was written
 	Evicted       int64 // flows that went with the oldest segments
+	Compacted     int64 // segments that what was deleted was taken out of
+	Reclaimed     int64 // bytes that this gave back
 	Damaged       int64 // places in the log that could not be read when it was opened
 }
 
@@ -138,7 +143,9 @@ func OpenDisk(o DiskOptions) (*Disk, error) {
 	if err := d.replay(log); err != nil {
 		return nil, errors.Join(fmt.Errorf("read what is recorded in %s: %w", o.Dir, err), log.Close())
 	}
+	d.written = log.End().Segment
 	d.startIndex()
+	d.startCompactor()
 	go d.write()
 	return d, nil
 }
@@ -238,6 +245,7 @@ func (d *Disk) Close() error {
 	d.once.Do(func() {
 		d.Release()
 		close(d.closing)
+		d.compactor.close()
 		<-d.closed
 		d.err = errors.Join(d.err, d.index.close(), d.log.Close())
 	})

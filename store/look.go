@@ -67,4 +67,9 @@ func (readJournal) Segments() []segment.Info                             { retur
 func (readJournal) Turn()                                                {}
 func (readJournal) End() segment.Position                                { return segment.Position{} }
 
+// Compact implements journal.
+func (readJournal) Compact(context.Context, uint64, func(segment.Position, uint8, int) bool) (segment.Compacted, error) {
+	return segment.Compacted{}, errReadOnly
+}
+
 var errReadOnly = errors.New("this store is only read")

@@ -75,6 +75,17 @@ func (d *Disk) referLocked(f *flow.Flow) {
 	}
 }
 
+// keptOf returns how much is kept of the bodies of a flow.
+func keptOf(f *flow.Flow) int64 {
+	switch d := f.Detail.(type) {
+	case *flow.HTTP:
+		return d.RequestBody.Kept + d.ResponseBody.Kept
+	case *flow.Messages:
+		return d.Log.Kept
+	}
+	return 0
+}
+
 // A tombstone is a flow that was deleted, with its bodies.
 type tombstone struct {
 	id     flow.ID
@@ -107,7 +118,8 @@ func (d *Disk) deleteLocked(f *flow.Flow) {
 	if d.writing.get(f.ID) != nil {
 		d.undone[f.ID] = true
 	}
-	d.known.flows.remove(f.ID)
+	d.known.drop(f.ID)
+	d.known.freed += keptOf(f)
 	grave := tombstone{f.ID, bodiesOf(f)}
 	for _, number := range grave.bodies {
 		if s := d.streams[number]; s != nil {

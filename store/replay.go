@@ -86,7 +86,9 @@ func (r *replay) record(at segment.At) (err error) {
 		if err != nil {
 			return err
 		}
-		r.known.flows.remove(id)
+		r.known.drop(id)
+		r.known.waste[uint32(at.Segment)]++
+		r.known.freed = r.o.SegmentSize // nobody knows how much that was
 		for _, number := range bodies {
 			r.known.bodies.remove(number)
 			delete(r.parts, number)
@@ -117,7 +119,7 @@ func (r *replay) end() error {
 		if err != nil {
 			r.stats.Damaged++
 			r.o.Log.Error("a flow that was under way can't be read, and is left out", "dir", r.o.Dir, "flow", hit.id.String(), "err", err)
-			r.known.flows.remove(hit.id)
+			r.known.drop(hit.id)
 			continue
 		}
 		ended := *f

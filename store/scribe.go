@@ -394,6 +394,11 @@ func (s *scribe) deleted(dead []tombstone) error {
 	for i := range dead {
 		s.record(wire.KindDeleted, func(dst []byte) []byte { return wire.AppendDeleted(dst, dead[i].id, dead[i].bodies[:]) })
 	}
-	_, err := s.append()
+	at, err := s.append()
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	for _, p := range at {
+		s.d.known.waste[uint32(p.Segment)]++
+	}
 	return err
 }

@@ -112,6 +112,11 @@ func (w *work) flush() error {
 	if err == nil {
 		err = w.d.log.Sync()
 	}
+	if lost := (*segment.SyncError)(nil); errors.As(err, &lost) {
+		w.d.mu.Lock()
+		w.d.stats.Unsynced++
+		w.d.mu.Unlock()
+	}
 	if err != nil {
 		w.fail(err)
 		return err
@@ -152,6 +157,9 @@ func (w *work) batch(due, all bool) error {
 		return err
 	}
 	w.dead = nil
+	w.d.mu.Lock()
+	defer w.d.mu.Unlock()
+	w.d.written = max(w.d.written, w.scribe.segment)
 	return nil
 }
 
