@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -362,6 +363,7 @@ func TestFlowsPrune(t *testing.T) {
 		{"-f|~all|--keep|2", "deleted 1 flows\n", "ac"},
 		{"--older-than|9000d", "deleted 0 flows\n", "ac"},
 		{"-f|~d ^c|--older-than|1d", "deleted 1 flows\n", "a"},
+		{"-f|~all", "deleted 1 flows\n", ""},
 	} {
 		if got := said(t, append([]string{"flows", "prune", "--store", dir}, strings.Split(tc.args, "|")...)...); got != tc.said {
 			t.Errorf("%s: %q, want %q", tc.args, got, tc.said)
@@ -369,5 +371,8 @@ func TestFlowsPrune(t *testing.T) {
 		if got := hosts(said(t, "flows", "list", "--store", dir)); got != tc.left {
 			t.Errorf("%s: %s are left, want %s", tc.args, got, tc.left)
 		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "0000000001.seg")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the room is not given back: %v", err)
 	}
 }

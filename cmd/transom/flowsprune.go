@@ -26,8 +26,8 @@ func flowsPruneCommand() *cobra.Command {
 		Use:   "prune",
 		Short: "Delete recorded flows",
 		Long: `prune deletes the flows that match the filter, are older than said, and are not
-among the newest that are kept. What their bodies take is given back as the store
-is tidied, of a store that is in use by and by.`,
+among the newest that are kept. What they take is given back at once, or of a store
+that is in use by and by.`,
 		Example: `  transom flows prune --store /var/lib/transom --older-than 30d
   transom flows prune -f '~d telemetry\.example' --dry-run`,
 		Args: noArguments,
@@ -54,6 +54,11 @@ func (f *flowsPrune) run(cmd *cobra.Command, _ []string) error {
 		n, err := f.prune(cmd, from, q)
 		if err != nil {
 			return err
+		}
+		if d, ok := from.(*store.Disk); ok && !f.dryRun {
+			if err := d.Compact(cmd.Context()); err != nil {
+				return fmt.Errorf("%d flows are deleted, but what they take is not given back: %w", n, err)
+			}
 		}
 		said := "deleted %d flows\n"
 		if f.dryRun {
