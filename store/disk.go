@@ -130,6 +130,10 @@ type DiskStats struct {
 	Compacted     int64 // segments that what was deleted was taken out of
 	Reclaimed     int64 // bytes that this gave back
 	Damaged       int64 // places in the log that could not be read when it was opened
+
+	Behind      int64 // about how many records the index does not have yet
+	BehindBytes int64 // and what they take
+	Unindexed   bool  // the index has failed: filters read all of what is recorded
 }
 
 // OpenDisk opens the store in a directory, or makes one. One process writes to it.
@@ -187,9 +191,11 @@ func newDisk(o DiskOptions, log journal) *Disk {
 // Stats returns the state of the store.
 func (d *Disk) Stats() DiskStats {
 	segments := d.log.Segments()
+	records, bytes := d.index.behind(segments, d.log.End())
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s := d.stats
+	s.Behind, s.BehindBytes, s.Unindexed = records, bytes, d.index.broken.Load()
 	s.Flows, s.Bodies = d.countLocked(), d.known.bodies.len()+len(d.streams)
 	s.Max, s.Queued, s.Segments = d.o.MaxBytes, d.used, len(segments)
 	for _, seg := range segments {

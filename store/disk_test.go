@@ -21,6 +21,7 @@ import (
 
 	"transom/filter"
 	"transom/flow"
+	"transom/internal/testnet/disk"
 	"transom/store"
 	"transom/store/wire"
 )
@@ -528,4 +529,25 @@ func TestDiskEncrypted(t *testing.T) {
 	}
 	d = newDisk(t, store.DiskOptions{Dir: dir, Secret: []byte("correct horse battery staple")})
 	same(t, d, flows, bodies)
+}
+
+// How far the index is behind is told: all of it at first, and nothing once it was asked.
+func TestDiskBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDisk(t, store.DiskOptions{FS: disk.New(), SegmentSize: 64 << 10})
+		record(t, d, 200, 1000)
+		if err := d.Sync(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s := d.Stats()
+		if s.Behind < 200 || s.BehindBytes < s.Bytes/2 || s.BehindBytes > s.Bytes || s.Unindexed {
+			t.Errorf("nothing is indexed: %+v", s)
+		}
+		if n := len(ids(t, d, store.Query{By: store.BySize})); n != 200 {
+			t.Errorf("%d flows", n)
+		}
+		if s := d.Stats(); s.Behind != 0 || s.BehindBytes != 0 {
+			t.Errorf("all is indexed: %+v", s)
+		}
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"transom/filter"
 	"transom/flow"
@@ -24,8 +25,9 @@ type indexer struct {
 
 	mu      sync.Mutex // held while the index is filled
 	x       *index.Index
-	failed  error // it is given up
-	full    error // it lacks what came last, for want of room
+	failed  error       // it is given up
+	broken  atomic.Bool // failed is set
+	full    error       // it lacks what came last, for want of room
 	entries []index.Entry
 	text    int // bytes of text in them
 
@@ -58,6 +60,7 @@ func (d *Disk) startIndex() {
 	}
 	d.index = x
 	if x.failed = x.open(); x.failed != nil {
+		x.broken.Store(true)
 		d.o.Log.Warn("what is recorded is not indexed: filters read all of it", "dir", d.o.Dir, "err", x.failed)
 	}
 	go x.run(ctx)
@@ -95,6 +98,31 @@ func (x *indexer) close() error {
 	return x.x.Close()
 }
 
+// behind returns what of the log the index does not have yet. Of the segment that it is
+// in it knows how many bytes, and takes records for equally long.
+func (x *indexer) behind(segments []segment.Info, end segment.Position) (records, bytes int64) {
+	var at segment.Position
+	if !x.broken.Load() {
+		at = x.x.At()
+	}
+	for _, s := range segments {
+		whole := s.Size
+		if s.Number == end.Segment {
+			whole = end.Offset
+		}
+		left := max(whole-at.Offset, 0)
+		switch {
+		case s.Number > at.Segment:
+			left = whole
+		case s.Number < at.Segment:
+			left = 0
+		}
+		bytes += left
+		records += int64(s.Records) * left / max(whole, 1)
+	}
+	return records, bytes
+}
+
 // removed says that a segment is no more.
 func (x *indexer) removed(number uint64) {
 	x.gone.Lock()
@@ -118,6 +146,7 @@ func (x *indexer) catchUp(ctx context.Context) error {
 	if err != nil && ctx.Err() == nil {
 		x.failed = err
 		x.d.o.Log.Warn("what is recorded is no longer indexed: filters read all of it", "dir", x.d.o.Dir, "err", err)
+		x.broken.Store(true)
 	}
 	return err
 }
