@@ -54,6 +54,18 @@ func (r *DiskReader) OpenBody(ctx context.Context, ref flow.BodyRef) (io.ReadSee
 	return r.d.OpenBody(ctx, ref)
 }
 
+// Stats returns what is kept. What whoever records there has lost, and how far its index
+// is, it does not know.
+func (r *DiskReader) Stats() (s DiskStats, err error) {
+	all, err := r.d.log.(readJournal).Reader.Segments()
+	for _, seg := range all {
+		s.Bytes += seg.Size
+	}
+	s.Segments = len(all)
+	s.Flows, s.Bodies = r.d.known.flows.len(), r.d.known.bodies.len()+len(r.d.streams)
+	return s, err
+}
+
 // Close closes the files.
 func (r *DiskReader) Close() error { return r.d.log.Close() }
 

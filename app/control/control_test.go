@@ -228,6 +228,18 @@ func TestAbout(t *testing.T) {
 	}
 }
 
+// A directory's state is told with it.
+func TestAboutDisk(t *testing.T) {
+	d, err := store.OpenDisk(store.DiskOptions{Dir: t.TempDir(), MaxBytes: 1 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	if a, err := looked(t, d).About(t.Context()); err != nil || a.Disk == nil || a.Disk.Max != 1<<30 {
+		t.Errorf("got %+v, %v", a, err)
+	}
+}
+
 func TestErrors(t *testing.T) {
 	m := recorded(t, 2)
 	c := looked(t, m)

@@ -31,6 +31,8 @@ type Recording interface {
 // About says what a recording is.
 type About struct {
 	Store string `json:"store"` // the directory, "" if it is in memory
+
+	Disk *store.DiskStats `json:"disk,omitempty"` // of the directory: filled in by Serve
 }
 
 // maxLooking is how many look at once; others wait.
@@ -180,7 +182,12 @@ func (s *server) body(w http.ResponseWriter, r *http.Request) {
 
 // tell says what this is.
 func (s *server) tell(w http.ResponseWriter, _ *http.Request) {
-	_ = json.NewEncoder(w).Encode(s.about) // who is gone needs no answer
+	a := s.about
+	if d, ok := s.of.(interface{ Stats() store.DiskStats }); ok {
+		now := d.Stats()
+		a.Disk = &now
+	}
+	_ = json.NewEncoder(w).Encode(a) // who is gone needs no answer
 }
 
 // maxDeleted is how many flows are deleted at once.

@@ -44,6 +44,10 @@ func flowsStatsCommand() *cobra.Command {
 				}
 				c.add(x)
 			}
+			var err error
+			if c.Store, err = directoryOf(cmd.Context(), from); err != nil {
+				return err
+			}
 			print := c.lines
 			if asJSON {
 				print = c.json
@@ -64,6 +68,7 @@ type count struct {
 	Last   time.Time         `json:"last,omitzero"`
 	Types  map[string]*share `json:"types"`
 	Hosts  []*share          `json:"hosts"`
+	Store  *directory        `json:"store,omitempty"`
 
 	hosts  map[string]*share
 	others share // hosts that there was no room for
@@ -170,6 +175,11 @@ func (c *count) lines(w io.Writer, hosts int) error {
 	}
 	if c.others.Flows > 0 {
 		row(&c.others, "of other hosts still")
+	}
+	if c.Store != nil {
+		for _, line := range c.Store.lines() {
+			fmt.Fprintln(tab, line)
+		}
 	}
 	return tab.Flush()
 }
