@@ -90,14 +90,24 @@ func (k *Kernel) adoptLocked(m platform.Marks) error {
 }
 
 // tookOver says that what a process has left that could not clean up is another's
-// now: how much in one line, and what that is to who looks closer. It may have been
+// now, and what that is: a few of it in one line, and all of it to who looks closer. It may have been
 // one of this run, whose successor this process is.
 func tookOver(log *slog.Logger, lines []string) {
-	if len(lines) > 0 {
-		log.Info("what a process of transom that has died left in force is taken over", "tables_rules_and_settings", len(lines))
-		log.Debug("taken over", "what", strings.Join(lines, ", "))
+	if len(lines) == 0 {
+		return
+	}
+	what := strings.Join(lines[:min(len(lines), fewLeft)], ", ")
+	if more := len(lines) - fewLeft; more > 0 {
+		what += fmt.Sprintf(", and %d more", more)
+	}
+	log.Info("what a process of transom that has died left in force is taken over", "what", what)
+	for _, line := range lines {
+		log.Debug("taken over", "what", line)
 	}
 }
+
+// fewLeft is how many leftovers a line names.
+const fewLeft = 3
 
 // Leave takes back what this or an earlier process has put in force, but for the
 // table that refuses what would go past: it is for when nobody has said that it
