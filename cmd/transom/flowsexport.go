@@ -60,7 +60,7 @@ The name of the file says which: .mitm, .har, .pcapng, .json or .ndjson, and .gz
 	return cmd
 }
 
-// endings say a format by the end of a file's name.
+// formatEnds say a format by the end of a file's name.
 var formatEnds = map[string]string{
 	".mitm": "mitm", ".mitmproxy": "mitm", ".flow": "mitm", ".flows": "mitm", ".dump": "mitm",
 	".har": "har", ".pcapng": "pcapng", ".pcap": "pcapng", ".json": "json", ".ndjson": "json", ".jsonl": "json", ".curl": "curl",

@@ -52,7 +52,7 @@ ID is enough, as list prints it, of at least four digits.`,
 	return cmd
 }
 
-// endingsOf are ends of IDs that flows are looked for by.
+// idEnds are ends of IDs that flows are looked for by.
 type idEnds struct {
 	texts []string
 	found []bool
