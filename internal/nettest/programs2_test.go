@@ -55,10 +55,11 @@ asyncio.run(main())
 const c = require('http2').connect(process.argv[1])
 const ask = (head, body) => new Promise((resolve, reject) => {
   const s = c.request(head, {waitForTrailers: true}), said = []
+  let text = '' // apart: that there is content may be told before that there is a response
   s.on('wantTrailers', () => s.sendTrailers({'x-end': 'at last'}))
   for (const event of ['headers', 'response', 'trailers']) s.on(event, h => said.push(event, JSON.stringify(h)))
   s.setEncoding('utf8')
-  s.on('data', d => said.push(d)).on('error', reject).on('close', () => resolve(said.join(' ')))
+  s.on('data', d => text += d).on('error', reject).on('close', () => resolve(said.join(' ') + ' ' + text))
   s.end(body)
 })
 const all = [{':path': '/page'}, {':path': '/early'}, {':path': '/nothing'}, {':method': 'HEAD', ':path': '/large'}].map(h => ask(h))
