@@ -20,7 +20,7 @@ func TestPace(t *testing.T) {
 	step := func(after time.Duration, wait time.Duration, slower bool) {
 		t.Helper()
 		now = now.Add(after)
-		if w, s := p.step(now); w != wait || s != slower {
+		if w, s := p.step(now, []string{"a table"}); w != wait || s != slower {
 			t.Errorf("waits %v, slower %v; want %v, %v", w, s, wait, slower)
 		}
 	}
@@ -43,6 +43,35 @@ func TestPace(t *testing.T) {
 	step(paceOf/10, paceOf, true)
 }
 
+// TestPaceCountsThings: what was taken away in pieces was taken away once, and what is
+// taken away as often as before is found to be among others.
+func TestPaceCountsThings(t *testing.T) {
+	var p pace
+	now := time.Unix(1e9, 0)
+	pieces := []string{"a table", "a route", "a rule", "another rule", "rules in the chains of others"}
+	for range freeTimes {
+		for _, what := range pieces {
+			if w, _ := p.step(now, []string{what}); w != 0 {
+				t.Fatalf("%s: waits %v", what, w)
+			}
+		}
+	}
+	if w, slower := p.step(now, pieces[1:3]); w != paceOf || !slower {
+		t.Errorf("waits %v, slower %v", w, slower)
+	}
+	if w, slower := p.step(now, []string{"something new"}); w != 0 || slower {
+		t.Errorf("something else: waits %v, slower %v", w, slower)
+	}
+	for range 3 * freeTimes {
+		now = now.Add(paceOf / 2)
+		p.step(now, pieces[:1])
+	}
+	p.step(now.Add(time.Hour), pieces[:1])
+	if len(p.times) != 1 || p.slow {
+		t.Errorf("after an hour: %v, slow %v", p.times, p.slow)
+	}
+}
+
 // TestPaceTells what fails again and again as that, and as nobody's doing; and
 // not for ever.
 func TestPaceTells(t *testing.T) {
@@ -59,7 +88,7 @@ func TestPaceTells(t *testing.T) {
 			log := slog.New(slog.NewTextHandler(&said, nil))
 			now := time.Unix(1e9, 0)
 			for range 3 * freeTimes {
-				_, slower := p.step(now)
+				_, slower := p.step(now, tt.found.things())
 				p.tell(log, tt.found, slower, "go direct")
 			}
 			lines := strings.Split(strings.TrimSpace(said.String()), "\n")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -100,11 +101,18 @@ func (t *tender) stop() error {
 }
 
 // A pace keeps somebody who takes away in a loop what we put back from keeping us
-// busy: a few times are free, then it is once in a while.
+// busy: a few times are free, then it is once in a while. Each thing has its own
+// times: what is removed piece by piece, as routing rules are, may be found in several
+// looks on a busy machine, and has been taken away once all the same.
 type pace struct {
+	times map[string]times // by what was taken away; who is not in it has all that are free
+	slow  bool             // of something there were none left, and not all have been given back
+}
+
+// times are those that one thing was put back.
+type times struct {
 	used  int       // of the times that are free
 	since time.Time // when the last one of them was given back
-	slow  bool      // there were none left, and not all have been given back
 }
 
 // How many times are free, and after how long one of them is given back.
@@ -113,22 +121,41 @@ const (
 	paceOf    = 6 * time.Second
 )
 
-// step counts a time that something was put back. It returns how long to wait
-// for the next, and whether this is when it becomes slow.
-func (p *pace) step(now time.Time) (wait time.Duration, slower bool) {
-	back := int(now.Sub(p.since) / paceOf)
-	if p.used = max(0, p.used-back); p.used == 0 {
-		p.since, p.slow = now, false
-	} else {
-		p.since = p.since.Add(time.Duration(back) * paceOf)
+// step counts that things were put back. It returns how long to wait for the next
+// time, and whether this is when it becomes slow.
+func (p *pace) step(now time.Time, things []string) (wait time.Duration, slower bool) {
+	p.giveBack(now)
+	for _, what := range things {
+		t, known := p.times[what]
+		if !known {
+			t.since = now
+		}
+		if t.used++; t.used > freeTimes {
+			t.used, wait = freeTimes+1, paceOf
+		}
+		p.times[what] = t
 	}
-	p.used++
-	if p.used <= freeTimes {
+	if wait == 0 {
 		return 0, false
 	}
-	p.used = freeTimes + 1
 	slower, p.slow = !p.slow, true
 	return paceOf, slower
+}
+
+// giveBack gives back the times that are due.
+func (p *pace) giveBack(now time.Time) {
+	for what, t := range p.times {
+		back := now.Sub(t.since) / paceOf
+		if t.used -= int(back); t.used <= 0 {
+			delete(p.times, what)
+			continue
+		}
+		t.since = t.since.Add(back * paceOf)
+		p.times[what] = t
+	}
+	if len(p.times) == 0 {
+		p.times, p.slow = make(map[string]times), false
+	}
 }
 
 // mended is what was found when somebody looked.
@@ -140,6 +167,19 @@ type mended struct {
 
 // quiet reports whether nothing was missing.
 func (m mended) quiet() bool { return len(m.lost) == 0 && !m.let && m.err == nil }
+
+// things names what was not as it should be, for the pace: those that something is
+// wrong with for good are one.
+func (m mended) things() []string {
+	things := m.lost
+	if m.let {
+		things = append(slices.Clip(things), "rules in the chains of others")
+	}
+	if len(things) == 0 && m.err != nil {
+		things = []string{"what can't be put back"}
+	}
+	return things
+}
 
 // rest is how long not to look again after a look that took so long: where there
 // are many rules it takes a while, and is done as much less often. It is as long as
@@ -186,7 +226,7 @@ func (g *ground) afterLocked(l lifter, log *slog.Logger, m mended, now time.Time
 		}
 		return 0
 	}
-	wait, slower := g.pace.step(now)
+	wait, slower := g.pace.step(now, m.things())
 	if wait > 0 && !g.lifted {
 		g.lifted = true
 		if err := l.bringAgainLocked(); err != nil {
