@@ -13,3 +13,7 @@ func (k *Kernel) Tend() { k.tend() }
 
 // Tend looks now what is missing of what is in force.
 func (x *IPTables) Tend() { x.tend() }
+
+// Poke has it looked as if something had been heard. Who looks then waits as long as it
+// has to before it looks again, which who calls Tend does not.
+func (x *IPTables) Poke() { x.poke() }

@@ -171,7 +171,7 @@ func unroute(t testing.TB, h *lab.Host, family int) {
 
 // TestFlushedForever removes a table of ours as soon as it is back: we become
 // slow, and say so once. New connections go direct then, and are captured again when
-// nobody does it any more.
+// nobody does it any more, which on a machine that takes seconds to ask may be meanwhile.
 func TestFlushedForever(t *testing.T) {
 	n := labtest.Gateway(t)
 	serve(t, n.Server, 80)
@@ -185,7 +185,11 @@ func TestFlushedForever(t *testing.T) {
 		t.Helper()
 		t.Log(when)
 		for _, a := range servers() {
-			expect(t, n.Client, at(a, 80), by+"from CLIENT")
+			got, client, err := visit(t, n.Client, at(a, 80))
+			late := by == "" && said.count("captured again") > 0
+			if want := by + "from " + client; !strings.HasPrefix(got, want) && !late {
+				t.Errorf("%s: %q, %v; want %q", a, got, err, want)
+			}
 		}
 	}
 	ask("it is back, but who knows", "")
@@ -233,8 +237,9 @@ func TestFlushedForeverClosed(t *testing.T) {
 	flushForever(t, said, c)
 	flushOurs(t, c)
 	for _, a := range servers() {
-		if said, _, err := visit(t, n.Client, at(a, 80)); !errors.Is(err, syscall.ECONNREFUSED) {
-			t.Errorf("%s: %q, %v; want refused", a, said, err)
+		got, _, err := visit(t, n.Client, at(a, 80))
+		if !errors.Is(err, syscall.ECONNREFUSED) && (said.count("captured again") == 0 || !strings.HasPrefix(got, "by us, ")) {
+			t.Errorf("%s: %q, %v; want refused", a, got, err)
 		}
 	}
 }
@@ -257,15 +262,15 @@ func TestIPTablesFlushedForever(t *testing.T) {
 			times := said.count(back)
 			w.run("/bin/sh", "-c", "iptables -t mangle -F; iptables -t mangle -X; ip6tables -t mangle -F; ip6tables -t mangle -X")
 			if x.kind == "legacy" { // of which nobody hears
-				tend()
-				continue
+				x.Poke()
 			}
 			said.until(t, func() bool { return said.count(back) > times || said.count("again and again") > 0 })
 		}
 		direct := func(when string) {
 			w.Helper()
 			for family, a := range w.families() {
-				if got := w.ask(w.Client, netip.AddrPortFrom(a[0], 80)); got != "server sees CLIENT" {
+				got := w.ask(w.Client, netip.AddrPortFrom(a[0], 80))
+				if got != "server sees CLIENT" && said.count("captured again") == 0 {
 					w.Errorf("%s, %s: %q", when, family, got)
 				}
 			}
