@@ -260,7 +260,8 @@ func TestIPTablesFlushedForever(t *testing.T) {
 		// Six times, or more if that takes so long that some are forgiven.
 		for said.count("again and again") == 0 {
 			times := said.count(back)
-			w.run("/bin/sh", "-c", "iptables -t mangle -F; iptables -t mangle -X; ip6tables -t mangle -F; ip6tables -t mangle -X")
+			// It may be back before all is gone; then there are chains in use, that can't be removed.
+			w.run("/bin/sh", "-c", "iptables -t mangle -F; iptables -t mangle -X; ip6tables -t mangle -F; ip6tables -t mangle -X || true")
 			if x.kind == "legacy" { // of which nobody hears
 				x.Poke()
 			}
