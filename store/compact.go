@@ -174,7 +174,6 @@ func (c *compactor) rewrite(ctx context.Context, s segment.Info, part *part, p *
 	after := int64(0)
 	var err error
 	if part.alive() == 0 {
-		d.index.removed(s.Number)
 		err = d.log.Remove(s.Number)
 	} else {
 		var done segment.Compacted

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -31,14 +32,11 @@ type indexer struct {
 	entries []index.Entry
 	text    int // bytes of text in them
 
+	told []index.Removed // segments that there are none of, as the index knows
+
 	wake chan struct{}
 	stop context.CancelFunc
 	done chan struct{}
-
-	gone struct {
-		sync.Mutex
-		segments []uint64 // that were removed, and the index does not know it
-	}
 }
 
 // indexName is the file of the index in the directory of the log.
@@ -123,13 +121,6 @@ func (x *indexer) behind(segments []segment.Info, end segment.Position) (records
 	return records, bytes
 }
 
-// removed says that a segment is no more.
-func (x *indexer) removed(number uint64) {
-	x.gone.Lock()
-	defer x.gone.Unlock()
-	x.gone.segments = append(x.gone.segments, number)
-}
-
 // catchUp fills the index up to what the log has when it comes there. Its error is said
 // once.
 func (x *indexer) catchUp(ctx context.Context) error {
@@ -152,17 +143,7 @@ func (x *indexer) catchUp(ctx context.Context) error {
 }
 
 func (x *indexer) fill(ctx context.Context) error {
-	x.gone.Lock()
-	gone := x.gone.segments
-	x.gone.segments = nil
-	x.gone.Unlock()
-	for _, number := range gone {
-		x.entries = append(x.entries, index.Removed{Segment: number})
-	}
-	if err := x.apply(ctx, x.x.At()); err != nil {
-		x.gone.Lock()
-		x.gone.segments = append(gone, x.gone.segments...) // no record says it again
-		x.gone.Unlock()
+	if err := x.missing(ctx); err != nil {
 		return err
 	}
 	to := x.x.At()
@@ -182,6 +163,33 @@ func (x *indexer) fill(ctx context.Context) error {
 		}
 	}
 	return x.apply(ctx, to)
+}
+
+// missing tells the index which segments there are none of: no record says it.
+func (x *indexer) missing(ctx context.Context) error {
+	gaps := gapsIn(x.d.log.Segments())
+	for _, gap := range gaps {
+		if !slices.Contains(x.told, gap) {
+			x.entries = append(x.entries, gap)
+		}
+	}
+	err := x.apply(ctx, x.x.At())
+	if err == nil {
+		x.told = gaps
+	}
+	return err
+}
+
+// gapsIn returns the numbers between and before segments.
+func gapsIn(all []segment.Info) (gaps []index.Removed) {
+	next := uint64(0)
+	for _, s := range all {
+		if next < s.Number {
+			gaps = append(gaps, index.Removed{From: next, To: s.Number - 1})
+		}
+		next = s.Number + 1
+	}
+	return gaps
 }
 
 func (x *indexer) apply(ctx context.Context, to segment.Position) error {

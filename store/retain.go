@@ -76,7 +76,6 @@ func (w *work) evict(number uint64) error {
 	d.mu.Lock()
 	d.stats.Evicted += int64(d.known.remove(number))
 	d.mu.Unlock()
-	d.index.removed(number)
 	return d.log.Remove(number)
 }
 

@@ -37,7 +37,7 @@ type Options struct {
 }
 
 // An Entry is something that a record of the log says: a Put, Deleted, Body, Dropped,
-// Text, Removed or Begins. Applied again, it changes nothing.
+// Text or Removed. Applied again, it changes nothing.
 type Entry interface{ entry() }
 
 type (
@@ -66,12 +66,10 @@ type (
 		Text     []byte
 		Complete bool // it is all of the body
 	}
-	// Removed is a segment that is no more, with all flows and bodies that are
-	// still said to be in it.
-	Removed struct{ Segment uint64 }
-	// Begins is the first segment that there is: all before are Removed. Whoever
-	// opens a log applies it first, since a log does not say what it no longer has.
-	Begins struct{ Segment uint64 }
+	// Removed are the segments from one to another that are no more, with all flows
+	// and bodies that are still said to be in them. A log does not say what it no
+	// longer has: whoever fills an index looks for what is missing.
+	Removed struct{ From, To uint64 }
 )
 
 // An Extent is bytes of a body: the record that holds them, and how many they are.
@@ -86,7 +84,6 @@ func (Body) entry()    {}
 func (Dropped) entry() {}
 func (Text) entry()    {}
 func (Removed) entry() {}
-func (Begins) entry()  {}
 
 // An Order is what flows are sorted by. Where that is the same they are sorted by ID.
 type Order uint8

@@ -197,7 +197,7 @@ func use(t *testing.T, path string) error {
 	if _, err := x.Stats(t.Context()); err != nil {
 		return err
 	}
-	if err := x.Apply(t.Context(), []index.Entry{index.Removed{Segment: 1}}, segment.Position{Segment: 9}); err != nil {
+	if err := x.Apply(t.Context(), []index.Entry{index.Removed{From: 1, To: 1}}, segment.Position{Segment: 9}); err != nil {
 		return err
 	}
 	return x.Flush(t.Context())
@@ -348,7 +348,7 @@ func TestReadersAndWriter(t *testing.T) {
 			e := appendFlow(nil, f, 50000+i*200, uint64(1000+i))
 			e = append(e, index.Text{Number: uint64(1000 + i), Text: m.text(nil, 100)}, index.Deleted{ID: last})
 			if i%100 == 99 {
-				e = append(e, index.Removed{Segment: uint64(i / 250)})
+				e = append(e, index.Removed{From: uint64(i / 250), To: uint64(i / 250)})
 			}
 			apply(t, x, e, 50000+i*200)
 			if last = f.ID; i%3 == 0 {
@@ -383,7 +383,7 @@ func TestStale(t *testing.T) {
 		at := segment.Position{Segment: uint64(1 + i/100), Offset: int64(i)}
 		e := []index.Entry{index.Put{Flow: f, Position: at}, index.Text{Number: n, Text: m.text(nil, 300)}, index.Body{Number: n, Size: 100, Extents: []index.Extent{{Position: at, Length: 100}}}}
 		if i%100 == 0 && i >= 1000 {
-			e = append(e, index.Removed{Segment: uint64(i/100 - 9)})
+			e = append(e, index.Removed{To: uint64(i/100 - 9)})
 		}
 		if err := x.Apply(t.Context(), e, at); err != nil {
 			t.Fatal(err)

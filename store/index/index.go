@@ -32,7 +32,6 @@ type Index struct {
 	changed  map[int64]bool // blocks of which rows were removed
 	emptied  []int64        // blocks of which all were
 	removed  []segments
-	begins   uint64 // of the last Begins
 	ids      map[int64][]flow.ID
 	lastSeen []int64 // whose ids these are
 
@@ -144,12 +143,7 @@ func (x *Index) apply(e Entry) error {
 		defer x.mu.Unlock()
 		x.terms.add(e)
 	case Removed:
-		return x.removeSegments(segments{e.Segment, e.Segment})
-	case Begins:
-		if e.Segment > x.begins {
-			x.begins = e.Segment
-			return x.removeSegments(segments{0, e.Segment - 1})
-		}
+		return x.removeSegments(segments{e.From, e.To})
 	default:
 		return fmt.Errorf("apply to index: %T is no entry", e)
 	}
@@ -281,8 +275,11 @@ func (x *Index) removeSegments(s segments) error {
 			x.bodies[k] = nil
 		}
 	}
-	x.removed = append(x.removed, s)
-	return nil
+	some, err := x.db.bodiesIn(s)
+	if some {
+		x.removed = append(x.removed, s)
+	}
+	return err
 }
 
 func (x *Index) removeFromLocked(b *block, s segments) error {

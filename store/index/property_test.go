@@ -115,14 +115,14 @@ func (m *model) put(t *rapid.T, id flow.ID) {
 func (m *model) removeSegment(t *rapid.T, n uint64) {
 	maps.DeleteFunc(m.flows, func(_ flow.ID, p index.Put) bool { return p.Position.Segment == n })
 	maps.DeleteFunc(m.bodies, func(_ uint64, b index.Body) bool { return b.Extents[0].Position.Segment == n })
-	m.apply(t, index.Removed{Segment: n})
+	m.apply(t, index.Removed{From: n, To: n})
 }
 
 func (m *model) begins(t *rapid.T) {
 	n := m.end.Segment
 	maps.DeleteFunc(m.flows, func(_ flow.ID, p index.Put) bool { return p.Position.Segment < n })
 	maps.DeleteFunc(m.bodies, func(_ uint64, b index.Body) bool { return b.Extents[0].Position.Segment < n })
-	m.apply(t, index.Begins{Segment: n})
+	m.apply(t, index.Removed{To: n - 1})
 }
 
 // reopen closes the index, or leaves it as a crash does, and tells what it lacks.

@@ -160,6 +160,12 @@ func (c *change) putPage(number, low, up int64, data []byte) error {
 	return c.exec("INSERT OR REPLACE INTO bodies VALUES (?, ?, ?, ?)", number, low, up, data)
 }
 
+// bodiesIn reports whether segments may have something of a body.
+func (d *database) bodiesIn(s segments) (some bool, err error) {
+	err = d.read.QueryRow("SELECT EXISTS (SELECT 1 FROM bodies WHERE low <= ? AND up >= ?)", int64(s.to), int64(s.from)).Scan(&some)
+	return some, d.fail("read index", err)
+}
+
 // pagesIn returns the pages that may have something in segments.
 func (c *change) pagesIn(s segments) (numbers []int64, err error) {
 	rows, err := c.tx.Query("SELECT page FROM bodies WHERE low <= ? AND up >= ?", int64(s.to), int64(s.from))
