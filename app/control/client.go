@@ -26,12 +26,14 @@ type Client struct {
 	// CaseSensitive is how filters were read; see filter.Options.
 	CaseSensitive bool
 
+	pid  int
 	http http.Client
 }
 
-// New returns a client that connects by dial.
-func New(dial func(context.Context) (net.Conn, error)) *Client {
-	return &Client{http: http.Client{Transport: &http.Transport{
+// New returns a client that connects by dial to the process pid. One that does not answer
+// for some seconds is a SilentError.
+func New(pid int, dial func(context.Context) (net.Conn, error)) *Client {
+	return &Client{pid: pid, http: http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
 	}}}
 }
@@ -54,8 +56,21 @@ func (c *Client) get(ctx context.Context, path, query, span string) (*http.Respo
 	return c.do(req)
 }
 
-// do makes errors of what is none of the answers that are expected.
+// do sees to it that there is an answer, and makes errors of what is none of those that
+// are expected.
 func (c *Client) do(req *http.Request) (*http.Response, error) {
+	ctx, done := c.attend(req.Context())
+	res, err := c.ask(req.WithContext(ctx))
+	if err != nil {
+		err = silent(ctx, err)
+		done()
+		return nil, err
+	}
+	res.Body = &attended{res.Body, ctx, done}
+	return res, nil
+}
+
+func (c *Client) ask(req *http.Request) (*http.Response, error) {
 	res, err := c.http.Do(req)
 	if u := (*url.Error)(nil); errors.As(err, &u) {
 		err = u.Err // the address is of no use to anybody
@@ -77,12 +92,18 @@ func (c *Client) do(req *http.Request) (*http.Response, error) {
 
 // About asks what the recording is.
 func (c *Client) About(ctx context.Context) (a About, err error) {
-	res, err := c.get(ctx, "/about", "", "")
+	ctx, done := context.WithTimeoutCause(ctx, patience, &SilentError{c.pid})
+	defer done()
+	req, err := http.NewRequestWithContext(ctx, "GET", "http://transom/about", nil)
 	if err != nil {
 		return a, err
 	}
+	res, err := c.ask(req)
+	if err != nil {
+		return a, silent(ctx, err)
+	}
 	defer res.Body.Close()
-	return a, json.NewDecoder(io.LimitReader(res.Body, 64<<10)).Decode(&a)
+	return a, silent(ctx, json.NewDecoder(io.LimitReader(res.Body, 64<<10)).Decode(&a))
 }
 
 // Delete deletes flows as store.Store does.

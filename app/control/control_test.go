@@ -65,7 +65,7 @@ func looked(t *testing.T, of control.Recording) *control.Client {
 			t.Error(err)
 		}
 	})
-	c := control.New(l.dial)
+	c := control.New(4711, l.dial)
 	t.Cleanup(func() {
 		c.Close()
 		stop()

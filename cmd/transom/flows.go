@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"transom/app/control"
 	"transom/flow"
 	"transom/store"
 )
@@ -75,7 +77,11 @@ func (f *recordingFlags) with(cmd *cobra.Command, do func(from recording, q stor
 		return err
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
-	return do(from, store.Query{Filter: match, Doubt: sayDoubt(cmd)})
+	err = do(from, store.Query{Filter: match, Doubt: sayDoubt(cmd)})
+	if silent := (*control.SilentError)(nil); errors.As(err, &silent) && f.store == "" {
+		err = fmt.Errorf("%w; what it records to a directory can be read with --store DIRECTORY", err)
+	}
+	return err
 }
 
 // open opens the recording. The caller closes it. log is told of what is damaged.

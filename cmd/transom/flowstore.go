@@ -29,7 +29,7 @@ func openStore(ctx context.Context, dir, key string, changes bool, log *slog.Log
 	if _, err := os.Stat(filepath.Join(o.Dir, "lock")); errors.Is(err, fs.ErrNotExist) {
 		return nil, usagef("--store %s: no flows were recorded there", o.Dir)
 	}
-	c, err := whoRecordsIn(ctx, o.Dir)
+	c, silent, err := whoRecordsIn(ctx, o.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +37,17 @@ func openStore(ctx context.Context, dir, key string, changes bool, log *slog.Log
 		return c, nil
 	}
 	if changes {
-		return changeStore(o)
+		d, err := changeStore(o)
+		if errors.Is(err, segment.ErrLocked) && silent != 0 {
+			return nil, fmt.Errorf("--store %s: %w", o.Dir, &control.SilentError{PID: silent})
+		}
+		if err != nil {
+			return nil, err // a nil Disk is no nil recording
+		}
+		return d, nil
+	}
+	if silent != 0 {
+		log.Warn("a transom does not answer, so the directory is read as it is: what that has not written, or not said yet, is missing", "process", silent, "store", dir)
 	}
 	r, err := store.OpenDiskReader(o)
 	if err != nil {
@@ -84,19 +94,24 @@ func aboutKey(o store.DiskOptions, err error) error {
 }
 
 // whoRecordsIn finds the transom that has a directory, nil if none does that answers here.
-func whoRecordsIn(ctx context.Context, dir string) (*control.Client, error) {
+// silent is one that does not answer at all, and may have it.
+func whoRecordsIn(ctx context.Context, dir string) (_ *control.Client, silent int, err error) {
 	pids, err := platform.Controls()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	for _, pid := range pids {
 		c := clientOf(pid)
-		if a, err := c.About(ctx); err == nil && a.Store == dir {
-			return c, nil
+		a, err := c.About(ctx)
+		if err == nil && a.Store == dir {
+			return c, 0, nil
+		}
+		if s := (*control.SilentError)(nil); errors.As(err, &s) {
+			silent = pid
 		}
 		if err := c.Close(); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
-	return nil, nil
+	return nil, silent, nil
 }

@@ -66,7 +66,7 @@ func lookAt(ctx context.Context, pid int) (recording, error) {
 
 // clientOf looks at what a process has recorded.
 func clientOf(pid int) *control.Client {
-	c := control.New(func(ctx context.Context) (net.Conn, error) { return platform.DialControl(ctx, pid) })
+	c := control.New(pid, func(ctx context.Context) (net.Conn, error) { return platform.DialControl(ctx, pid) })
 	c.CaseSensitive = filterOptions().CaseSensitive
 	return c
 }
