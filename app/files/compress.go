@@ -17,8 +17,9 @@ type compressor interface {
 	Close() error
 }
 
-// Plain is a name without the end that says how the file is compressed.
-func Plain(name string) string {
+// plainName is a name without the end that says how the file is compressed, if another
+// one is before that.
+func plainName(name string) string {
 	return strings.TrimSuffix(strings.TrimSuffix(name, ".gz"), ".zst")
 }
 

@@ -225,6 +225,18 @@ func TestName(t *testing.T) {
 }
 
 // TestHAR: a file of a browser's is one, too.
+// Only what is known to be of a format promises one: people call files as they like.
+func TestFormatOf(t *testing.T) {
+	for name, want := range map[string]string{
+		"a.mitm": "mitm", "+b.Flow.gz": "mitm", "c-%Y.har.zst": "har", "c.zhar": "har", "d.pcap": "pcapng", "/x.har/e.jsonl": "json",
+		"a": "", "flows": "", "a.har/b": "", "b.dump": "", "c.txt": "", "d.2026": "", ".gz": "", "-": "", "&3": "", "/dev/stdout": "",
+	} {
+		if got := files.FormatOf(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
+
 func TestHAR(t *testing.T) {
 	const entry = `{"startedDateTime":"2026-11-27T10:00:00Z","time":1,"request":{"method":"GET","url":"http://a.test/","httpVersion":"HTTP/1.1","headers":[]},` +
 		`"response":{"status":200,"statusText":"OK","httpVersion":"HTTP/1.1","headers":[],"content":{"size":0}}}`

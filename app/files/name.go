@@ -93,3 +93,15 @@ func (n Name) Dir() string {
 	}
 	return filepath.Dir(fixed + "x")
 }
+
+// formats are what the ends of names promise.
+var formats = map[string]string{
+	".mitm": "mitm", ".mitmproxy": "mitm", ".flow": "mitm", ".flows": "mitm", ".har": "har", ".zhar": "har", ".pcapng": "pcapng", ".pcap": "pcapng",
+	".json": "json", ".ndjson": "json", ".jsonl": "json",
+}
+
+// FormatOf returns the format that the end of a name promises, mitm, har, pcapng or json,
+// and "" where it promises none. One that says how the file is compressed may stand behind it.
+func FormatOf(name string) string {
+	return formats[strings.ToLower(filepath.Ext(plainName(name)))]
+}

@@ -153,7 +153,7 @@ func TestFlowsExport(t *testing.T) {
 	dir := t.TempDir()
 	someExchanges(t, dir)
 	files := t.TempDir()
-	for _, name := range []string{"a.mitm", "b.mitm.gz", "c.flow.zst", "d.har", "e.har.gz", "f.har.zst", "g.ndjson", "h.json.gz"} {
+	for _, name := range []string{"a.mitm", "b.mitm.gz", "c.flow.zst", "d.dump", "d.zhar", "d.har", "e.har.gz", "f.har.zst", "g.ndjson", "h.json.gz"} {
 		file := filepath.Join(files, name)
 		said(t, "flows", "export", "--store", dir, "-f", "!~d b.example", "-o", file)
 		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {

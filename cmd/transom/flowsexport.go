@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -60,12 +61,6 @@ The name of the file says which: .mitm, .har, .pcapng, .json or .ndjson, and .gz
 	return cmd
 }
 
-// formatEnds say a format by the end of a file's name.
-var formatEnds = map[string]string{
-	".mitm": "mitm", ".mitmproxy": "mitm", ".flow": "mitm", ".flows": "mitm", ".dump": "mitm",
-	".har": "har", ".pcapng": "pcapng", ".pcap": "pcapng", ".json": "json", ".ndjson": "json", ".jsonl": "json", ".curl": "curl",
-}
-
 // choose finds out which format is meant.
 func (f *flowsExport) choose() error {
 	known := append([]string{"mitm", "har", "pcapng", "json"}, command.Formats()...)
@@ -77,9 +72,8 @@ func (f *flowsExport) choose() error {
 	case f.out == "-":
 		return usagef("in which format? say it with --format, or by the name of a file with -o")
 	}
-	name := files.Plain(f.out)
-	if i := strings.LastIndexByte(name, '.'); i >= 0 {
-		f.format = formatEnds[strings.ToLower(name[i:])]
+	if f.format = files.FormatOf(f.out); f.format == "" {
+		f.format = map[string]string{".dump": "mitm", ".curl": "curl"}[strings.ToLower(filepath.Ext(f.out))] // which may be anything elsewhere
 	}
 	if f.format == "" {
 		return usagef("-o %s: its name does not say in which format: say it with --format", f.out)

@@ -243,7 +243,7 @@ func (f *proxyFlags) check() error {
 	if err := f.dumped.check(f.out, f.quiet, f.saved.file); err != nil {
 		return err
 	}
-	if err := f.apart(); err != nil {
+	if err := errors.Join(f.formats(), f.apart()); err != nil {
 		return err
 	}
 	return f.readFilter()

@@ -49,6 +49,32 @@ func (s *saveFlags) check(fl *pflag.FlagSet, shown string, quiet bool) (err erro
 	return nil
 }
 
+// formats refuses names that promise another format than what is written there: whoever
+// gave one would find that out when the traffic is gone.
+func (f *proxyFlags) formats() error {
+	if files.Compressed(f.out) {
+		return fmt.Errorf("-o %s: what -o writes is not compressed: leave %s out", f.out, filepath.Ext(f.out))
+	}
+	writers := map[string]string{"mitm": "-w", "har": "--hardump", "pcapng": "--pcap", "json": "--json -o"}
+	shown, lines := "", "lines for a person"
+	if f.json {
+		shown, lines = "json", "lines of JSON"
+	}
+	for _, of := range []struct{ option, file, format, writes string }{
+		{"-o", f.out, shown, lines},
+		{"-w", f.saved.file, "mitm", "mitmproxy's format"},
+		{"--hardump", f.dumped.har, "har", "HAR"},
+		{"--pcap", f.dumped.pcap, "pcapng", "packets"},
+	} {
+		promised := files.FormatOf(of.file)
+		if promised == "" || promised == of.format || promised == "json" && of.format == "har" { // which is JSON
+			continue
+		}
+		return fmt.Errorf("%s %s: what %s writes is %s; a file of that name is written by %s", of.option, of.file, of.option, of.writes, writers[promised])
+	}
+	return nil
+}
+
 // A saver puts flows into a file as they end. Traffic does not wait for it.
 type saver struct {
 	option string
