@@ -9,16 +9,20 @@ import (
 // A Whole writes records of which none is there in part: where what is below is a
 // file, a record that fails is taken back, and the next stands in its place. After
 // each there may be a tail that makes the file complete and is overwritten by the
-// next, so that a file is good at any time, also when nobody closes it. To a pipe
-// records go as they are, and the tail once, at Close.
+// next, so that a file is good at any time, also when nobody closes it: up to maxAtOnce
+// a record and its tail are one write, and what is longer is cut only if the process is
+// killed meanwhile. To a pipe records go as they are, and the tail once, at Close.
 type Whole struct {
 	Tail []byte
 
 	w    *bufio.Writer
 	file rewinder // nil if what is below is none
 	end  int64    // of the last good record
+	any  bool     // there is one
 	torn error    // a record in the middle, which can't be taken back
 }
+
+const maxAtOnce = 1 << 20
 
 // A rewinder is what a regular file can.
 type rewinder interface {
@@ -28,13 +32,18 @@ type rewinder interface {
 
 // NewWhole returns a Whole that writes to w, from where w stands.
 func NewWhole(w io.Writer, tail []byte) *Whole {
-	o := &Whole{Tail: tail, w: bufio.NewWriterSize(w, 64<<10)}
+	o := &Whole{Tail: tail}
+	size := 64 << 10
 	if f, ok := w.(rewinder); ok {
 		// A pipe is an os.File, too, and can't.
 		if at, err := f.Seek(0, io.SeekCurrent); err == nil && f.Truncate(at) == nil {
 			o.file, o.end = f, at
+			if len(tail) > 0 {
+				size = maxAtOnce
+			}
 		}
 	}
+	o.w = bufio.NewWriterSize(w, size)
 	return o
 }
 
@@ -55,20 +64,26 @@ func (o *Whole) Record(write func(w *bufio.Writer) error) error {
 	}
 	size := &counter{w: o.file}
 	o.w.Reset(size)
-	if err := errors.Join(write(o.w), o.w.Flush()); err != nil {
+	err := write(o.w)
+	if err == nil {
+		_, err = o.w.Write(o.Tail)
+	}
+	if err == nil {
+		err = o.w.Flush()
+	}
+	if err != nil {
 		return o.back(err)
 	}
-	end := o.end + size.n
-	if _, err := o.file.Write(o.Tail); err != nil {
-		return o.back(err)
-	}
-	o.end = end
+	o.end, o.any = o.end+size.n-int64(len(o.Tail)), true
 	return nil
 }
 
 // back takes a record back. The tail that it has overwritten still has its place,
 // also on a full disk.
 func (o *Whole) back(err error) error {
+	if !o.any {
+		return errors.Join(err, o.file.Truncate(o.end))
+	}
 	_, seek := o.file.Seek(o.end, io.SeekStart)
 	if seek != nil {
 		return errors.Join(err, seek)

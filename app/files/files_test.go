@@ -3,6 +3,7 @@ package files_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 
 	"transom/app/export"
 	"transom/app/files"
+	"transom/app/har"
 	"transom/app/mitm"
 	"transom/flow"
 	"transom/store"
@@ -184,6 +186,111 @@ func TestFull(t *testing.T) {
 	}
 }
 
+// A regular file, of which no more than so much fits onto the disk.
+type regular struct {
+	b    []byte
+	at   int64
+	room int
+}
+
+func (f *regular) Write(p []byte) (int, error) {
+	n := max(min(len(p), f.room-int(f.at)), 0)
+	f.b = append(f.b[:min(int(f.at), len(f.b))], append(append([]byte(nil), p[:n]...), f.b[min(int(f.at)+n, len(f.b)):]...)...)
+	f.at += int64(n)
+	if n < len(p) {
+		return n, syscall.ENOSPC
+	}
+	return n, nil
+}
+
+func (f *regular) Seek(offset int64, whence int) (int64, error) {
+	if whence == io.SeekStart {
+		f.at = offset
+	}
+	return f.at, nil
+}
+
+func (f *regular) Truncate(size int64) error { f.b = f.b[:size]; return nil }
+func (f *regular) Close() error              { return nil }
+
+// TestWhole: a HAR file is a document at any time, also while the disk is full, and lost
+// is only what it would have had.
+func TestWhole(t *testing.T) {
+	w := newWorld()
+	f := &regular{room: 1 << 20}
+	n, err := files.ParseName("f.har")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := files.NewOutput(files.OutputOptions{
+		Name: n, Open: func(string) (io.WriteCloser, error) { return f, nil }, Option: "--hardump", Now: func() time.Time { return w.now },
+		Log: slog.New(slog.NewTextHandler(&w.log, nil)), TakesBack: true,
+		Takes: func(_ context.Context, f *flow.Flow) bool { return har.Takes(f) },
+		Format: func(to io.Writer) (export.Writer, error) {
+			w := har.NewWriter(to, har.Options{})
+			return w, w.Start()
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	has := func(want int) {
+		t.Helper()
+		var doc struct{ Log struct{ Entries []any } }
+		if err := json.Unmarshal(f.b, &doc); err != nil || len(doc.Log.Entries) != want {
+			t.Errorf("%v, and %d entries, want %d, in %s", err, len(doc.Log.Entries), want, f.b)
+		}
+	}
+	conn := &flow.Flow{ID: flow.NewID(w.now), State: flow.Done, Detail: &flow.Connection{}}
+	has(0)
+	w.write(t, out, 2)
+	has(2)
+	for range 3 {
+		f.room = len(f.b) + 50
+		w.write(t, out, 1)
+		if err := out.Write(context.Background(), conn, w.store); err != nil {
+			t.Error(err)
+		}
+		has(2)
+	}
+	f.room = 1 << 20
+	w.write(t, out, 1)
+	has(3)
+	if err := out.Close(context.Background(), w.store); err == nil || err.Error() != "--hardump: 3 flows could not be written" {
+		t.Errorf("in the end: %v", err)
+	}
+	has(3)
+	if log := w.log.String(); strings.Count(log, "\n") != 2 || !strings.Contains(log, "flows_lost=3") {
+		t.Errorf("logged %s", log)
+	}
+}
+
+// A flow that a file has no place for is not lost with others.
+func TestFullTakes(t *testing.T) {
+	w := newWorld()
+	n, _ := files.ParseName("f.mitm")
+	out, err := files.NewOutput(files.OutputOptions{
+		Name: n, Open: w.open, Option: "-w", Log: slog.New(slog.NewTextHandler(&w.log, nil)), Now: func() time.Time { return w.now },
+		Format: func(to io.Writer) (export.Writer, error) { return mitm.NewWriter(to, mitm.Options{}) },
+		Takes:  func(_ context.Context, f *flow.Flow) bool { return mitm.Takes(f, mitm.Newest) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.left = 50
+	w.write(t, out, 2) // the first of them waits
+	for _, d := range []flow.Detail{&flow.Connection{}, &flow.HTTP{Request: &flow.RequestHead{Raw: []byte("?")}}} {
+		if err := out.Write(context.Background(), &flow.Flow{ID: flow.NewID(w.now), State: flow.Done, Detail: d}, w.store); err != nil {
+			t.Error(err)
+		}
+	}
+	w.left = 1 << 30
+	w.write(t, out, 1)
+	if err := out.Close(context.Background(), w.store); err == nil || err.Error() != "-w: 1 flows could not be written" {
+		t.Errorf("in the end: %v", err)
+	}
+}
+
 // TestReaderGone: nobody comes back to a pipe.
 func TestReaderGone(t *testing.T) {
 	w := newWorld()
@@ -224,7 +331,6 @@ func TestName(t *testing.T) {
 	}
 }
 
-// TestHAR: a file of a browser's is one, too.
 // Only what is known to be of a format promises one: people call files as they like.
 func TestFormatOf(t *testing.T) {
 	for name, want := range map[string]string{
@@ -237,6 +343,7 @@ func TestFormatOf(t *testing.T) {
 	}
 }
 
+// TestHAR: a file of a browser's is one, too.
 func TestHAR(t *testing.T) {
 	const entry = `{"startedDateTime":"2026-11-27T10:00:00Z","time":1,"request":{"method":"GET","url":"http://a.test/","httpVersion":"HTTP/1.1","headers":[]},` +
 		`"response":{"status":200,"statusText":"OK","httpVersion":"HTTP/1.1","headers":[],"content":{"size":0}}}`

@@ -22,6 +22,12 @@ type OutputOptions struct {
 	// Format returns what writes flows. If it has a method Onto(io.Writer) it goes on with
 	// that in the next file, else each file gets one of its own.
 	Format func(io.Writer) (export.Writer, error)
+	// TakesBack says that what Format returns takes back what can't be written, if it has
+	// a file that can seek and is not compressed, and is given that itself.
+	TakesBack bool
+	// Takes reports whether a flow would be written; nil is for all. What would not be is
+	// not counted as lost.
+	Takes  func(context.Context, *flow.Flow) bool
 	Option string       // what the person calls it, for messages
 	Log    *slog.Logger // is told of what fails, and when it works again
 	Now    func() time.Time
@@ -32,7 +38,8 @@ type OutputOptions struct {
 //
 // What can't be written, to a full disk, say, waits; until it could be nothing else is
 // taken, so that a file never has half a flow in its middle, and what is not taken is
-// counted. Such an episode is logged as it begins and ends.
+// counted. With TakesBack nothing waits: the file is whole at any time. Such an episode is
+// logged as it begins and ends.
 type Output struct {
 	o       OutputOptions
 	name    string
@@ -41,6 +48,8 @@ type Output struct {
 	writer  export.Writer
 	pending []byte // could not be written
 	err     error  // why
+	direct  bool   // writer has the file itself
+	wrote   bool   // and has written to it
 
 	failing bool
 	lost    int // flows, in this episode
@@ -60,31 +69,49 @@ func (o *Output) open(name string) error {
 		return err
 	}
 	o.name, o.file = name, file
-	if o.comp, err = compress(below{o}, name); err != nil {
-		return errors.Join(err, o.file.Close())
+	if err := o.format(); err != nil {
+		o.file = nil
+		return errors.Join(err, file.Close())
+	}
+	return nil
+}
+
+// format has flows go to the file.
+func (o *Output) format() (err error) {
+	var f rewinder
+	if f, o.direct = o.file.(rewinder); o.direct && o.o.TakesBack && !Compressed(o.name) {
+		o.comp = plain{io.Discard}
+		o.writer, err = o.o.Format(itself{f, o})
+		return err
+	}
+	o.direct = false
+	if o.comp, err = compress(below{o}, o.name); err != nil {
+		return err
 	}
 	if goesOn, ok := o.writer.(interface{ Onto(io.Writer) }); ok {
 		goesOn.Onto(o.comp)
 		return nil
 	}
 	o.writer, err = o.o.Format(o.comp)
-	if err != nil {
-		return errors.Join(err, o.file.Close())
-	}
-	return nil
+	return err
 }
 
 // Write adds a flow that has ended. Its only error is of a reader who has left, since
 // nobody comes back to a pipe: what else fails is logged.
 func (o *Output) Write(ctx context.Context, f *flow.Flow, bodies filter.Bodies) error {
 	if err := o.rotate(); err != nil {
-		o.failed(err)
+		o.failed(ctx, f, err)
 		return nil
 	}
 	if !o.drain() {
-		return o.stuck()
+		return o.stuck(ctx, f)
 	}
-	if err := o.writer.Write(ctx, f, bodies); err != nil {
+	o.wrote = false
+	if err := o.writer.Write(ctx, f, bodies); err != nil && o.direct && o.err != nil {
+		o.failed(ctx, f, o.err)
+		o.err = nil
+		return nil
+	} else if err != nil {
 		o.lose(1)
 		o.o.Log.Warn("a flow can't be written, and is left out", "option", o.o.Option, "flow", f.ID, "err", err)
 		return nil
@@ -177,6 +204,28 @@ func (b below) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// A rewinder is what a regular file can.
+type rewinder interface {
+	io.WriteSeeker
+	Truncate(size int64) error
+}
+
+// itself is the file, for a writer that takes back what fails.
+type itself struct {
+	rewinder
+	o *Output
+}
+
+// Write implements io.Writer.
+func (f itself) Write(p []byte) (int, error) {
+	n, err := f.rewinder.Write(p)
+	if err != nil {
+		f.o.err = err
+	}
+	f.o.wrote = true
+	return n, err
+}
+
 // drain writes what waits.
 func (o *Output) drain() bool {
 	for len(o.pending) > 0 {
@@ -200,7 +249,7 @@ func (o *Output) settle() error {
 		o.episode(o.err)
 		return nil
 	}
-	if o.failing {
+	if o.failing && (o.wrote || !o.direct) {
 		o.o.Log.Warn("flows can be written again", "option", o.o.Option, "file", o.name, "flows_lost", o.lost)
 		o.failing, o.lost = false, 0
 	}
@@ -208,16 +257,18 @@ func (o *Output) settle() error {
 }
 
 // stuck counts a flow for which there is no place.
-func (o *Output) stuck() error {
+func (o *Output) stuck(ctx context.Context, f *flow.Flow) error {
 	if errors.Is(o.err, syscall.EPIPE) {
 		return o.err
 	}
-	o.failed(o.err)
+	o.failed(ctx, f, o.err)
 	return nil
 }
 
-func (o *Output) failed(err error) {
-	o.lose(1)
+func (o *Output) failed(ctx context.Context, f *flow.Flow, err error) {
+	if o.o.Takes == nil || o.o.Takes(ctx, f) {
+		o.lose(1)
+	}
 	o.episode(err)
 }
 

@@ -23,6 +23,19 @@ type put struct {
 	ended  time.Time // that mitmproxy's form says
 }
 
+// Takes reports whether a format has a place for a flow.
+func Takes(f *flow.Flow, format int) bool {
+	switch d := f.Detail.(type) {
+	case *flow.HTTP:
+		return d.Request != nil && d.Request.Method != ""
+	case *flow.DNS:
+		return format >= 17
+	case *flow.Messages:
+		return network(d.Kind) != "udp" || format >= 18
+	}
+	return false
+}
+
 // detail puts what is of the protocol, and reports false for what has no place.
 func (p *put) detail(ws *flow.Flow) bool {
 	format, skipped := p.w.o.Format, &p.w.skipped

@@ -90,7 +90,7 @@ func (d *dumpFlags) said() []string {
 func (f *proxyFlags) dump(p *transom.Proxy, stdout io.Writer, r *rights) (savers []*saver, err error) {
 	d := &f.dumped
 	if d.har != "" {
-		s, err := f.dumpTo("--hardump", d.harName, p,
+		s, err := f.dumpTo("--hardump", d.harName, p, har.Takes,
 			func(name string) (io.WriteCloser, error) { return openHAR(name, d.harName, stdout, r) },
 			func(to io.Writer) (export.Writer, error) {
 				w := har.NewWriter(to, har.Options{Version: buildVersion()})
@@ -107,7 +107,7 @@ func (f *proxyFlags) dump(p *transom.Proxy, stdout io.Writer, r *rights) (savers
 			o.Keys = new(pcapng.Keys)
 			p.KeyLog = both(p.KeyLog, o.Keys)
 		}
-		s, err := f.dumpTo("--pcap", d.pcapName, p,
+		s, err := f.dumpTo("--pcap", d.pcapName, p, pcapng.Takes,
 			func(name string) (io.WriteCloser, error) { return r.save(name, d.pcapName, stdout, os.O_APPEND) },
 			func(to io.Writer) (export.Writer, error) {
 				w := pcapng.NewWriter(to, o)
@@ -121,9 +121,10 @@ func (f *proxyFlags) dump(p *transom.Proxy, stdout io.Writer, r *rights) (savers
 	return savers, nil
 }
 
-func (f *proxyFlags) dumpTo(option string, name files.Name, p *transom.Proxy, open func(string) (io.WriteCloser, error), format func(io.Writer) (export.Writer, error)) (*saver, error) {
+func (f *proxyFlags) dumpTo(option string, name files.Name, p *transom.Proxy, takes func(*flow.Flow) bool, open func(string) (io.WriteCloser, error), format func(io.Writer) (export.Writer, error)) (*saver, error) {
 	out, err := files.NewOutput(files.OutputOptions{
-		Name: name, Option: option, Log: p.Log, Now: time.Now, Open: open,
+		Name: name, Option: option, Log: p.Log, Now: time.Now, Open: open, TakesBack: option == "--hardump",
+		Takes: f.wants(takes, p),
 		Format: func(to io.Writer) (export.Writer, error) {
 			w, err := format(to)
 			return f.passing(w, p), err
@@ -143,14 +144,17 @@ func openHAR(name string, from files.Name, stdout io.Writer, r *rights) (io.Writ
 		return nil, err
 	}
 	f, ok := file.(*os.File)
-	if !ok || strings.HasPrefix(name, "&") || files.Compressed(name) {
-		return file, nil
+	if !ok || strings.HasPrefix(name, "&") {
+		return stream{file}, nil // of a descriptor somebody else may hold the other end
 	}
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return file, err
+		return stream{f}, err
 	}
-	return har.NewFile(f), nil
+	return f, nil
 }
+
+// A stream is written from its beginning to its end.
+type stream struct{ io.WriteCloser }
 
 // both writes to two, or the one that there is.
 func both(a, b io.Writer) io.Writer {

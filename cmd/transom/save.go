@@ -101,7 +101,8 @@ func (f *proxyFlags) save(p *transom.Proxy, stdout io.Writer, r *rights) (*saver
 	s := &saver{option: "-w"}
 	out, err := files.NewOutput(files.OutputOptions{
 		Name: f.saved.name, Option: s.option, Log: p.Log, Now: time.Now,
-		Open: func(name string) (io.WriteCloser, error) { return r.save(name, f.saved.name, stdout, os.O_APPEND) },
+		Takes: f.wants(func(x *flow.Flow) bool { return mitm.Takes(x, f.saved.format.value) }, p),
+		Open:  func(name string) (io.WriteCloser, error) { return r.save(name, f.saved.name, stdout, os.O_APPEND) },
 		Format: func(to io.Writer) (export.Writer, error) {
 			o := mitm.Options{Format: f.saved.format.value}
 			if f.dumped.rules == nil {
@@ -120,6 +121,12 @@ func (f *proxyFlags) save(p *transom.Proxy, stdout io.Writer, r *rights) (*saver
 	}
 	s.out = out
 	return s, nil
+}
+
+// wants tells of which flows a file would have something.
+func (f *proxyFlags) wants(takes func(*flow.Flow) bool, p *transom.Proxy) func(context.Context, *flow.Flow) bool {
+	match := matching(f.chosen, p)
+	return func(ctx context.Context, x *flow.Flow) bool { return takes(x) && (match == nil || match(ctx, x)) }
 }
 
 // matching chooses flows by the filter. What can't be decided is saved.
