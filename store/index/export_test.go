@@ -19,7 +19,7 @@ func (x *Index) Abandon() { _ = x.db.close() }
 
 // SortPairs sorts pairs.
 func SortPairs(pairs []uint64) []uint64 {
-	pairs, _ = sortPairs(pairs, nil)
+	sortPairs(pairs, nil)
 	return pairs
 }
 

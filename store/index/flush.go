@@ -65,7 +65,7 @@ func (x *Index) batch(last bool) *batch {
 		}
 	}
 	if words {
-		x.terms.pairs, x.terms.spare = sortPairs(x.terms.pairs, x.terms.spare)
+		x.terms.spare = sortPairs(x.terms.pairs, x.terms.spare)
 		b.terms = &x.terms
 	}
 	b.runs = x.staleLocked()
