@@ -2,6 +2,7 @@ package steer
 
 import (
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/netip"
 	"slices"
@@ -72,6 +73,25 @@ func (m *anchorMemory) names() []string {
 		names = append(names, "transom_was_"+short+"_"+m.was[short])
 	}
 	return names
+}
+
+// add notes what settings were; of one that is noted already somebody has made what it is
+// now.
+func (m *anchorMemory) add(was map[string]string) {
+	if m.was == nil {
+		m.was = map[string]string{}
+	}
+	maps.Copy(m.was, was)
+}
+
+// isMemory reports whether a table's name is one that something is remembered by.
+func isMemory(name string) bool {
+	return slices.ContainsFunc([]string{"transom_pid_", "transom_on_", "transom_was_"}, func(p string) bool { return strings.HasPrefix(name, p) })
+}
+
+// tookOverRules says what becomes of what a dead process has left.
+func tookOverRules(log *slog.Logger, what string) {
+	log.Warn("an earlier run has left something behind, which is taken over", "what", what)
 }
 
 // remembered reads the names of an anchor's tables, as pfctl -s Tables prints them. ok

@@ -177,39 +177,57 @@ func (p *pfAnchor) Apply(ctx context.Context, want platform.Steering) error {
 	if err := p.named(ctx); err != nil {
 		return err
 	}
-	if err := p.reap(ctx); err != nil {
+	left, err := p.found(ctx)
+	if err != nil {
 		return err
 	}
-	if err := p.begin(ctx, want); err != nil {
-		return errors.Join(err, p.takeBack(context.WithoutCancel(ctx), p.anchor, p.memory))
+	if err := p.begin(ctx, want, left); err != nil {
+		if len(left) > 0 && want.Closed {
+			return err // and nothing goes past
+		}
+		ctx := context.WithoutCancel(ctx)
+		return errors.Join(err, p.takeBack(ctx, p.anchor, p.memory), p.takeOthersBack(ctx, left))
 	}
 	p.now = &want
 	return nil
 }
 
-// begin notes what there is before it changes anything.
-func (p *pfAnchor) begin(ctx context.Context, want platform.Steering) error {
+// begin notes what there is before it changes anything. What dead processes have left
+// becomes this one's: what refuses goes on to until other rules are in its place.
+func (p *pfAnchor) begin(ctx context.Context, want platform.Steering, left []foundAnchor) error {
+	p.takeOver(left)
 	was, err := readAnchorSettings(ctx, p.os)
 	if err != nil {
 		return err
 	}
-	p.memory = anchorMemory{pid: p.os.pid(), was: was}
+	p.memory.add(was)
 	if err := p.load(ctx, want); err != nil {
 		return err
 	}
 	if p.system == "darwin" {
-		text, err := p.pfctl(ctx, "", "-E")
-		if err != nil {
-			return err
-		}
-		if p.memory.token, err = tokenOf(text); err != nil {
-			return err
-		}
-		if err := p.load(ctx, want); err != nil {
+		if err := p.turnOn(ctx, want); err != nil {
 			return err
 		}
 	}
+	if err := p.forget(ctx, left); err != nil {
+		return err
+	}
 	return setAnchorSettings(ctx, p.os, was)
+}
+
+// turnOn has macOS's pf on by a token of ours, and notes that.
+func (p *pfAnchor) turnOn(ctx context.Context, want platform.Steering) error {
+	if t := p.memory.token; t != 0 && p.holds(ctx, t) {
+		return nil
+	}
+	text, err := p.pfctl(ctx, "", "-E")
+	if err != nil {
+		return err
+	}
+	if p.memory.token, err = tokenOf(text); err != nil {
+		return err
+	}
+	return p.load(ctx, want)
 }
 
 func (p *pfAnchor) load(ctx context.Context, want platform.Steering) error {
@@ -254,10 +272,16 @@ func (p *pfAnchor) letGo(ctx context.Context, token uint64) error {
 	if err == nil {
 		return nil
 	}
-	if text, e := p.pfctl(ctx, "", "-s", "References"); e == nil && !strings.Contains(text, strconv.FormatUint(token, 10)) {
+	if !p.holds(ctx, token) {
 		return nil
 	}
 	return err
+}
+
+// holds reports whether a token holds pf on, as far as can be said.
+func (p *pfAnchor) holds(ctx context.Context, token uint64) bool {
+	text, err := p.pfctl(ctx, "", "-s", "References")
+	return err != nil || strings.Contains(text, strconv.FormatUint(token, 10))
 }
 
 // Close takes everything back.

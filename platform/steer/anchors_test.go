@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"os"
 	"slices"
@@ -28,6 +29,7 @@ type bsd struct {
 	off      bool
 	unnamed  bool
 	main     map[string]string // the main ruleset, if not the usual one
+	each     func()            // called after each command
 }
 
 func newBSD(system string) *bsd {
@@ -46,6 +48,9 @@ func (b *bsd) pid() int             { return 4711 }
 func (b *bsd) run(_ context.Context, stdin string, argv ...string) (string, error) {
 	words := strings.Join(argv, " ")
 	fmt.Fprintf(&b.text, "$ %s\n%s", words, stdin)
+	if b.each != nil {
+		defer b.each()
+	}
 	if b.fail != "" && strings.Contains(words, b.fail) {
 		return "it is broken\n", errors.New("exit status 1")
 	}
@@ -61,7 +66,13 @@ func (b *bsd) run(_ context.Context, stdin string, argv ...string) (string, erro
 	case argv[0] == "sysctl":
 		return b.settings[argv[2]] + "\n", nil
 	case strings.HasSuffix(words, "-f -"):
-		b.anchors[anchor] = stdin
+		b.anchors[anchor] = stdin + b.persistent(anchor, stdin)
+	case strings.HasSuffix(words, "-T kill"):
+		name := "table <" + argv[len(argv)-3] + "> persist\n"
+		if !strings.Contains(b.anchors[anchor], name) {
+			return "pfctl: Table does not exist.\n", errors.New("exit status 255")
+		}
+		b.anchors[anchor] = strings.Replace(b.anchors[anchor], name, "", 1)
 	case strings.HasSuffix(words, "-F Tables"):
 		delete(b.anchors, anchor)
 	case strings.HasSuffix(words, "-E"):
@@ -81,13 +92,7 @@ func (b *bsd) run(_ context.Context, stdin string, argv ...string) (string, erro
 		}
 		return out, nil
 	case strings.HasSuffix(words, "-s Tables"):
-		out := ""
-		for line := range strings.Lines(b.anchors[anchor]) {
-			if name, ok := strings.CutPrefix(line, "table <"); ok {
-				out += name[:strings.IndexByte(name, '>')] + "\n"
-			}
-		}
-		return out, nil
+		return strings.Join(tablesOf(b.anchors[anchor]), "\n") + "\n", nil
 	case strings.HasSuffix(words, "-s nat"), strings.HasSuffix(words, "-s rules"):
 		switch {
 		case b.main != nil:
@@ -105,6 +110,16 @@ func (b *bsd) run(_ context.Context, stdin string, argv ...string) (string, erro
 		return "Status: Enabled for 0 days 00:10:00\n", nil
 	}
 	return "", nil
+}
+
+// persistent are the tables that outlive a load which has none of their names.
+func (b *bsd) persistent(anchor, loaded string) (kept string) {
+	for line := range strings.Lines(b.anchors[anchor]) {
+		if strings.HasSuffix(line, "> persist\n") && !strings.Contains(loaded, line) {
+			kept += line
+		}
+	}
+	return kept
 }
 
 var anchored = platform.Steering{
@@ -188,6 +203,63 @@ func TestAnchorsOfTheDead(t *testing.T) {
 			t.Errorf("left: anchors %q, tokens %q, settings %v", b.anchors, b.tokens, b.settings)
 		}
 	})
+}
+
+// TestAnchorsTakenOver: what a dead process has left goes on to refuse, and the host to
+// forward, until this one's rules are in its place; all of it is taken back in the end.
+func TestAnchorsTakenOver(t *testing.T) {
+	for words, state := range map[string]platform.Steering{"capture": {}, "refuse": {Draining: true, Refusing: true}} {
+		t.Run(words, func(t *testing.T) { onBSD(t, func(t *testing.T, b *bsd) { takeOver(t, b, state) }) })
+	}
+}
+
+func takeOver(t *testing.T, b *bsd, state platform.Steering) {
+	before := fmt.Sprint(b.settings)
+	dead := newPFAnchor(b.system, slog.New(slog.DiscardHandler), &otherPID{b})
+	if err := errors.Join(dead.Apply(t.Context(), anchored), dead.Leave(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	b.settings["net.inet6.ip6.redirect"] = "2" // by somebody else, meanwhile
+	b.each = func() {
+		brings := func(text string) bool {
+			return strings.Contains(text, " proto tcp from ") && strings.Contains(text, "on em1 ")
+		}
+		if !slices.ContainsFunc(slices.Collect(maps.Values(b.anchors)), brings) || b.settings["net.inet.ip.forwarding"] != "1" {
+			t.Fatalf("what is captured may go past: %q, %v", b.anchors, b.settings)
+		}
+	}
+	want := anchored
+	want.Draining, want.Refusing = state.Draining, state.Refusing
+	p := newPFAnchor(b.system, slog.New(slog.DiscardHandler), b)
+	b.fail = "net.inet6.ip6.redirect=0"
+	if err := p.Apply(t.Context(), want); err == nil {
+		t.Error("a setting can't be changed, and Apply does not fail")
+	}
+	b.fail = ""
+	if err := p.Apply(t.Context(), want); err != nil {
+		t.Fatal(err)
+	}
+	m, ok := remembered(strings.Join(tablesOf(b.anchors[p.anchor]), "\n"))
+	if text := b.anchors[p.anchor]; !ok || m.pid != b.pid() || len(m.was) != 3 || m.was["red6"] != "2" || len(b.anchors) != 1 || strings.Contains(text, "pid_99") || strings.Contains(text, "red6_1") || len(b.tokens) > 1 {
+		t.Errorf("%v, %v; tokens %q, anchors %q", m, ok, b.tokens, b.anchors)
+	}
+	b.each = nil
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.settings["net.inet6.ip6.redirect"] = "1"
+	if len(b.anchors) != 0 || len(b.tokens) != 0 || fmt.Sprint(b.settings) != before {
+		t.Errorf("left: anchors %q, tokens %q, settings %v", b.anchors, b.tokens, b.settings)
+	}
+}
+
+func tablesOf(text string) (names []string) {
+	for line := range strings.Lines(text) {
+		if name, ok := strings.CutPrefix(line, "table <"); ok {
+			names = append(names, name[:strings.IndexByte(name, '>')])
+		}
+	}
+	return names
 }
 
 type otherPID struct{ *bsd }

@@ -69,12 +69,60 @@ func (p *pfAnchor) reap(ctx context.Context) error {
 		return err
 	}
 	for _, f := range list {
-		p.log.Warn("an earlier run has left something behind, which is removed", "what", "pf's anchor "+f.name)
+		p.log.Warn("an earlier run has left something behind, which is removed", "what", anchorWhat(f.name))
 		if err := p.takeBack(ctx, f.name, f.memory); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// anchorWhat is what is left, for a person.
+func anchorWhat(name string) string { return "pf's anchor " + name }
+
+// takeOver makes what dead processes have left this one's: the anchor of the first, and
+// what all of them remember.
+func (p *pfAnchor) takeOver(left []foundAnchor) {
+	p.memory = anchorMemory{pid: p.os.pid(), was: map[string]string{}}
+	for i, f := range left {
+		tookOverRules(p.log, anchorWhat(f.name))
+		if i == 0 {
+			p.anchor, p.memory.token = f.name, f.memory.token
+		}
+		p.memory.add(f.memory.was)
+	}
+}
+
+// forget removes what dead processes have left beside what is in force now: tables with
+// what is not so any more, and other anchors.
+func (p *pfAnchor) forget(ctx context.Context, left []foundAnchor) error {
+	if len(left) == 0 {
+		return nil
+	}
+	text, err := p.pfctl(ctx, "", "-a", p.anchor, "-s", "Tables")
+	if err != nil {
+		return err
+	}
+	names := p.memory.names()
+	for _, name := range strings.Fields(text) {
+		if isMemory(name) && !slices.Contains(names, name) {
+			if _, err := p.pfctl(ctx, "", "-q", "-a", p.anchor, "-t", name, "-T", "kill"); err != nil {
+				return err
+			}
+		}
+	}
+	return p.takeOthersBack(ctx, left)
+}
+
+// takeOthersBack empties the anchors that have not been taken over, all but the first.
+func (p *pfAnchor) takeOthersBack(ctx context.Context, left []foundAnchor) error {
+	var errs []error
+	for i, f := range left {
+		if i > 0 {
+			errs = append(errs, p.takeBack(ctx, f.name, anchorMemory{token: f.memory.token}))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Leftovers implements Steerer.
@@ -88,7 +136,7 @@ func (p *pfAnchor) Leftovers(ctx context.Context) (lines []string, err error) {
 
 // words lists what an anchor stands for.
 func (p *pfAnchor) words(ctx context.Context, f foundAnchor) []string {
-	lines := append([]string{"pf's anchor " + f.name}, anchorSettingWords(ctx, p.os, f.memory)...)
+	lines := append([]string{anchorWhat(f.name)}, anchorSettingWords(ctx, p.os, f.memory)...)
 	if f.memory.token != 0 {
 		lines = append(lines, "pf, which is on for the token "+strconv.FormatUint(f.memory.token, 10))
 	}
