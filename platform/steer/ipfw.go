@@ -118,9 +118,24 @@ func (f *ipfw) capture() {
 	f.quic()
 }
 
-// refuse writes the rules that refuse what would be captured.
+// open writes the rules that bring packets of connections that are captured already,
+// which go on. ipfw keeps no state of what fwd has brought, and must not: by keep-state it
+// would send probes to the real servers, whose answers end the connections. But for TCP uid looks for
+// a socket with both of the packet's addresses and ports, and one at an address that is
+// none of this host's is of such a connection. It is whose the listener was, root's. A
+// handshake that is not over has no socket yet.
+func (f *ipfw) open() {
+	f.comment("\t", "Captured connections go on.")
+	f.each(func(x *xtables, from, iface string) {
+		me, proto, _ := ipfwWords(x.v6)
+		f.rule(ipfwTaken, "fwd %s,%d tcp from %s to not %s%s proto %s in recv %s established uid 0", x.loopback(), f.s.Port, from, me, f.ports(), proto, iface)
+	})
+}
+
+// refuse writes the rules that refuse what would be captured, but for what is open.
 func (f *ipfw) refuse() {
 	f.leave()
+	f.open()
 	f.each(func(x *xtables, from, iface string) {
 		me, proto, _ := ipfwWords(x.v6)
 		reset := "reset"

@@ -10,8 +10,8 @@ import (
 // found returns what a process has left, and this one's that it has no knowledge of. If
 // the process lives the error wraps ErrLiving.
 func (i *ipfwSets) found(ctx context.Context) (m anchorMemory, ok bool, err error) {
-	if i.on(ctx) != nil {
-		return m, false, nil // and no rule there is
+	if _, err := i.enabled(ctx); err != nil {
+		return m, false, nil // it is not loaded, and no rule there is
 	}
 	text, err := i.list(ctx, memorySet)
 	if err != nil {
@@ -19,19 +19,9 @@ func (i *ipfwSets) found(ctx context.Context) (m anchorMemory, ok bool, err erro
 	}
 	m, ok = rememberedRule(text)
 	if ok && m.pid != i.os.pid() && i.os.alive(m.pid) {
-		err = fmt.Errorf("%w by ipfw, process %d: end it; if that is no transom: ipfw delete set %d and %d, and %d", ErrLiving, m.pid, ourSet, refusingSet, memorySet)
+		err = fmt.Errorf("%w by ipfw, process %d: end it; if that is no transom: ipfw delete set %d and %d, and %d", ErrLiving, m.pid, ourSet, spareSet, memorySet)
 	}
 	return m, ok, err
-}
-
-// reap takes back what a dead process has left, and refuses to be the second.
-func (i *ipfwSets) reap(ctx context.Context) error {
-	m, ok, err := i.found(ctx)
-	if err != nil || !ok {
-		return err
-	}
-	i.log.Warn("an earlier run has left something behind, which is removed", "what", ipfwWhat)
-	return i.takeBack(ctx, m)
 }
 
 // ipfwWhat is what is left, for a person.
@@ -93,7 +83,7 @@ func (i *ipfwSets) Tend(ctx context.Context) (back string, err error) {
 		return "", err
 	}
 	if m, ok := rememberedRule(text); !ok || m.pid != i.memory.pid {
-		if err := i.ipfw(ctx, i.memory.rule()...); err != nil {
+		if err := i.fill(ctx, memorySet, [][]string{i.memory.rule()}); err != nil {
 			return "", err
 		}
 		if err := i.put(ctx, *i.now); err != nil {

@@ -12,10 +12,10 @@ import (
 	"transom/platform"
 )
 
-// ipfwSets steers by ipfw of FreeBSD, where pf is not in use. Rules are of three
-// sets, each of which appears and goes at once: those that capture, those that
-// refuse, and one rule that no packet fits, whose comment says whose they are and
-// what settings were. Like an anchor of pf's they stay when the process dies.
+// ipfwSets steers by ipfw of FreeBSD, where pf is not in use. Rules are of two sets:
+// those that capture, or refuse; and one rule that no packet fits, whose comment says
+// whose they are and what settings were. A third is filled and takes the place of one of them,
+// so that there is no moment without. Like an anchor of pf's they stay when the process dies.
 type ipfwSets struct {
 	log *slog.Logger
 	os  anchorOS
@@ -27,16 +27,16 @@ type ipfwSets struct {
 
 // The sets.
 const (
-	refusingSet = ourSet - 1
-	memorySet   = ourSet - 2
+	spareSet  = ourSet - 1
+	memorySet = ourSet - 2
 )
 
 func newIPFWSets(log *slog.Logger, os anchorOS) *ipfwSets { return &ipfwSets{log: log, os: os} }
 
 // rules are the arguments of ipfw for a part of a steering.
-func (i *ipfwSets) rules(want platform.Steering, set int, part func(*ipfw)) [][]string {
+func (i *ipfwSets) rules(want platform.Steering, part func(*ipfw)) [][]string {
 	var b script
-	part(&ipfw{&b, want, set})
+	part(&ipfw{&b, want, spareSet})
 	var all [][]string
 	for line := range strings.Lines(b.String()) {
 		if rule, ok := strings.CutPrefix(line, "\tipfw "); ok {
@@ -60,14 +60,21 @@ func (i *ipfwSets) Check(ctx context.Context, want platform.Steering) error {
 
 // on makes sure that ipfw is loaded and looks at packets.
 func (i *ipfwSets) on(ctx context.Context) error {
-	text, err := i.os.run(ctx, "", "sysctl", "-n", "net.inet.ip.fw.enable")
+	text, err := i.enabled(ctx)
 	switch {
 	case err != nil:
 		return fmt.Errorf("ipfw is not loaded: kldload ipfw, with net.inet.ip.fw.default_to_accept=1 in /boot/loader.conf, or its last rule denies everything: %w", platform.ErrUnsupported)
-	case strings.TrimSpace(text) != "1":
+	case text != "1":
 		return fmt.Errorf("ipfw is off: ipfw enable firewall turns it on: %w", platform.ErrUnsupported)
 	}
 	return nil
+}
+
+// enabled is "1" if ipfw looks at packets. If it is not loaded that is an error; while it is
+// off it keeps its rules, which can be listed and removed as ever.
+func (i *ipfwSets) enabled(ctx context.Context) (string, error) {
+	text, err := i.os.run(ctx, "", "sysctl", "-n", "net.inet.ip.fw.enable")
+	return strings.TrimSpace(text), err
 }
 
 // Apply implements platform.Network.
@@ -95,26 +102,42 @@ func (i *ipfwSets) Apply(ctx context.Context, want platform.Steering) error {
 }
 
 // begin notes what there is before it changes anything, and undoes what it has when it
-// fails.
+// fails. What a dead process has left becomes this one's: what refuses goes on to.
 func (i *ipfwSets) begin(ctx context.Context, want platform.Steering) error {
 	if err := i.on(ctx); err != nil {
 		return err
 	}
-	if err := i.reap(ctx); err != nil {
+	left, taken, err := i.found(ctx)
+	if err != nil {
 		return err
 	}
+	if taken {
+		tookOverRules(i.log, ipfwWhat)
+	}
+	i.memory = anchorMemory{pid: i.os.pid(), was: left.was}
+	if err := i.take(ctx, want); err != nil {
+		if taken && want.Closed {
+			return err // and nothing goes past
+		}
+		return errors.Join(err, i.takeBack(context.WithoutCancel(ctx), i.memory))
+	}
+	return nil
+}
+
+// take puts a steering in force where there was none of this process.
+func (i *ipfwSets) take(ctx context.Context, want platform.Steering) error {
 	was, err := readAnchorSettings(ctx, i.os)
 	if err != nil {
 		return err
 	}
-	i.memory = anchorMemory{pid: i.os.pid(), was: was}
+	i.memory.add(was)
 	for _, step := range []func() error{
-		func() error { return i.ipfw(ctx, i.memory.rule()...) },
+		func() error { return i.fill(ctx, memorySet, [][]string{i.memory.rule()}) },
 		func() error { return i.put(ctx, want) },
 		func() error { return setAnchorSettings(ctx, i.os, was) },
 	} {
 		if err := step(); err != nil {
-			return errors.Join(err, i.takeBack(context.WithoutCancel(ctx), i.memory))
+			return err
 		}
 	}
 	return nil
@@ -128,7 +151,7 @@ func (m *anchorMemory) rule() []string {
 			words = append(words, s.short+"="+was)
 		}
 	}
-	return append(strings.Fields(fmt.Sprintf("-q add %d set %d count ip from any to any in recv transom_none //", ipfwLeft, memorySet)), words...)
+	return append(strings.Fields(fmt.Sprintf("-q add %d set %d count ip from any to any in recv transom_none //", ipfwLeft, spareSet)), words...)
 }
 
 // rememberedRule reads that rule as ipfw lists it.
@@ -155,40 +178,35 @@ func rememberedRule(text string) (m anchorMemory, ok bool) {
 	return m, ok
 }
 
-// put makes the sets what a steering asks for: the new one appears before the old one
-// goes.
+// put has rules of a steering take the place of those in force.
 func (i *ipfwSets) put(ctx context.Context, want platform.Steering) error {
+	part := (*ipfw).capture
 	switch {
 	case want.Draining && want.Refusing:
-		if err := i.fill(ctx, refusingSet, i.rules(want, refusingSet, (*ipfw).refuse)); err != nil {
-			return err
-		}
-		return i.empty(ctx, ourSet)
+		part = (*ipfw).refuse
 	case want.Draining:
-		return errors.Join(i.empty(ctx, ourSet), i.empty(ctx, refusingSet))
+		part = (*ipfw).open
 	}
-	if err := i.fill(ctx, ourSet, i.rules(want, ourSet, (*ipfw).capture)); err != nil {
-		return err
-	}
-	return i.empty(ctx, refusingSet)
+	return i.fill(ctx, ourSet, i.rules(want, part))
 }
 
-// fill adds rules to a set that is off, and then turns it on.
+// fill fills the spare set while it is off, and swaps it for another, whose rules then
+// are the ones to remove. If it fails the other is as it was.
 func (i *ipfwSets) fill(ctx context.Context, set int, rules [][]string) error {
-	n := strconv.Itoa(set)
-	if err := i.ipfw(ctx, "-q", "set", "disable", n); err != nil {
+	spare := strconv.Itoa(spareSet)
+	if err := i.ipfw(ctx, "-q", "set", "disable", spare); err != nil {
 		return err
 	}
-	err := i.empty(ctx, set)
-	for _, rule := range rules {
+	err := i.empty(ctx, spareSet)
+	for _, rule := range append(rules, []string{"-q", "set", "swap", spare, strconv.Itoa(set)}) {
 		if err == nil {
 			err = i.ipfw(ctx, rule...)
 		}
 	}
-	if err != nil {
-		err = errors.Join(err, i.empty(ctx, set))
+	if left := i.empty(ctx, spareSet); left != nil {
+		return errors.Join(err, left) // and stays off
 	}
-	return errors.Join(err, i.ipfw(ctx, "-q", "set", "enable", n))
+	return errors.Join(err, i.ipfw(ctx, "-q", "set", "enable", spare))
 }
 
 // empty removes a set. To remove what isn't there may be a failure, so it is looked
@@ -220,7 +238,7 @@ func (i *ipfwSets) ipfw(ctx context.Context, args ...string) error {
 
 // takeBack goes on whatever fails. What says what is to be put back goes last.
 func (i *ipfwSets) takeBack(ctx context.Context, m anchorMemory) error {
-	err := errors.Join(i.empty(ctx, ourSet), i.empty(ctx, refusingSet), putAnchorSettingsBack(ctx, i.os, m))
+	err := errors.Join(i.empty(ctx, ourSet), i.empty(ctx, spareSet), putAnchorSettingsBack(ctx, i.os, m))
 	if err == nil {
 		err = i.empty(ctx, memorySet)
 	}

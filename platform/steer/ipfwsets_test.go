@@ -16,14 +16,14 @@ import (
 // An ipfwBSD is a FreeBSD that has ipfw.
 type ipfwBSD struct {
 	*bsd
-	sets     map[string][]string
+	sets     map[string][][2]string // numbers and rules
 	disabled map[string]bool
 	absent   bool
 	id       int
 }
 
 func newIPFWBSD() *ipfwBSD {
-	b := &ipfwBSD{bsd: newBSD("freebsd"), sets: map[string][]string{}, disabled: map[string]bool{}, id: 4711}
+	b := &ipfwBSD{bsd: newBSD("freebsd"), sets: map[string][][2]string{}, disabled: map[string]bool{}, id: 4711}
 	b.settings["net.inet.ip.fw.enable"] = "1"
 	return b
 }
@@ -39,33 +39,67 @@ func (b *ipfwBSD) run(ctx context.Context, stdin string, argv ...string) (string
 		return b.bsd.run(ctx, stdin, argv...)
 	}
 	fmt.Fprintf(&b.text, "$ %s\n", words)
+	if b.each != nil {
+		defer b.each()
+	}
 	if b.fail != "" && strings.Contains(words, b.fail) {
 		return "it is broken\n", errors.New("exit status 71")
 	}
-	var set, number, rule string
 	switch {
 	case strings.HasPrefix(words, "ipfw -q set disable "):
 		b.disabled[argv[4]] = true
 	case strings.HasPrefix(words, "ipfw -q set enable "):
 		delete(b.disabled, argv[4])
+	case strings.HasPrefix(words, "ipfw -q set swap "):
+		b.swap(argv[4], argv[5])
 	case strings.HasPrefix(words, "ipfw -S set "):
-		return strings.Join(b.sets[argv[3]], "\n"), nil
+		return b.list(argv[3]), nil
 	case strings.HasPrefix(words, "ipfw -q delete set "):
 		if b.sets[argv[4]] == nil {
 			return "ipfw: rule 0 not found\n", errors.New("exit status 69")
 		}
 		delete(b.sets, argv[4])
 	case strings.HasPrefix(words, "ipfw -q add "):
-		number, set, rule = argv[3], argv[5], strings.Join(argv[6:], " ")
+		rule := strings.Join(argv[6:], " ")
 		if _, comment, _ := strings.Cut(rule, "// "); len(comment) > 80 {
 			return "ipfw: comment too long (max 80 chars)\n", errors.New("exit status 65")
 		}
-		off := map[bool]string{true: "# DISABLED "}[b.disabled[set]]
-		b.sets[set] = append(b.sets[set], fmt.Sprintf("%s%s set %s %s", off, number, set, rule))
+		b.sets[argv[5]] = append(b.sets[argv[5]], [2]string{argv[3], rule})
 	default:
 		return "ipfw: bad command\n", errors.New("exit status 64")
 	}
 	return "", nil
+}
+
+// swap exchanges the rules of two sets; which of the sets is off stays as it is.
+func (b *ipfwBSD) swap(x, y string) {
+	b.sets[x], b.sets[y] = b.sets[y], b.sets[x]
+	for _, set := range []string{x, y} {
+		if b.sets[set] == nil {
+			delete(b.sets, set)
+		}
+	}
+}
+
+func (b *ipfwBSD) list(set string) string {
+	off := map[bool]string{true: "# DISABLED "}[b.disabled[set]]
+	var lines []string
+	for _, r := range b.sets[set] {
+		lines = append(lines, fmt.Sprintf("%s%s set %s %s", off, r[0], set, r[1]))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// brings reports whether what devices send to port 80 by em1 comes here or is refused.
+func (b *ipfwBSD) brings() bool {
+	for set, rules := range b.sets {
+		for _, r := range rules {
+			if f := strings.Fields(r[1]); !b.disabled[set] && (f[0] == "fwd" || f[0] == "reset") && strings.HasSuffix(r[1], "in recv em1") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // clean fails unless all is as it was before.
@@ -137,7 +171,7 @@ func TestIPFWSetsShown(t *testing.T) {
 			continue
 		}
 		rules++
-		if !strings.Contains(script.String(), "\t"+rule) {
+		if rule = strings.Replace(rule, "set 28", "set 29", 1); !strings.Contains(script.String(), "\t"+rule) {
 			t.Errorf("not shown: %s", rule)
 		}
 	}
@@ -183,7 +217,7 @@ func TestIPFWSetsOfTheDead(t *testing.T) {
 func TestIPFWSetsFailed(t *testing.T) {
 	b := newIPFWBSD()
 	before := fmt.Sprint(b.settings)
-	for _, fail := range []string{"sysctl -n net.inet6", "transom_none", "set disable", "fwd 127.0.0.1", "unreach", "net.inet.ip.forwarding=1", "net.inet6.ip6.redirect=0"} {
+	for _, fail := range []string{"sysctl -n net.inet6", "transom_none", "set disable", "set swap 28 27", "set swap 28 29", "fwd 127.0.0.1", "unreach", "net.inet.ip.forwarding=1", "net.inet6.ip6.redirect=0"} {
 		i := ipfwOn(b)
 		b.fail = fail
 		if err := i.Apply(t.Context(), anchored); err == nil {
@@ -221,13 +255,102 @@ func TestIPFWSetsClosed(t *testing.T) {
 	if err := i.Leave(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if left := fmt.Sprint(b.sets); strings.Contains(left, " fwd ") || !strings.Contains(left, "reset tcp") || !strings.Contains(left, "reset6 tcp") {
+	if left := b.list("29"); strings.Count(left, " fwd ") != strings.Count(left, " established uid 0") || !strings.Contains(left, "reset tcp") || !strings.Contains(left, "reset6 tcp") {
 		t.Errorf("left: %s", left)
 	}
 	if err := i.Close(); err != nil {
 		t.Error(err)
 	}
 	b.clean(t, before)
+}
+
+// TestIPFWSetsOpen: connections that are captured stay so while it is drained or refused,
+// and nothing else is brought.
+func TestIPFWSetsOpen(t *testing.T) {
+	b := newIPFWBSD()
+	i := ipfwOn(b)
+	s := anchored
+	for _, state := range []platform.Steering{{}, {Draining: true}, {Draining: true, Refusing: true}} {
+		s.Draining, s.Refusing = state.Draining, state.Refusing
+		if err := i.Apply(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		rules := b.list("29")
+		fwd, open, reset := strings.Count(rules, " fwd "), strings.Count(rules, " established uid 0"), strings.Count(rules, " reset")
+		first := !strings.Contains(rules, "reset") || strings.LastIndex(rules, " fwd ") < strings.Index(rules, " reset")
+		if want := len(s.Interfaces) * 2; fwd != want || (open == want) != s.Draining || (reset == want) != s.Refusing || !first {
+			t.Errorf("draining %v, refusing %v: %s", s.Draining, s.Refusing, rules)
+		}
+	}
+}
+
+// TestIPFWSetsNoGap: whatever takes the place of what, what is captured comes here or is
+// refused in between, and what a dead process has left refuses until then.
+func TestIPFWSetsNoGap(t *testing.T) {
+	b := newIPFWBSD()
+	before := fmt.Sprint(b.settings)
+	b.id = 99
+	s := anchored
+	s.Interfaces = []string{"em1"}
+	dead := ipfwOn(b)
+	apply := func(i *ipfwSets, draining bool) {
+		t.Helper()
+		s.Draining, s.Refusing = draining, draining
+		if err := i.Apply(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	apply(dead, false)
+	b.each = func() {
+		if !b.brings() || b.settings["net.inet.ip.forwarding"] != "1" {
+			t.Fatalf("it may go past: %q, %v, %v", b.sets, b.disabled, b.settings)
+		}
+	}
+	apply(dead, true)
+	apply(dead, false)
+	b.sets["27"] = nil
+	if back, err := dead.Tend(t.Context()); back == "" || err != nil {
+		t.Errorf("%q, %v", back, err)
+	}
+	if err := dead.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.id = 4711
+	b.settings["net.inet.ip.redirect"] = "2"
+	i := ipfwOn(b)
+	b.fail = "net.inet.ip.redirect=0"
+	if err := i.Apply(t.Context(), s); err == nil {
+		t.Error("a setting can't be changed, and Apply does not fail")
+	}
+	b.fail = ""
+	apply(i, false)
+	if m, ok := rememberedRule(b.list("27")); !ok || m.pid != 4711 || len(b.sets["27"]) != 1 || fmt.Sprint(m.was) != "map[fwd4:0 red4:2 red6:1]" {
+		t.Errorf("remembered: %v, %v, %q", m, ok, b.sets["27"])
+	}
+	b.each = nil
+	if err := i.Close(); err != nil {
+		t.Error(err)
+	}
+	b.settings["net.inet.ip.redirect"] = "1"
+	b.clean(t, before)
+}
+
+// TestIPFWSetsOff: rules are there while ipfw is off, and in force when it is turned on.
+func TestIPFWSetsOff(t *testing.T) {
+	b := newIPFWBSD()
+	b.id = 99
+	if err := ipfwOn(b).Apply(t.Context(), anchored); err != nil {
+		t.Fatal(err)
+	}
+	b.id = 4711
+	b.settings["net.inet.ip.fw.enable"] = "0"
+	i := ipfwOn(b)
+	if lines, err := i.Leftovers(t.Context()); err != nil || len(lines) < 2 {
+		t.Errorf("left: %q, %v", lines, err)
+	}
+	if lines, err := i.Cleanup(t.Context()); err != nil || len(lines) < 2 || len(b.sets) != 0 {
+		t.Errorf("cleaned up: %q, %v; left %q", lines, err, b.sets)
+	}
 }
 
 // FuzzRememberedRule: comments are anybody's.
