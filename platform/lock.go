@@ -19,3 +19,16 @@ func LockFile(f *os.File) error {
 	}
 	return os.NewSyscallError("flock", err)
 }
+
+// FileLocked reports whether somebody has an open file locked. A LockFile in the same
+// moment may fail.
+func FileLocked(f *os.File) (bool, error) {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return true, nil
+	}
+	if err == nil {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_UN)
+	}
+	return false, os.NewSyscallError("flock", err)
+}

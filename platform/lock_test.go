@@ -25,7 +25,18 @@ func TestLockFile(t *testing.T) {
 	if _, err := take(); !errors.Is(err, platform.ErrLocked) {
 		t.Errorf("a second lock: %v", err)
 	}
+	look, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer look.Close()
+	if is, err := platform.FileLocked(look); !is || err != nil {
+		t.Errorf("is it locked: %v, %v", is, err)
+	}
 	first.Close()
+	if is, err := platform.FileLocked(look); is || err != nil {
+		t.Errorf("is it still locked: %v, %v", is, err)
+	}
 	if _, err := take(); err != nil {
 		t.Errorf("after the first was closed: %v", err)
 	}

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/metrics"
 	"strings"
 	"testing"
 	"time"
 
+	"transom/filter"
 	"transom/flow"
 	"transom/store"
 )
@@ -179,4 +181,83 @@ func BenchmarkDiskMixAlone(b *testing.B) {
 	for b.Loop() {
 		m.next(time.Now())
 	}
+}
+
+// BenchmarkOpen opens what was recorded, to record there and to read it, and reads the
+// first page of what a filter finds. FLOWS=1000000 is what a gateway sees in weeks.
+func BenchmarkOpen(b *testing.B) {
+	n := 20_000
+	fmt.Sscan(os.Getenv("FLOWS"), &n)
+	o := store.DiskOptions{Dir: b.TempDir()}
+	record := func(n int) {
+		d, err := store.OpenDisk(o)
+		if err != nil {
+			b.Fatal(err)
+		}
+		m := newMix()
+		for i := range n {
+			f, body := m.next(time.Now())
+			f.State, f.End = flow.Done, time.Now()
+			if len(body) > 0 {
+				w := d.NewBody()
+				w.Write(body)
+				f.Detail.(*flow.HTTP).ResponseBody = w.Ref()
+				w.Close()
+			}
+			d.Put(context.Background(), f)
+			for i%256 == 0 && d.Stats().Queued > 8<<20 {
+				runtime.Gosched()
+			}
+		}
+		for _, err := range d.Flows(context.Background(), store.Query{By: store.BySize, Limit: 1}) { // all is in the index
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := d.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	record(n)
+	b.Run("write", func(b *testing.B) {
+		for b.Loop() {
+			d, err := store.OpenDisk(o)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := d.Close(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	x, err := filter.Parse(`~d host4321 & ~u item-7`, filter.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	read := func(b *testing.B) {
+		var opened time.Duration
+		for b.Loop() {
+			begun := time.Now()
+			r, err := store.OpenDiskReader(o)
+			if err != nil {
+				b.Fatal(err)
+			}
+			opened += time.Since(begun)
+			for _, err := range r.Flows(context.Background(), store.Query{Filter: x, Descending: true, Limit: 20}) {
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+			if err := r.Close(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(opened)/float64(b.N), "open-ns/op")
+		b.ReportMetric(float64(peak())/(1<<20), "peak-MiB")
+	}
+	b.Run("read", read)
+	if err := os.Remove(filepath.Join(o.Dir, "index.db")); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("read-without-index", read)
 }

@@ -103,7 +103,7 @@ func record(t *testing.T, d store.Store, n, most int) (flows []*flow.Flow, bodie
 }
 
 // same fails unless d has these flows and bodies.
-func same(t *testing.T, d store.Store, flows []*flow.Flow, bodies map[uint64][]byte) {
+func same(t *testing.T, d shelf, flows []*flow.Flow, bodies map[uint64][]byte) {
 	t.Helper()
 	n := 0
 	for f, err := range d.Flows(context.Background(), store.Query{}) {

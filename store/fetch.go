@@ -35,7 +35,7 @@ func (d *Disk) Flows(ctx context.Context, q Query) iter.Seq2[*flow.Flow, error] 
 			return
 		}
 		left := q.Limit
-		for f, err := range d.look(ctx, &q, after) {
+		for f, err := range d.look(ctx, &q, after, d) {
 			if !yield(f, err) {
 				return
 			}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"transom/filter"
 	"transom/flow"
@@ -48,31 +49,75 @@ const (
 	textAtOnce  = 1 << 20
 )
 
-// startIndex opens the index and begins to fill it. Of a store that is encrypted it is
-// in memory.
-func (d *Disk) startIndex() {
-	ctx, stop := context.WithCancel(context.Background())
-	x := &indexer{d: d, wake: make(chan struct{}, 1), stop: stop, done: make(chan struct{})}
+// lastFill is how long filling the index may take when the store is closed.
+const lastFill = 2 * time.Second
+
+// newIndexer returns one that is not open yet. The index of a store that is encrypted
+// is in memory.
+func newIndexer(d *Disk) *indexer {
+	x := &indexer{d: d, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	if d.o.FS == nil && len(d.o.Secret) == 0 {
 		x.path = filepath.Join(d.o.Dir, indexName)
 	}
+	return x
+}
+
+// startIndex opens the index and begins to fill it.
+func (d *Disk) startIndex() {
+	x := newIndexer(d)
 	d.index = x
 	if x.failed = x.open(); x.failed != nil {
 		x.broken.Store(true)
 		d.o.Log.Warn("what is recorded is not indexed: filters read all of it", "dir", d.o.Dir, "err", x.failed)
 	}
+	ctx, stop := context.WithCancel(context.Background())
+	x.stop = stop
 	go x.run(ctx)
 }
 
 func (x *indexer) open() (err error) {
-	if x.x, err = index.Open(x.path, index.Options{}); !errors.Is(err, index.ErrRebuild) {
+	if err = x.openFor(index.Options{}); !errors.Is(err, index.ErrRebuild) {
 		return err
 	}
 	x.d.o.Log.Info("the index is built again from the log", "dir", x.d.o.Dir, "err", err)
 	if err = index.Reset(x.path); err == nil {
-		x.x, err = index.Open(x.path, index.Options{})
+		err = x.openFor(index.Options{})
 	}
 	return err
+}
+
+// openFor opens the index, unless it is of another log.
+func (x *indexer) openFor(o index.Options) (err error) {
+	if x.x, err = index.Open(x.path, o); err != nil {
+		return err
+	}
+	if x.x.At().Segment > x.d.log.End().Segment {
+		err = errors.Join(fmt.Errorf("%w: %s is of files that are not there", index.ErrRebuild, x.path), x.x.Close())
+		x.x = nil
+	}
+	return err
+}
+
+// errRecording says that an index is somebody's who writes it.
+var errRecording = errors.New("somebody records there")
+
+// maxTail is how much of the log is read that an index does not have. Flows that
+// are nowhere else are kept in memory, some hundred bytes of each.
+const maxTail = 1 << 30
+
+// read opens the index that somebody has left, to be read alone, and takes in what it
+// lacks.
+func (x *indexer) read() error {
+	if is, err := segment.Written(x.d.o.Dir); is || err != nil {
+		return cmp.Or(err, errRecording)
+	}
+	if err := x.openFor(index.Options{ReadOnly: true}); err != nil {
+		return err
+	}
+	if _, bytes := x.behind(x.d.log.Segments(), x.d.log.End()); bytes > maxTail {
+		return fmt.Errorf("it lacks %d MiB of what was recorded", bytes>>20)
+	}
+	return x.fill(context.Background())
 }
 
 func (x *indexer) run(ctx context.Context) {
@@ -87,12 +132,17 @@ func (x *indexer) run(ctx context.Context) {
 	}
 }
 
+// close fills the index once more, so that who reads what was recorded has little to
+// read besides; but nobody waits long for that.
 func (x *indexer) close() error {
 	x.stop()
 	<-x.done
 	if x.x == nil {
 		return nil
 	}
+	ctx, stop := context.WithTimeout(context.Background(), lastFill)
+	defer stop()
+	_ = x.catchUp(ctx) // which says so if it fails
 	return x.x.Close()
 }
 
@@ -256,13 +306,20 @@ func (x *indexer) words(ctx context.Context, f *flow.Flow) {
 	}
 }
 
-// look yields what the index finds of q, behind a place.
-func (d *Disk) look(ctx context.Context, q *Query, after index.Cursor) iter.Seq2[*flow.Flow, error] {
+// An indexError is one of the index, and not of a flow.
+type indexError struct{ error }
+
+func (e *indexError) Error() string { return "look into the index: " + e.error.Error() }
+func (e *indexError) Unwrap() error { return e.error }
+
+// look yields what the index finds of q, behind a place. bodies is what to ask for
+// bodies.
+func (d *Disk) look(ctx context.Context, q *Query, after index.Cursor, bodies filter.Bodies) iter.Seq2[*flow.Flow, error] {
 	ask := index.Query{Filter: q.Filter, By: orders[q.By], Descending: q.Descending, After: after}
 	return func(yield func(*flow.Flow, error) bool) {
 		for hit, err := range d.index.x.Query(ctx, ask) {
 			if err != nil {
-				yield(nil, fmt.Errorf("look into the index: %w", err))
+				yield(nil, &indexError{err})
 				return
 			}
 			f, err := d.read(found{id: hit.ID, at: hit.Position})
@@ -271,8 +328,11 @@ func (d *Disk) look(ctx context.Context, q *Query, after index.Cursor) iter.Seq2
 				continue
 			case err != nil:
 				err = fmt.Errorf("flow %s: %w", hit.ID, err)
+			case f.ID != hit.ID:
+				yield(nil, &indexError{fmt.Errorf("%w: another flow is where it has flow %s", index.ErrRebuild, hit.ID)})
+				return
 			case hit.Sure && (q.Match == nil || q.Match(f)):
-			case hit.Sure || !q.Selects(ctx, f, d):
+			case hit.Sure || !q.Selects(ctx, f, bodies):
 				continue
 			}
 			if !yield(f, err) {

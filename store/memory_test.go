@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math/rand/v2"
 	"os"
 	"runtime"
@@ -57,8 +58,14 @@ func write(t testing.TB, w io.Writer, p []byte) {
 	}
 }
 
+// A shelf is what flows and bodies are read from.
+type shelf interface {
+	Flows(ctx context.Context, q store.Query) iter.Seq2[*flow.Flow, error]
+	OpenBody(ctx context.Context, ref flow.BodyRef) (io.ReadSeekCloser, error)
+}
+
 // ids collects what the store yields.
-func ids(t testing.TB, m store.Store, q store.Query) []flow.ID {
+func ids(t testing.TB, m shelf, q store.Query) []flow.ID {
 	t.Helper()
 	var out []flow.ID
 	for f, err := range m.Flows(context.Background(), q) {
@@ -70,7 +77,7 @@ func ids(t testing.TB, m store.Store, q store.Query) []flow.ID {
 	return out
 }
 
-func open(m store.Store, ref flow.BodyRef) ([]byte, error) {
+func open(m shelf, ref flow.BodyRef) ([]byte, error) {
 	r, err := m.OpenBody(context.Background(), ref)
 	if err != nil {
 		return nil, err

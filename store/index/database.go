@@ -40,9 +40,11 @@ CREATE TABLE term (key INTEGER PRIMARY KEY, data BLOB NOT NULL);
 
 // A database is the file, by a connection that writes and a few that read.
 type database struct {
-	path  string
-	write *sql.DB
-	read  *sql.DB // the same one in memory
+	path    string
+	write   *sql.DB
+	read    *sql.DB  // the same one in memory
+	settled *settled // nil if it may change
+	scratch string   // a directory to be removed
 }
 
 // openDatabase opens a file, and makes the tables in a new one.
@@ -58,15 +60,19 @@ func openDatabase(path string, readOnly bool) (*database, error) {
 		return d, d.begin()
 	}
 	fresh, err := d.touch(readOnly)
+	if err == nil && readOnly {
+		path, d.settled, d.scratch, err = settle(path)
+	}
 	if err != nil {
 		return nil, err
 	}
+	readOnly = d.settled != nil // or it is a copy
 	if d.write, err = sql.Open("sqlite", dsn(path, readOnly, "cache_size(-2048)", "synchronous(normal)")); err != nil {
-		return nil, fmt.Errorf("open index %s: %w", path, err)
+		return nil, errors.Join(fmt.Errorf("open index %s: %w", path, err), d.clear())
 	}
 	d.write.SetMaxOpenConns(1)
 	if d.read, err = sql.Open("sqlite", dsn(path, readOnly, "cache_size(-1024)", "query_only(1)")); err != nil {
-		return nil, errors.Join(fmt.Errorf("open index %s: %w", path, err), d.write.Close())
+		return nil, errors.Join(fmt.Errorf("open index %s: %w", path, err), d.write.Close(), d.clear())
 	}
 	d.read.SetMaxOpenConns(2)
 	if fresh {
@@ -89,6 +95,7 @@ func dsn(path string, readOnly bool, pragmas ...string) string {
 	q := url.Values{"_txlock": {"immediate"}}
 	if readOnly {
 		q.Set("mode", "ro")
+		q.Set("immutable", "1")
 	}
 	pragmas = append(pragmas, fmt.Sprintf("page_size(%d)", pageSize), "mmap_size(0)", "temp_store(memory)", fmt.Sprintf("busy_timeout(%d)", patience.Milliseconds()))
 	for _, p := range pragmas {
@@ -168,10 +175,19 @@ func (d *database) close() error {
 	if d.read != d.write {
 		err = errors.Join(d.read.Close(), err)
 	}
+	err = errors.Join(err, d.clear())
 	if err != nil {
 		return fmt.Errorf("close index: %w", err)
 	}
 	return nil
+}
+
+// clear removes the copy, if there is one.
+func (d *database) clear() error {
+	if d.scratch == "" {
+		return nil
+	}
+	return os.RemoveAll(d.scratch)
 }
 
 // fail says what failed, and what to do about it.

@@ -23,6 +23,9 @@ var ErrRebuild = errors.New("the index has to be built again from the log")
 // to a bound, and written when there is.
 var ErrFull = errors.New("no room left on the device")
 
+// ErrChanged says that an index that is only read was written meanwhile.
+var ErrChanged = errors.New("somebody has begun to write it")
+
 // ErrUnknown says that the index knows nothing of what was asked for.
 var ErrUnknown = errors.New("not in the index")
 
@@ -31,8 +34,10 @@ type Options struct {
 	// Trigrams has substrings of bodies found by index, too. It costs more than
 	// all the rest.
 	Trigrams bool
-	// ReadOnly leaves the file as it is: what is applied is only known here. For a
-	// program that reads a log beside the one that writes it.
+	// ReadOnly leaves the file as it is, and makes none beside it: what is applied is
+	// only known here. It is for an index that nobody writes. If somebody begins to,
+	// everything that reads it fails with ErrChanged. One that a crash has left is copied
+	// to a directory for temporary files.
 	ReadOnly bool
 }
 

@@ -4,9 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -291,15 +294,16 @@ func TestJournal(t *testing.T) {
 	}
 }
 
-// TestReadOnly: beside the one that writes an index another program reads it, and knows
-// more only for itself.
+// TestReadOnly: who only reads an index leaves its directory as it is, knows more only
+// for itself, and notices when somebody writes.
 func TestReadOnly(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "index")
+	dir := t.TempDir()
+	path := filepath.Join(dir, "index")
 	x := filled(t, path, 300)
-	defer x.Close()
-	if err := x.Flush(t.Context()); err != nil {
+	if err := x.Close(); err != nil {
 		t.Fatal(err)
 	}
+	before := listed(t, dir)
 	y, err := index.Open(path, index.Options{ReadOnly: true})
 	if err != nil {
 		t.Fatal(err)
@@ -307,18 +311,81 @@ func TestReadOnly(t *testing.T) {
 	defer y.Close()
 	m := newMix()
 	for i := 300; i < 500; i++ {
-		e := appendFlow(nil, m.flow(), i, uint64(i+1))
-		apply(t, x, e, i)
-		apply(t, y, e, i)
+		apply(t, y, appendFlow(nil, m.flow(), i, uint64(i+1)), i)
 	}
-	for _, x := range []*index.Index{x, y} {
-		if n, err := count(t.Context(), x, index.Query{By: index.BySize}); err != nil || n != 500 {
-			t.Errorf("%d flows, %v", n, err)
+	if n, err := count(t.Context(), y, index.Query{By: index.BySize}); err != nil || n != 500 || y.Len() != 500 {
+		t.Errorf("%d flows of %d, %v", n, y.Len(), err)
+	}
+	if after := listed(t, dir); !slices.Equal(after, before) {
+		t.Errorf("%q was in the directory, %q is", before, after)
+	}
+	if x, err = index.Open(path, index.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	defer x.Close()
+	apply(t, x, appendFlow(nil, m.flow(), 500, 501), 500)
+	if err := x.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := count(t.Context(), y, index.Query{By: index.BySize}); !errors.Is(err, index.ErrChanged) {
+		t.Errorf("while somebody writes: %v", err)
+	}
+	if _, err := index.Open(filepath.Join(dir, "none"), index.Options{ReadOnly: true}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what is not there: %v", err)
+	}
+}
+
+// TestReadOnlyAfterCrash: what a crash has left beside an index is read with it.
+func TestReadOnlyAfterCrash(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "index")
+	x := filled(t, path, 300)
+	if err := x.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	crashed := t.TempDir()
+	for _, end := range []string{"", "-wal"} {
+		if b, err := os.ReadFile(path + end); err != nil || len(b) == 0 || os.WriteFile(filepath.Join(crashed, "index"+end), b, 0o600) != nil {
+			t.Fatal(end, len(b), err)
 		}
 	}
-	if _, err := index.Open(filepath.Join(t.TempDir(), "none"), index.Options{ReadOnly: true}); err == nil {
-		t.Error("what is not there was opened")
+	if err := x.Close(); err != nil {
+		t.Fatal(err)
 	}
+	before := listed(t, crashed)
+	t.Setenv("TMPDIR", t.TempDir())
+	y, err := index.Open(filepath.Join(crashed, "index"), index.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := count(t.Context(), y, index.Query{}); err != nil || n != 300 {
+		t.Errorf("%d flows, %v", n, err)
+	}
+	if err := y.Close(); err != nil {
+		t.Error(err)
+	}
+	if after := listed(t, crashed); !slices.Equal(after, before) {
+		t.Errorf("%q was in the directory, %q is", before, after)
+	}
+	if copies := listed(t, os.Getenv("TMPDIR")); len(copies) > 0 {
+		t.Errorf("left behind: %q", copies)
+	}
+}
+
+// listed returns the names, times and sizes of what is in a directory.
+func listed(t *testing.T, dir string) (list []string) {
+	t.Helper()
+	all, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range all {
+		info, err := e.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, fmt.Sprint(e.Name(), info.ModTime(), info.Size()))
+	}
+	return list
 }
 
 // TestReadersAndWriter: queries go on while flows come, change and go.

@@ -299,6 +299,17 @@ func (x *Index) removeFromLocked(b *block, s segments) error {
 	return nil
 }
 
+// Len returns how many flows are indexed.
+func (x *Index) Len() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	n := x.hot.len()
+	for _, b := range x.blocks {
+		n += b.live
+	}
+	return n
+}
+
 // At returns the position up to which the log was applied. After Open it is where to
 // go on.
 func (x *Index) At() segment.Position {

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -102,6 +103,9 @@ func (d *database) column(number int64, column int) ([]byte, error) {
 func (d *database) blob(text string, args ...any) ([]byte, error) {
 	var data []byte
 	err := d.read.QueryRow(text, args...).Scan(&data)
+	if changed := d.settled.still(); changed != nil {
+		return nil, changed
+	}
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, ErrUnknown
 	}
@@ -126,16 +130,19 @@ func (d *database) blocks() (list []*block, err error) {
 // all reads rows.
 func (d *database) all(text string, row func(scan func(...any) error) error, args ...any) error {
 	rows, err := d.read.Query(text, args...)
-	if err != nil {
-		return d.fail("read index", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := row(rows.Scan); err != nil {
-			return d.fail("read index", err)
+	if err == nil {
+		defer rows.Close()
+		for err == nil && rows.Next() {
+			err = row(rows.Scan)
+		}
+		if err == nil {
+			err = rows.Err()
 		}
 	}
-	return d.fail("read index", rows.Err())
+	if changed := d.settled.still(); changed != nil {
+		return changed
+	}
+	return d.fail("read index", err)
 }
 
 // Bodies.
@@ -163,7 +170,7 @@ func (c *change) putPage(number, low, up int64, data []byte) error {
 // bodiesIn reports whether segments may have something of a body.
 func (d *database) bodiesIn(s segments) (some bool, err error) {
 	err = d.read.QueryRow("SELECT EXISTS (SELECT 1 FROM bodies WHERE low <= ? AND up >= ?)", int64(s.to), int64(s.from)).Scan(&some)
-	return some, d.fail("read index", err)
+	return some, cmp.Or(d.settled.still(), d.fail("read index", err))
 }
 
 // pagesIn returns the pages that may have something in segments.

@@ -6,7 +6,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
+	"time"
 
 	"transom/platform"
 )
@@ -124,7 +126,12 @@ func (d dir) Lock() (io.Closer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := platform.LockFile(f); err != nil {
+	err = platform.LockFile(f)
+	for i := 0; i < lockTries && errors.Is(err, platform.ErrLocked); i++ {
+		<-time.After(lockWait) // flock waits for ever, or not at all
+		err = platform.LockFile(f)
+	}
+	if err != nil {
 		f.Close()
 		if errors.Is(err, platform.ErrLocked) {
 			return nil, fmt.Errorf("%s: %w: end it, or choose another directory", d.root.Name(), ErrLocked)
@@ -132,6 +139,22 @@ func (d dir) Lock() (io.Closer, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// Who asks whether there is a writer keeps the lock from the next one for a moment.
+const (
+	lockTries = 5
+	lockWait  = 10 * time.Millisecond
+)
+
+// Written reports whether a process has the log of a directory open for writing.
+func Written(dir string) (bool, error) {
+	f, err := os.Open(filepath.Join(dir, lockName))
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	return platform.FileLocked(f)
 }
 
 func (d dir) Close() error { return d.root.Close() }
