@@ -72,21 +72,15 @@ func (e *expr) searchPlan() *Plan {
 	if p.Texts == nil {
 		return p
 	}
-	find := e.regex.MatchString
-	if e.isLiteral() {
-		find = e.findLiteral
-	}
-	if p.Literal = required(e.arg); !isASCII(p.Literal) {
-		p.Literal = "" // the case of some letters beyond ASCII is within
-	}
-	p.Search = searches(find)
+	p.Literal = e.regex.Literal()
+	p.Search = searches(e.regex.MatchString)
 	return p
 }
 
 // bodyPlan is that of what searches bodies, in bytes. Messages of both directions have one
 // log, which is in the request's place.
 func (e *expr) bodyPlan() *Plan {
-	return orDNS(&Plan{Bodies: []Number{RequestBody, ResponseBody}, Literal: required(e.arg)})
+	return orDNS(&Plan{Bodies: []Number{RequestBody, ResponseBody}, Literal: e.regex.Literal()})
 }
 
 // orDNS adds DNS, whose messages are not kept as bodies.

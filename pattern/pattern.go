@@ -47,6 +47,7 @@ type Pattern struct {
 	re      *regexp.Regexp  // linear time; nil if the pattern needs more
 	back    *regexp2.Regexp // nil if it has more of something than fits
 	dollar  bool            // $ is in it, which also matches before a last line's end
+	literal literal         // what has to be there
 	classes bool            // \w and the like are in it, which know letters beyond ASCII
 }
 
@@ -57,7 +58,7 @@ func Compile(text string, o Options) (*Pattern, error) {
 	if err := t.translate(); err != nil {
 		return nil, err
 	}
-	p := &Pattern{text: text, bytes: o.Bytes, dollar: t.dollar, classes: t.classes && !o.Bytes}
+	p := &Pattern{text: text, bytes: o.Bytes, literal: literalOf(text, o), dollar: t.dollar, classes: t.classes && !o.Bytes}
 	flags := t.flags()
 	var why error
 	if !t.backtracks {
@@ -86,7 +87,17 @@ func (p *Pattern) String() string { return p.text }
 
 // Match reports whether the pattern is found in b. Its only error is ErrTimeout.
 func (p *Pattern) Match(b []byte) (bool, error) {
+	if p.bytes {
+		if found, known := quick(&p.literal, b); known {
+			return found, nil
+		}
+	}
 	plain := ascii(b)
+	if !p.bytes && plain {
+		if found, known := quick(&p.literal, b); known {
+			return found, nil
+		}
+	}
 	if p.bytes && !plain {
 		wide := wides.Get().(*[]byte)
 		defer wides.Put(wide)
@@ -102,7 +113,13 @@ func (p *Pattern) Match(b []byte) (bool, error) {
 
 // MatchString is Match for text.
 func (p *Pattern) MatchString(s string) (bool, error) {
-	if plain := ascii(s); p.linear(plain, newline(s)) && (plain || !p.bytes) {
+	plain := ascii(s)
+	if p.bytes || plain {
+		if found, known := quick(&p.literal, s); known {
+			return found, nil
+		}
+	}
+	if p.linear(plain, newline(s)) && (plain || !p.bytes) {
 		return p.re.MatchString(s), nil
 	}
 	return p.Match([]byte(s))
