@@ -40,6 +40,10 @@ type DiskOptions struct {
 	// Words has words in bodies found by index. It costs more than all the rest.
 	Words bool
 
+	// Thrift has the process's collector take less memory, the more flows there are, unless
+	// GOGC says how much. It is for a program of which the store is the greatest part.
+	Thrift bool
+
 	SegmentSize int64        // of the files: a sixteenth of MaxBytes, at most 64 MiB
 	Log         *slog.Logger // default: discard
 }

@@ -13,7 +13,7 @@ import (
 // is, and syncs each second; if the store is Lossless, it does all of it at once.
 func (d *Disk) write() {
 	defer close(d.closed)
-	w := &work{d: d, scribe: newScribe(d)}
+	w := &work{d: d, scribe: newScribe(d), thrift: newThrift(d.o.Thrift)}
 	tick := time.NewTicker(syncEach)
 	defer tick.Stop()
 	for {
@@ -41,6 +41,7 @@ func (d *Disk) write() {
 type work struct {
 	d      *Disk
 	scribe *scribe
+	thrift *thrift
 	flows  []*flow.Flow // being written, by ID
 	dead   []tombstone
 	dirty  bool // something is not synced
@@ -67,6 +68,12 @@ func (w *work) index() {
 		wake(w.d.index.wake)
 	}
 	w.recent = 0
+}
+
+func (d *Disk) tables() int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.known.tables()
 }
 
 // linger waits for more to write.
@@ -99,6 +106,7 @@ func (w *work) step(due bool) {
 	if due {
 		w.retain()
 		w.index()
+		w.thrift.look(w.d.tables())
 	}
 }
 

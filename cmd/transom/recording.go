@@ -116,7 +116,7 @@ func (f *recordFlags) open(r *rights, grace time.Duration, log *slog.Logger) (s 
 	}
 	o := store.DiskOptions{
 		MaxBytes: int64(f.max), BodyLimit: limit, MaxAge: time.Duration(f.age), MaxFlows: int64(f.count.value),
-		Lossless: f.lossless, Words: f.words, Grace: max(grace, 1), Log: log,
+		Lossless: f.lossless, Words: f.words, Thrift: true, Grace: max(grace, 1), Log: log,
 	}
 	if o.Dir, err = filepath.Abs(f.dir); err != nil {
 		return nil, nil, err
