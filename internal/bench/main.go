@@ -3,6 +3,9 @@
 // a reverse proxy of net/http. It prints what they took for it. It judges nothing: it fails if something does
 // not work, and never because something is slow.
 //
+// With million as its first argument it records as many flows to a directory in place of
+// all that, and looks for some.
+//
 // The origin server, the clients and the reverse proxy are this program too, run again inside the
 // namespaces, so that the processor time of a proxy's process is the proxy's
 // alone.
@@ -53,14 +56,15 @@ func start(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 }
 
 // A role is what the process does: by its first argument it is the origin
-// server, a client or the reverse proxy, and without such it is in charge of the
-// others.
+// server, a client or the reverse proxy, or records a million flows, and without
+// such it is in charge of the others.
 type role func(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error
 
 const (
 	originRole  = "origin"
 	clientRole  = "client"
 	reverseRole = "reverse"
+	millionRole = "million"
 )
 
 // roleOf returns the role that the first argument names, nil if it is none.
@@ -75,6 +79,8 @@ func roleOf(args []string) role {
 		return client
 	case reverseRole:
 		return reverse
+	case millionRole:
+		return millions
 	}
 	return nil
 }

@@ -83,23 +83,26 @@ func ticked(pid int) (time.Duration, error) {
 // residentBytes returns the memory that a process and its descendants have in
 // use, as their VmRSS.
 func residentBytes(pid int) (int64, error) {
-	return sum(pid, func(pid int) (int64, error) {
-		file := fmt.Sprintf("/proc/%d/status", pid)
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return 0, err
-		}
-		_, rest, _ := strings.Cut(string(text), "\nVmRSS:")
-		value, _, found := strings.Cut(rest, " kB\n")
-		if !found {
-			return 0, fmt.Errorf("%s: no VmRSS", file)
-		}
-		kb, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("%s: %w", file, err)
-		}
-		return kb << 10, nil
-	})
+	return sum(pid, func(pid int) (int64, error) { return memory(pid, "VmRSS") })
+}
+
+// memory returns a figure of /proc/PID/status: VmRSS, or VmHWM, the most that it was.
+func memory(pid int, figure string) (int64, error) {
+	file := fmt.Sprintf("/proc/%d/status", pid)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(text), "\n"+figure+":")
+	value, _, found := strings.Cut(rest, " kB\n")
+	if !found {
+		return 0, fmt.Errorf("%s: no %s", file, figure)
+	}
+	kb, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", file, err)
+	}
+	return kb << 10, nil
 }
 
 // sum adds what of returns for a process and its descendants.

@@ -138,7 +138,7 @@ func ratio(all []float64) string {
 
 // about says what was measured on, and whom.
 func about(ctx context.Context, peers []peer) []string {
-	lines := []string{fmt.Sprintf("%s, %d processors, %s, %s, %s", time.Now().Format(time.DateOnly), runtime.NumCPU(), processor(), kernel(), runtime.Version())}
+	lines := []string{machine()}
 	for _, p := range peers {
 		if len(p.version) == 0 {
 			continue
@@ -151,6 +151,11 @@ func about(ctx context.Context, peers []peer) []string {
 		lines = append(lines, string(first))
 	}
 	return append(lines, "CPU is that of the proxy's process alone. Ratios are transom's figure to the other's, round by round: the median (and the range).")
+}
+
+// machine says what is measured on, and when.
+func machine() string {
+	return fmt.Sprintf("%s, %d processors, %s, %s, %s", time.Now().Format(time.DateOnly), runtime.NumCPU(), processor(), kernel(), runtime.Version())
 }
 
 // processor is the name that the kernel has for the first processor.
