@@ -37,7 +37,9 @@ const (
 	Device
 	SourceAddress
 	DestinationAddress
-	Texts // how many there are
+	Asked    // by a DNS message
+	Answered // likewise
+	Texts    // how many there are
 )
 
 // texts is a table of the operators that search each.
@@ -144,11 +146,21 @@ func (f *Facts) gather(s *subject, t Text) {
 		f.address(sourceAddress(s.Conn))
 	case t == DestinationAddress && s.Conn != nil:
 		f.address(destinationAddress(s.Conn))
+	case t == Asked && s.dns() != nil:
+		f.said(s, s.dns().Query)
+	case t == Answered && s.dns() != nil:
+		f.said(s, s.dns().Answer)
 	case int(t) < len(texts):
 		if f.ops[t] == nil {
 			f.ops[t] = named(texts[t])
 		}
 		f.ops[t].search(s, nil)
+	}
+}
+
+func (f *Facts) said(s *subject, m *flow.DNSMessage) {
+	if m != nil {
+		addFact(f, s.said(m))
 	}
 }
 

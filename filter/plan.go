@@ -51,7 +51,8 @@ func (e *expr) plan() *Plan {
 	case e.regex != nil:
 		return e.searchPlan()
 	case e.test.words != nil:
-		return orDNS(&Plan{Words: e.test.words, Bodies: []Number{RequestBody, ResponseBody}})
+		has := func(text string) (bool, error) { return hasAll([]byte(text), e.test.words), nil }
+		return orDNS(&Plan{Words: e.test.words, Bodies: []Number{RequestBody, ResponseBody}}, has, Asked, Answered)
 	}
 	return &Plan{Numbers: e.test.numbers, In: e.test.in, Texts: e.test.texts, Search: e.test.on}
 }
@@ -80,13 +81,19 @@ func (e *expr) searchPlan() *Plan {
 // bodyPlan is that of what searches bodies, in bytes. Messages of both directions have one
 // log, which is in the request's place.
 func (e *expr) bodyPlan() *Plan {
-	return orDNS(&Plan{Bodies: []Number{RequestBody, ResponseBody}, Literal: e.regex.Literal()})
+	said := []Text{Asked, Answered}
+	switch e.op.code {
+	case "bq":
+		said = said[:1]
+	case "bs":
+		said = said[1:]
+	}
+	return orDNS(&Plan{Bodies: []Number{RequestBody, ResponseBody}, Literal: e.regex.Literal()}, e.regex.MatchString, said...)
 }
 
 // orDNS adds DNS, whose messages are not kept as bodies.
-func orDNS(p *Plan) *Plan {
-	dns := &Plan{Is: 1 << slices.Index(operators, named("dns"))}
-	return &Plan{Join: '|', Of: []*Plan{{Join: '&', Of: []*Plan{dns, {Always: Maybe}}}, p}}
+func orDNS(p *Plan, find func(string) (bool, error), said ...Text) *Plan {
+	return &Plan{Join: '|', Of: []*Plan{{Texts: said, Search: searches(find)}, p}}
 }
 
 // searches has a pattern searched in the elements of a list.

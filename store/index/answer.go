@@ -33,7 +33,7 @@ func (x *Index) question(p *filter.Plan) (*question, error) {
 		}
 		q.found, err = x.find(hashes, false)
 		q.sure = true
-	case len(p.Literal) >= 3 && x.terms.trigrams:
+	case p.Bodies != nil && len(p.Literal) >= 3 && x.terms.trigrams:
 		var hashes []uint32
 		for i := 0; i+3 <= len(p.Literal); i++ {
 			hashes = append(hashes, hashTrigram(p.Literal[i:i+3]))
@@ -156,9 +156,12 @@ func (q *question) search(r rows, into []filter.Answer) error {
 		if err != nil {
 			return err
 		}
-		said := make([]filter.Answer, len(dict))
+		said, ask := make([]filter.Answer, len(dict)), q.remember
+		if len(dict) > len(codes)/2 {
+			ask = q.Search // as URLs, they come once
+		}
 		for i, text := range dict {
-			said[i] = q.remember(text)
+			said[i] = ask(text)
 		}
 		for i, c := range codes {
 			into[i] = max(into[i], said[c])

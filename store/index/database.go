@@ -42,9 +42,10 @@ CREATE TABLE term (key INTEGER PRIMARY KEY, data BLOB NOT NULL);
 type database struct {
 	path    string
 	write   *sql.DB
-	read    *sql.DB  // the same one in memory
-	settled *settled // nil if it may change
-	scratch string   // a directory to be removed
+	read    *sql.DB   // the same one in memory
+	part    *sql.Stmt // a column, of which queries read many
+	settled *settled  // nil if it may change
+	scratch string    // a directory to be removed
 }
 
 // openDatabase opens a file, and makes the tables in a new one.
@@ -171,6 +172,9 @@ func (d *database) journal() error {
 }
 
 func (d *database) close() error {
+	if d.part != nil {
+		_ = d.part.Close() // it has nothing to lose
+	}
 	err := d.write.Close()
 	if d.read != d.write {
 		err = errors.Join(d.read.Close(), err)

@@ -60,7 +60,10 @@ func Open(path string, o Options) (*Index, error) {
 		ids: map[int64][]flow.ID{}, terms: terms{trigrams: o.Trigrams},
 		limits: limits{flows: 4 << 10, bodies: 8 << 10, open: 8 << 10, docs: 4 << 10, pairs: 1 << 20, small: 1 << 10},
 	}
-	if err := x.load(); err != nil {
+	if err = db.prepare(); err == nil {
+		err = x.load()
+	}
+	if err != nil {
 		return nil, errors.Join(err, db.close())
 	}
 	return x, nil

@@ -182,7 +182,10 @@ func unpackTexts(b []byte) (dict []string, codes []int64, err error) {
 		return nil, nil, errPacked
 	}
 	b = b[used:]
-	var all, before []byte
+	var all strings.Builder
+	all.Grow(2 * len(b)) // what texts have in common is in b once
+	var before []byte
+	var length [binary.MaxVarintLen64]byte
 	ends := make([]int, 0, n)
 	for range n {
 		head, used := binary.Uvarint(b)
@@ -197,12 +200,12 @@ func unpackTexts(b []byte) (dict []string, codes []int64, err error) {
 		before = append(before[:head>>1], b[:rest]...)
 		b = b[rest:]
 		if head&1 == 1 {
-			all = binary.AppendUvarint(all, uint64(len(before)))
+			all.Write(binary.AppendUvarint(length[:0], uint64(len(before))))
 		}
-		if all = append(all, before...); len(all) > maxTexts {
+		if all.Write(before); all.Len() > maxTexts {
 			return nil, nil, errPacked
 		}
-		ends = append(ends, len(all))
+		ends = append(ends, all.Len())
 	}
 	if codes, _, err = unpackNumbers(nil, b); err != nil {
 		return nil, nil, err
@@ -212,7 +215,7 @@ func unpackTexts(b []byte) (dict []string, codes []int64, err error) {
 			return nil, nil, errPacked
 		}
 	}
-	return split(string(all), ends), codes, nil
+	return split(all.String(), ends), codes, nil
 }
 
 func split(all string, ends []int) []string {

@@ -159,7 +159,9 @@ func (p *pager) look(s source) error {
 		if err != nil || none(a) {
 			return err
 		}
-		is = a.is
+		if is = a.is; p.full && !p.anyOf(&keys, is) {
+			return nil
+		}
 	}
 	ids, err := s.ids()
 	if err != nil {
@@ -193,6 +195,24 @@ func (p *pager) any(k *keys) bool {
 		}
 	}
 	return k.numbers == nil && k.texts == nil
+}
+
+// anyOf is any for rows that are not No.
+func (p *pager) anyOf(k *keys, is []filter.Answer) bool {
+	worst := &p.best[p.size-1].Cursor
+	for row, a := range is {
+		if a == filter.No {
+			continue
+		}
+		c := k.at(row)
+		if c.Number == worst.Number && c.Text == worst.Text { // the IDs decide
+			return true
+		}
+		if p.compare(&c, worst) < 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // consider puts f among the best, if it is.

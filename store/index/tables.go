@@ -95,14 +95,20 @@ func (c *change) dropBlock(number int64) error {
 	return err
 }
 
+// prepare makes ready what queries do many times.
+func (d *database) prepare() (err error) {
+	d.part, err = d.read.Prepare("SELECT data FROM part WHERE key = ?")
+	return d.fail("open index", err)
+}
+
 func (d *database) column(number int64, column int) ([]byte, error) {
-	return d.blob("SELECT data FROM part WHERE key = ?", partKey(number, column))
+	return d.blob(d.part.QueryRow(partKey(number, column)))
 }
 
 // blob reads one value, ErrUnknown if there is none.
-func (d *database) blob(text string, args ...any) ([]byte, error) {
+func (d *database) blob(row *sql.Row) ([]byte, error) {
 	var data []byte
-	err := d.read.QueryRow(text, args...).Scan(&data)
+	err := row.Scan(&data)
 	if changed := d.settled.still(); changed != nil {
 		return nil, changed
 	}
@@ -148,7 +154,7 @@ func (d *database) all(text string, row func(scan func(...any) error) error, arg
 // Bodies.
 
 func (d *database) page(number int64) ([]byte, error) {
-	return d.blob("SELECT data FROM bodies WHERE page = ?", number)
+	return d.blob(d.read.QueryRow("SELECT data FROM bodies WHERE page = ?", number))
 }
 
 func (c *change) page(number int64) ([]byte, error) {
@@ -237,7 +243,7 @@ func (d *database) runs(row func(number int64, data []byte) error) error {
 
 // term reads one bucket of one run.
 func (d *database) term(bucket int, run int64) ([]byte, error) {
-	return d.blob("SELECT data FROM term WHERE key = ?", termKey(bucket, run))
+	return d.blob(d.read.QueryRow("SELECT data FROM term WHERE key = ?", termKey(bucket, run)))
 }
 
 // bucket reads one bucket of all runs.
