@@ -2,92 +2,16 @@ package redact
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
-	"math"
 	"strconv"
 	"time"
 
-	"transom/app/export"
-	"transom/filter"
 	"transom/flow"
 	"transom/message"
-	"transom/store"
 )
 
-// A Writer writes flows without their secrets. It is an export.Writer, as what is below.
-type Writer struct {
-	rules *Rules
-	to    export.Writer
-	last  uint64 // segment of a body that was made here
-}
-
-// NewWriter returns a Writer that writes to another.
-func NewWriter(rules *Rules, to export.Writer) *Writer {
-	return &Writer{rules: rules, to: to, last: math.MaxUint64}
-}
-
-// Write implements export.Writer.
-func (w *Writer) Write(ctx context.Context, f *flow.Flow, bodies filter.Bodies) error {
-	c := &changed{ctx: ctx, Rules: w.rules, Bodies: bodies, last: &w.last, made: map[uint64][]byte{}}
-	return w.to.Write(ctx, c.flow(f), c)
-}
-
-// Finish implements export.Writer.
-func (w *Writer) Finish(ctx context.Context, bodies filter.Bodies) error {
-	return w.to.Finish(ctx, &changed{ctx: ctx, Rules: w.rules, Bodies: bodies, last: &w.last})
-}
-
-// Close implements export.Writer.
-func (w *Writer) Close() error { return w.to.Close() }
-
-// changed is what one flow becomes. It has the bodies that were changed, and else those
-// of below.
-type changed struct {
-	*Rules
-	filter.Bodies
-	ctx   context.Context
-	last  *uint64
-	made  map[uint64][]byte
-	notes []string
-}
-
-// OpenBody implements filter.Bodies.
-func (c *changed) OpenBody(ctx context.Context, ref flow.BodyRef) (io.ReadSeekCloser, error) {
-	if data, ok := c.made[ref.Segment]; ok {
-		return body{bytes.NewReader(data)}, nil
-	}
-	if ref.Segment >= *c.last || c.Bodies == nil {
-		return nil, store.ErrGone // it was made for a flow before
-	}
-	return c.Bodies.OpenBody(ctx, ref)
-}
-
-type body struct{ *bytes.Reader }
-
-func (body) Close() error { return nil }
-
-// flow returns a copy without secrets.
-func (c *changed) flow(f *flow.Flow) *flow.Flow {
-	g := *f
-	switch d := f.Detail.(type) {
-	case *flow.HTTP:
-		h := *d
-		c.http(&h)
-		h.Notes = append(h.Notes[:len(h.Notes):len(h.Notes)], c.notes...)
-		g.Detail = &h
-	case *flow.Messages:
-		m := *d
-		m.Request = c.request(m.Request)
-		c.log(&m)
-		m.Notes = append(m.Notes[:len(m.Notes):len(m.Notes)], c.notes...)
-		g.Detail = &m
-	}
-	return &g
-}
-
-func (c *changed) http(h *flow.HTTP) {
+func (c *Reader) http(h *flow.HTTP) {
 	if h.Request != nil && h.Request.Method == "" && len(h.Request.Raw) > 0 {
 		c.note("the request's head, which could not be parsed, is left out")
 	}
@@ -104,7 +28,7 @@ func (c *changed) http(h *flow.HTTP) {
 }
 
 // bodies takes secrets out of all four, and has the heads say what is so.
-func (c *changed) bodies(h *flow.HTTP) {
+func (c *Reader) bodies(h *flow.HTTP) {
 	was := [2]flow.Header{}
 	if h.Request != nil {
 		was[0] = h.Request.Header
@@ -149,11 +73,11 @@ func (c *changed) bodies(h *flow.HTTP) {
 }
 
 // body takes secrets out of one, and returns the fields that go with what is left.
-func (c *changed) body(ref *flow.BodyRef, h flow.Header, of string) (flow.Header, bool) {
-	if ref.Kept == 0 || c.Bodies == nil {
+func (c *Reader) body(ref *flow.BodyRef, h flow.Header, of string) (flow.Header, bool) {
+	if ref.Kept == 0 || c.from == nil {
 		return h, false
 	}
-	data, differs, err := c.look(c.ctx, c.Bodies, *ref, h)
+	data, differs, err := c.look(c.ctx, c.from, *ref, h)
 	switch {
 	case err != nil:
 		c.note("the %s's body is left out: %v", of, err)
@@ -164,7 +88,7 @@ func (c *changed) body(ref *flow.BodyRef, h flow.Header, of string) (flow.Header
 	}
 	size := int64(len(data))
 	cut := ref.Truncated
-	*ref = c.make(data)
+	*ref = c.make(data, *ref, h)
 	if cut {
 		ref.Size, ref.Truncated = size+1, true // how much it would be nobody knows
 	}
@@ -176,16 +100,16 @@ func (c *changed) body(ref *flow.BodyRef, h flow.Header, of string) (flow.Header
 	return h, true
 }
 
-// make keeps a body until the flow is written.
-func (c *changed) make(data []byte) flow.BodyRef {
-	*c.last--
-	c.made[*c.last] = data
-	return flow.BodyRef{Size: int64(len(data)), Kept: int64(len(data)), Segment: *c.last}
+// make keeps a body for whoever reads the flow.
+func (c *Reader) make(data []byte, of flow.BodyRef, head flow.Header) flow.BodyRef {
+	c.last--
+	c.made[c.last] = made{data, of, head}
+	return flow.BodyRef{Size: int64(len(data)), Kept: int64(len(data)), Segment: c.last}
 }
 
 // log takes secrets out of messages.
-func (c *changed) log(m *flow.Messages) {
-	if m.Log.Kept == 0 || c.Bodies == nil {
+func (c *Reader) log(m *flow.Messages) {
+	if m.Log.Kept == 0 || c.from == nil {
 		return
 	}
 	if m.Kind == "tcp" {
@@ -196,7 +120,7 @@ func (c *changed) log(m *flow.Messages) {
 		}
 		return
 	}
-	r, err := c.Bodies.OpenBody(c.ctx, m.Log)
+	r, err := c.from.OpenBody(c.ctx, m.Log)
 	if err != nil {
 		return // whoever writes it will say so
 	}
@@ -228,7 +152,7 @@ func (c *changed) log(m *flow.Messages) {
 	}
 	if differs || m.Log.Kept > maxBody {
 		cut := m.Log.Truncated || m.Log.Kept > maxBody
-		m.Log = c.make(log)
+		m.Log = c.make(log, m.Log, nil)
 		if cut {
 			m.Log.Size, m.Log.Truncated = m.Log.Size+1, true
 		}
@@ -238,8 +162,6 @@ func (c *changed) log(m *flow.Messages) {
 // opClose is the opcode of a close frame, and the first of those of the protocol itself.
 const opClose = 8
 
-func (c *changed) note(format string, a ...any) {
+func (c *Reader) note(format string, a ...any) {
 	c.notes = append(c.notes, "redacted: "+fmt.Sprintf(format, a...))
 }
-
-var _ export.Writer = (*Writer)(nil)
