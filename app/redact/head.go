@@ -22,6 +22,9 @@ func (r *Rules) request(h *flow.RequestHead) *flow.RequestHead {
 		return h
 	}
 	c.Raw, c.H2 = nil, nil // which have them still
+	if h.Method == "" {
+		c.Raw = []byte(Mark) // all that there is of it
+	}
 	return &c
 }
 

@@ -88,7 +88,7 @@ func (c *Reader) Flow(ctx context.Context, f *flow.Flow) *flow.Flow {
 		m := *d
 		m.Request = c.request(m.Request)
 		if f.State == flow.Open {
-			c.without(&m.Log, "its messages")
+			c.without(&m.Log, "messages are")
 		}
 		c.log(&m)
 		m.Notes = append(m.Notes[:len(m.Notes):len(m.Notes)], c.notes...)
@@ -114,14 +114,14 @@ func (c *Reader) hold(began flow.ID) {
 
 // bodiless leaves out all four bodies.
 func (c *Reader) bodiless(h *flow.HTTP) {
-	c.without(&h.RequestBody, "the request's body")
-	c.without(&h.ResponseBody, "the response's body")
+	c.without(&h.RequestBody, "the request's body is")
+	c.without(&h.ResponseBody, "the response's body is")
 	h.OriginalRequestBody, h.OriginalResponseBody = nil, nil
 }
 
 func (c *Reader) without(ref *flow.BodyRef, what string) {
 	if ref.Size > 0 {
-		c.note("%s is left out until the flow has ended", what)
+		c.note("%s left out until the flow has ended", what)
 	}
 	*ref = flow.BodyRef{}
 }

@@ -12,6 +12,7 @@ import (
 
 	"transom/app/export"
 	"transom/app/follow"
+	"transom/app/redact"
 	"transom/filter"
 	"transom/flow"
 )
@@ -36,6 +37,10 @@ type Options struct {
 	View   string        // of bodies, by a name of package view's; empty is what fits each
 	Store  filter.Bodies // for bodies; nil shows none
 	Log    *slog.Logger  // is told of what was left out; nil for nobody
+
+	// Redact says what is taken out, nil nothing. Bodies and messages are then shown when
+	// their flow has ended, since before that it isn't known what is in them.
+	Redact *redact.Rules
 
 	// Recorded says that the flows are from a recording: one that has not ended is shown
 	// as far as it has come, times have their day, and lines begin with the end of the
@@ -63,7 +68,10 @@ func Run(ctx context.Context, w io.Writer, news iter.Seq2[*flow.Flow, int], o Op
 	}
 	out := newOutput(w)
 	p := &printer{ctx: ctx, o: o, out: out, open: map[flow.ID]*follow.Place{}, chosen: choice{Options: &o, ctx: ctx}}
-	p.reader = follow.Reader{Store: o.Store, StreamsOnly: !o.JSON}
+	if o.Redact != nil {
+		p.redacted(o)
+	}
+	p.reader = follow.Reader{Store: p.o.Store, StreamsOnly: !o.JSON}
 	skipped := missed{log: o.Log}
 	for f, n := range news {
 		skipped.add(n)
@@ -88,6 +96,18 @@ type printer struct {
 	reader  follow.Reader
 	scratch []byte
 	chosen  choice
+	clean   *redact.Reader // nil: all is shown
+}
+
+// redacted has everything behind the choice of flows see them without their secrets.
+func (p *printer) redacted(o Options) {
+	if o.Detail < 3 {
+		o.Store = nil // no need to look through what is not shown
+	}
+	p.clean = redact.NewReader(o.Redact, o.Store)
+	if o.Store != nil {
+		p.o.Store = p.clean
+	}
 }
 
 // maxOpen bounds what is remembered of flows whose end may have been lost. Past
@@ -109,6 +129,9 @@ func (p *printer) show(f *flow.Flow) {
 	}
 	if p.open[f.ID] == nil && !p.chosen.match(f) {
 		return
+	}
+	if p.clean != nil {
+		f = p.clean.Flow(p.ctx, f)
 	}
 	if p.o.Detail >= 3 && (p.o.JSON || !p.o.Recorded) {
 		p.progress(f)

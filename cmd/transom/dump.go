@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -21,19 +20,15 @@ import (
 	"transom/flow"
 )
 
-// dumpFlags are of the files that flows are written to for other programs, and of what
-// is not to be in them, nor in that of -w.
+// dumpFlags are of the files that flows are written to for other programs.
 type dumpFlags struct {
 	har, pcap         string
 	harName, pcapName files.Name
-	redact            []string
-	rules             *redact.Rules // nil: all is written
 }
 
 func (d *dumpFlags) add(fl *pflag.FlagSet) {
 	fl.StringVar(&d.har, "hardump", "", "write flows that have ended to this HAR `FILE`, as browsers do; .zhar, .gz and .zst are compressed")
 	fl.StringVar(&d.pcap, "pcap", "", "write flows that have ended as packets without TLS to this pcapng `FILE`, for Wireshark; +FILE is added to")
-	fl.StringArrayVar(&d.redact, "redact", nil, "leave out of the files of -w, --hardump and --pcap what this `RULE` says, and what is a secret by its name: secrets, header:NAME, query:NAME, form:NAME, json:PATH or body:REGEX; may be repeated")
 }
 
 // check reads names and rules. saved is the file of -w.
@@ -63,24 +58,15 @@ func (d *dumpFlags) check(shown string, quiet bool, saved string) (err error) {
 			return fmt.Errorf("--pcap %w", err)
 		}
 	}
-	if len(d.redact) == 0 {
-		return nil
-	}
-	if saved == "" && d.har == "" && d.pcap == "" {
-		return errors.New("--redact is of -w, --hardump and --pcap, which are missing")
-	}
-	if d.rules, err = redact.Parse(d.redact); err != nil {
-		return fmt.Errorf("--redact %w", err)
-	}
 	return nil
 }
 
 // files reports whether there are some.
 func (d *dumpFlags) files() bool { return d.har != "" || d.pcap != "" }
 
-// said tells what is missing that nobody has asked to leave out.
-func (d *dumpFlags) said() []string {
-	if d.rules == nil || d.pcap == "" {
+// withheld tells what is missing that nobody has asked to leave out.
+func (f *proxyFlags) withheld() []string {
+	if f.redact.rules == nil || f.dumped.pcap == "" {
 		return nil
 	}
 	return []string{"the keys of TLS are not in the file of --pcap, since what they decrypt would not be redacted"}
@@ -103,7 +89,7 @@ func (f *proxyFlags) dump(p *transom.Proxy, stdout io.Writer, r *rights) (savers
 	}
 	if d.pcap != "" {
 		o := pcapng.Options{Version: buildVersion()}
-		if d.rules == nil {
+		if f.redact.rules == nil {
 			o.Keys = new(pcapng.Keys)
 			p.KeyLog = both(p.KeyLog, o.Keys)
 		}
@@ -167,8 +153,8 @@ func both(a, b io.Writer) io.Writer {
 // passing stands in front of what writes flows: it chooses them, by what they hold, and
 // then takes out what is not to be written.
 func (f *proxyFlags) passing(to export.Writer, p *transom.Proxy) export.Writer {
-	if f.dumped.rules != nil {
-		to = redact.NewWriter(f.dumped.rules, to)
+	if f.redact.rules != nil {
+		to = redact.NewWriter(f.redact.rules, to)
 	}
 	if match := matching(f.chosen, p); match != nil {
 		return &chosen{Writer: to, match: match, began: map[flow.ID]bool{}}

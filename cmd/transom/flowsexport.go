@@ -30,8 +30,7 @@ type flowsExport struct {
 	format     string
 	out        string
 	flowFormat numberFlag
-	redact     []string
-	rules      *redact.Rules // nil: all is written
+	redact     redactFlag
 }
 
 func flowsExportCommand() *cobra.Command {
@@ -56,7 +55,7 @@ The name of the file says which: .mitm, .har, .pcapng, .json or .ndjson, and .gz
 	fl.StringVar(&f.format, "format", "", "in which `FORMAT` (default: as the name of the file says)")
 	fl.StringVarP(&f.out, "output", "o", "-", "the `FILE` to write; - is stdout")
 	fl.Var(&f.flowFormat, "flow-format", "version of mitmproxy's format: 21 is of mitmproxy 11, 17 of mitmproxy 8")
-	fl.StringArrayVar(&f.redact, "redact", nil, "leave out what this `RULE` says, and what is a secret by its name: secrets, header:NAME, query:NAME, form:NAME, json:PATH or body:REGEX; may be repeated")
+	f.redact.add(fl, "the file")
 	cmd.RunE = running(f.run)
 	return cmd
 }
@@ -85,8 +84,8 @@ func (f *flowsExport) run(cmd *cobra.Command, _ []string) error {
 	if err := f.choose(); err != nil {
 		return err
 	}
-	if err := f.readRules(); err != nil {
-		return err
+	if err := f.redact.read(); err != nil {
+		return &usageError{err}
 	}
 	return f.with(cmd, func(from recording, q store.Query) error { return f.export(cmd, from, q) })
 }
@@ -132,7 +131,7 @@ func (x *exporter) write(f *flowsExport, out io.Writer) error {
 		return err
 	}
 	if f.format == "json" {
-		err = printFlows(x.cmd, packed, x.from, x.q, show.Options{Detail: 4, JSON: true}, func(*flow.Flow) { x.n++ }, &x.unread)
+		err = printFlows(x.cmd, packed, x.from, x.q, show.Options{Detail: 4, JSON: true, Redact: f.redact.rules}, func(*flow.Flow) { x.n++ }, &x.unread)
 		return errors.Join(err, packed.Close())
 	}
 	w, err := f.writer(packed)
@@ -140,8 +139,8 @@ func (x *exporter) write(f *flowsExport, out io.Writer) error {
 		return err
 	}
 	x.mitm, _ = w.(*mitm.Writer)
-	if f.rules != nil {
-		w = redact.NewWriter(f.rules, w)
+	if f.redact.rules != nil {
+		w = redact.NewWriter(f.redact.rules, w)
 	}
 	if err := x.flows(w); err != nil {
 		return err
@@ -159,20 +158,6 @@ func (f *flowsExport) takes() func(*flow.Flow) bool {
 		return pcapng.Takes
 	}
 	return func(*flow.Flow) bool { return true }
-}
-
-// readRules reads --redact.
-func (f *flowsExport) readRules() (err error) {
-	if len(f.redact) == 0 {
-		return nil
-	}
-	if f.format == "json" {
-		return usagef("--redact: lines of JSON are as they are shown; choose another format")
-	}
-	if f.rules, err = redact.Parse(f.redact); err != nil {
-		return usagef("--redact %w", err)
-	}
-	return nil
 }
 
 // writer returns what writes the format.

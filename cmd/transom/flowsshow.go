@@ -19,6 +19,7 @@ func flowsShowCommand() *cobra.Command {
 	detail := numberFlag{value: 4, min: 1, max: 4, name: "LEVEL"}
 	var json bool
 	var as string
+	var redact redactFlag
 	cmd := &cobra.Command{
 		Use:   "show ID...",
 		Short: "Print all that was recorded of a flow",
@@ -31,6 +32,7 @@ ID is enough, as list prints it, of at least four digits.`,
 	fl.Var(&detail, "flow-detail", "how much to show: 1 a line, 2 heads, 3 bodies cut short, 4 bodies in full")
 	fl.StringVar(&as, "view", "auto", "show bodies as `NAME`, in place of what fits: "+strings.Join(view.Names(), ", "))
 	fl.BoolVar(&json, "json", false, "print JSON, one object a line")
+	redact.add(fl, "what is printed")
 	cmd.RunE = running(func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 && !fl.Changed("filter") {
 			return usagef("which flow? name it by its ID, as transom flows list prints it, or by --filter")
@@ -39,13 +41,13 @@ ID is enough, as list prints it, of at least four digits.`,
 			return usagef("--view %s: there are auto, %s", as, strings.Join(view.Names(), ", "))
 		}
 		ends, err := endings(args)
-		if err != nil {
+		if err = errors.Join(err, redact.read()); err != nil {
 			return &usageError{err}
 		}
 		return f.with(cmd, func(from recording, q store.Query) error {
 			q.Match = ends.match
 			var unread failures
-			err := printFlows(cmd, cmd.OutOrStdout(), from, q, show.Options{Detail: detail.value, JSON: json, View: as}, func(*flow.Flow) {}, &unread)
+			err := printFlows(cmd, cmd.OutOrStdout(), from, q, show.Options{Detail: detail.value, JSON: json, View: as, Redact: redact.rules}, func(*flow.Flow) {}, &unread)
 			return errors.Join(err, unread.err(), ends.missing())
 		})
 	})

@@ -38,6 +38,7 @@ type proxyFlags struct {
 
 	saved     saveFlags
 	dumped    dumpFlags
+	redact    redactFlag
 	out       string
 	detail    numberFlag
 	json      bool
@@ -149,7 +150,7 @@ func (f *proxyFlags) run(cmd *cobra.Command, j *job) (err error) {
 		if j.begin != nil {
 			return j.begin(p)
 		}
-		f.tellBegun(p.Log, slices.Concat(lines, f.choosing(), f.record.where(p.Store), f.dumped.said()), signer)
+		f.tellBegun(p.Log, slices.Concat(lines, f.choosing(), f.record.where(p.Store), f.withheld()), signer)
 		return nil
 	}
 	return f.serve(ctx, p, j, out, saved)
@@ -211,6 +212,7 @@ func (f *proxyFlags) add(fl *pflag.FlagSet) {
 	fl.StringVarP(&f.out, "output", "o", "", "write flows to this `FILE`, in place of what it held; to +FILE, behind that; to &3, where descriptor 3 goes; to -, stdout (default: stdout)")
 	f.saved.add(fl)
 	f.dumped.add(fl)
+	f.redact.add(fl, "what is shown and of the files of -w, --hardump and --pcap")
 	fl.Var(&f.detail, "flow-detail", "how much to show of a flow: 0 nothing, 1 a line, 2 heads, 3 streams as they come, 4 bodies in full")
 	fl.StringVar(&f.filter, "filter", "", "show only flows that match `EXPR`, in mitmproxy's language, as in '~d example\\.com & !~c 200'")
 	fl.BoolVar(&f.json, "json", false, "show flows as JSON, one object a line")
@@ -243,7 +245,10 @@ func (f *proxyFlags) check() error {
 	if err := f.dumped.check(f.out, f.quiet, f.saved.file); err != nil {
 		return err
 	}
-	if err := errors.Join(f.formats(), f.apart()); err != nil {
+	if len(f.redact.texts) > 0 && (f.quiet || f.detail.value == 0) && !f.saves() {
+		return errors.New("--redact: no flows are shown or saved that something could be left out of")
+	}
+	if err := errors.Join(f.formats(), f.apart(), f.redact.read()); err != nil {
 		return err
 	}
 	return f.readFilter()
@@ -295,7 +300,7 @@ func (f *proxyFlags) serve(ctx context.Context, p *transom.Proxy, j *job, out io
 		news := watch(watching)
 		wg.Go(func() {
 			shown = show.Run(watching, to, news, show.Options{
-				Detail: f.detail.value, JSON: f.json, Store: p.Flows(), Log: p.Log, Color: show.ColorFor(out), Filter: f.chosen,
+				Detail: f.detail.value, JSON: f.json, Store: p.Flows(), Log: p.Log, Color: show.ColorFor(out), Filter: f.chosen, Redact: f.redact.rules,
 			})
 			if shown != nil {
 				p.Log.Warn("stopping, as nobody reads the flows any more: " + f.grace.grace())

@@ -105,12 +105,12 @@ func (f *proxyFlags) save(p *transom.Proxy, stdout io.Writer, r *rights) (*saver
 		Open:  func(name string) (io.WriteCloser, error) { return r.save(name, f.saved.name, stdout, os.O_APPEND) },
 		Format: func(to io.Writer) (export.Writer, error) {
 			o := mitm.Options{Format: f.saved.format.value}
-			if f.dumped.rules == nil {
+			if f.redact.rules == nil {
 				o.Match = matching(f.chosen, p)
 			}
 			w, err := mitm.NewWriter(to, o)
 			s.left = func() []any { return leftOut(w.LeftOut()) }
-			if f.dumped.rules != nil { // what chooses has to see all
+			if f.redact.rules != nil { // what chooses has to see all
 				return onto{f.passing(w, p), w}, err
 			}
 			return w, err
