@@ -87,7 +87,8 @@ var house = plan{
 		"github.com/molecule-man/go-brrr":           "coding",           // brotli
 		"github.com/mdlayher/netlink":               "platform platform/*",
 		"github.com/vishvananda/netlink":            "platform platform/*",
-		"google.golang.org/protobuf":                "app/view", // the wire format, without a schema
+		"github.com/bufbuild/protocompile":          "app/view", // .proto files, which are read at run time
+		"google.golang.org/protobuf":                "app/view", // the wire format, and what descriptors say
 		"github.com/vektah/gqlparser/v2":            "app/view", // GraphQL, parsed and formatted
 		"github.com/tdewolff/parse/v2":              "app/view", // where tokens of CSS and JavaScript end
 		"golang.org/x/sys":                          "platform platform/*",

@@ -2,6 +2,7 @@ package show
 
 import (
 	"bytes"
+	"cmp"
 	"io"
 	"strings"
 	"unicode/utf8"
@@ -30,10 +31,11 @@ func (p *printer) limit() int {
 
 // body prints a body as a person reads it: decoded, text as text, the rest as
 // hexadecimal digits.
-func (p *printer) body(prefix string, h flow.Header, ref flow.BodyRef) {
+func (p *printer) body(prefix string, x *flow.HTTP, of follow.Stream, ref flow.BodyRef) {
 	if p.o.Detail < 3 || p.o.Store == nil || ref.Size == 0 {
 		return
 	}
+	h := headerOf(x, of)
 	if follow.Streams(h) {
 		p.row(prefix, "("+Size(ref.Size)+" in all, shown as it came)")
 		return
@@ -47,7 +49,8 @@ func (p *printer) body(prefix string, h flow.Header, ref flow.BodyRef) {
 	data, how := p.read(r, h)
 	cut := len(data) > p.limit()
 	data = data[:min(len(data), p.limit())]
-	about := view.About{Type: h.Get("Content-Type"), Response: strings.HasPrefix(prefix, "<"), Cut: cut || ref.Truncated}
+	about := aboutOf(x, of)
+	about.Cut = cut || ref.Truncated
 	name, whole := p.content(about, p.o.View, data)
 	cut = cut || !whole
 	what := Size(ref.Size) + " in all"
@@ -64,6 +67,39 @@ func (p *printer) body(prefix string, h flow.Header, ref flow.BodyRef) {
 		what += ", " + Size(ref.Kept) + " kept"
 	}
 	p.row(prefix, "("+what+")")
+}
+
+// headerOf returns the fields that a body came with, or those that are nearest.
+func headerOf(x *flow.HTTP, of follow.Stream) flow.Header {
+	switch {
+	case of == follow.OriginalRequest && x.OriginalRequest != nil:
+		return x.OriginalRequest.Header
+	case of == follow.OriginalResponse && x.OriginalResponse != nil:
+		return x.OriginalResponse.Header
+	case of <= follow.Request && x.Request != nil:
+		return x.Request.Header
+	case of > follow.Request && x.Response != nil:
+		return x.Response.Header
+	}
+	return nil
+}
+
+// aboutOf returns what is known of a body.
+func aboutOf(x *flow.HTTP, of follow.Stream) view.About {
+	h := headerOf(x, of)
+	a := view.About{
+		Type:     h.Get("Content-Type"),
+		Encoding: cmp.Or(h.Get("Grpc-Encoding"), h.Get("Connect-Content-Encoding")),
+		Response: of > follow.Request,
+	}
+	head := x.Request
+	if of == follow.OriginalRequest && x.OriginalRequest != nil {
+		head = x.OriginalRequest
+	}
+	if head != nil {
+		a.Method, a.Target = head.Method, head.Target
+	}
+	return a
 }
 
 // read returns one byte more than may be shown, if there is more. If the body
@@ -95,12 +131,13 @@ func (p *printer) some(r io.Reader) []byte {
 	return buf.Bytes()
 }
 
-// cut returns what is shown of data.
-func (p *printer) cut(data []byte) []byte {
-	if p.o.Detail >= 4 {
-		return data[:min(len(data), allBody)]
+// cut returns what of data is given to the view called as. One that makes
+// something else of it may need more than is shown.
+func (p *printer) cut(as string, data []byte) []byte {
+	if p.o.Detail < 4 && as != "grpc" {
+		return data[:min(len(data), cutBody)]
 	}
-	return data[:min(len(data), cutBody)]
+	return data[:min(len(data), p.limit())]
 }
 
 // content prints data, indented, in the view called as, or in the one that fits
@@ -109,7 +146,7 @@ func (p *printer) content(about view.About, as string, data []byte) (name string
 	if len(data) > neat {
 		as = plainly(data, about.Cut)
 	}
-	v, err := view.Of(p.ctx, about, data, view.Options{View: as})
+	v, err := view.Of(p.ctx, about, data, view.Options{View: as, Schema: p.o.Schema})
 	if err != nil {
 		p.row("", err.Error())
 		return as, false

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"transom/app/follow"
 	"transom/flow"
 )
 
@@ -125,10 +126,10 @@ func (p *printer) exchange(h *flow.HTTP) {
 		p.request("> was: ", h.OriginalRequest)
 	}
 	if h.OriginalRequestBody != nil {
-		p.body("> was: ", header(h.OriginalRequest, h.Request), *h.OriginalRequestBody)
+		p.body("> was: ", h, follow.OriginalRequest, *h.OriginalRequestBody)
 	}
 	p.request("> ", h.Request)
-	p.body("> ", header(h.Request, nil), h.RequestBody)
+	p.body("> ", h, follow.Request, h.RequestBody)
 	p.trailer("> ", h.RequestTrailer)
 	for i := range h.Interim {
 		p.responseHead("< ", &h.Interim[i])
@@ -137,10 +138,10 @@ func (p *printer) exchange(h *flow.HTTP) {
 		p.responseHead("< was: ", h.OriginalResponse)
 	}
 	if h.OriginalResponseBody != nil {
-		p.body("< was: ", responseHeader(h.OriginalResponse, h.Response), *h.OriginalResponseBody)
+		p.body("< was: ", h, follow.OriginalResponse, *h.OriginalResponseBody)
 	}
 	p.responseHead("< ", h.Response)
-	p.body("< ", responseHeader(h.Response, nil), h.ResponseBody)
+	p.body("< ", h, follow.Response, h.ResponseBody)
 	p.trailer("< ", h.ResponseTrailer)
 	p.notes(h.Notes)
 }
@@ -149,27 +150,6 @@ func (p *printer) notes(notes []string) {
 	for _, n := range notes {
 		p.info("note: " + n)
 	}
-}
-
-// header returns the fields of the first head there is.
-func header(a, b *flow.RequestHead) flow.Header {
-	switch {
-	case a != nil:
-		return a.Header
-	case b != nil:
-		return b.Header
-	}
-	return nil
-}
-
-func responseHeader(a, b *flow.ResponseHead) flow.Header {
-	switch {
-	case a != nil:
-		return a.Header
-	case b != nil:
-		return b.Header
-	}
-	return nil
 }
 
 func (p *printer) request(prefix string, r *flow.RequestHead) {

@@ -62,20 +62,25 @@ func (p *printer) part(f *flow.Flow, part *follow.Part, now time.Time) {
 		if part.RPC.Trailers {
 			p.word(dim, "trailers")
 		}
-		as := "protobuf"
-		if part.RPC.Compressed || part.RPC.Trailers || len(part.RPC.Payload) == 0 {
-			as = plainly(part.RPC.Payload, false)
+		about := view.About{}
+		if x, ok := f.Detail.(*flow.HTTP); ok {
+			about = aboutOf(x, part.Of)
 		}
-		p.shown(as, part.RPC.Payload, int64(len(part.RPC.Payload)))
+		about.Part = true
+		data := part.Data
+		if p.o.View != "grpc" && p.asked() {
+			data = part.RPC.Payload
+		}
+		p.shown("grpc", about, data, int64(len(data)))
 	case part.Event != nil:
 		p.word(plain, part.Event.Type)
 		if part.Event.ID != "" {
 			p.word(dim, "id "+part.Event.ID)
 		}
-		p.shown("", []byte(part.Event.Data), int64(len(part.Event.Data)))
+		p.shown("", view.About{Response: true}, []byte(part.Event.Data), int64(len(part.Event.Data)))
 	default:
 		p.word(plain, Size(part.Size))
-		p.shown(plainly(part.Data, false), part.Data, part.Size) // may begin and end anywhere
+		p.shown(plainly(part.Data, false), view.About{Response: true}, part.Data, part.Size) // may begin and end anywhere
 	}
 }
 
@@ -125,22 +130,25 @@ func (p *printer) message(f *flow.Flow, m *message.Entry) {
 	if f.Type() != "websocket" {
 		as = plainly(data, int64(len(data)) < all) // TCP knows no messages
 	}
-	p.shown(as, data, all)
+	p.shown(as, view.About{Response: true}, data, all)
 }
 
 // shown ends the line and prints of data what is to be shown, in the view called
 // as, or in the one that fits. all is how much there was.
-func (p *printer) shown(as string, data []byte, all int64) {
-	if p.o.View != "" && p.o.View != "auto" {
+func (p *printer) shown(as string, about view.About, data []byte, all int64) {
+	if p.asked() {
 		as = p.o.View
 	}
-	data = p.cut(data)
-	cut := int64(len(data)) < all
-	if cut {
+	data = p.cut(as, data)
+	about.Cut = int64(len(data)) < all
+	if about.Cut {
 		p.word(dim, Size(int64(len(data)))+" shown")
 	}
 	p.b = append(p.b, '\n')
-	if _, whole := p.content(view.About{Cut: cut, Response: true}, as, data); !whole {
+	if _, whole := p.content(about, as, data); !whole {
 		p.b = append(p.b, "      …\n"...)
 	}
 }
+
+// asked reports whether one view is asked for.
+func (p *printer) asked() bool { return p.o.View != "" && p.o.View != "auto" }

@@ -13,6 +13,7 @@ import (
 	"transom/app/export"
 	"transom/app/follow"
 	"transom/app/redact"
+	"transom/app/view"
 	"transom/filter"
 	"transom/flow"
 )
@@ -35,6 +36,7 @@ type Options struct {
 	Quiet  bool          // as Detail 0
 	Color  bool          // see ColorFor
 	View   string        // of bodies, by a name of package view's; empty is what fits each
+	Schema *view.Schema  // of protobuf; nil is none
 	Store  filter.Bodies // for bodies; nil shows none
 	Log    *slog.Logger  // is told of what was left out; nil for nobody
 

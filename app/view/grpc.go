@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strconv"
@@ -52,26 +54,42 @@ func isGRPC(body []byte) bool {
 	return n > 0 && len(body) == 0
 }
 
+// message prints the n-th message, behind a line that says what it is.
 func (p *printer) message(n int, flags byte, data []byte) {
-	what := "message " + strconv.Itoa(n) + ", " + strconv.Itoa(len(data)) + " bytes"
-	if flags&0x82 != 0 { // of gRPC for the web, and of Connect
-		what = "trailers"
+	var what []string
+	trailers := flags&0x82 != 0 // of gRPC for the web, and of Connect
+	switch {
+	case p.about.Part:
+	case trailers:
+		what = append(what, "trailers")
+	default:
+		what = append(what, "message "+strconv.Itoa(n), strconv.Itoa(len(data))+" bytes")
 	}
 	var err error
 	if flags&1 != 0 {
-		what += ", compressed"
-		data, err = inflated(p.about.Encoding, data)
+		from := len(data)
+		data, err = p.inflated(data)
 		if err == nil {
-			what += " with " + p.about.Encoding + " from " + strconv.Itoa(len(data))
+			what = append(what, fmt.Sprintf("%d bytes by %s from %d", len(data), p.about.Encoding, from))
 		}
 	}
-	p.put(Note, "("+what+")")
-	p.end()
-	p.indent++
-	defer func() { p.indent-- }()
+	m := p.schema.message(p.about)
+	switch method := methodOf(p.about.Target); {
+	case trailers || p.schema == nil:
+		m = nil
+	case m != nil:
+		what = append(what, string(m.FullName()))
+	case method != "":
+		what = append(what, method+" is not in the schema")
+	}
+	if len(what) > 0 {
+		p.note(Note, strings.Join(what, ", "))
+		p.indent++
+		defer func() { p.indent-- }()
+	}
 	switch {
 	case err != nil:
-		p.note(Fault, "shown as it is: "+err.Error())
+		p.note(Fault, "compressed, shown as it is: "+err.Error())
 		p.plainly(data)
 	case len(data) == 0:
 	case flags&0x80 != 0:
@@ -79,19 +97,23 @@ func (p *printer) message(n int, flags byte, data []byte) {
 	case strings.Contains(p.about.Type, "+json") || isJSON(data):
 		p.show(find("json"), data)
 	default:
-		p.show(find("protobuf"), data)
+		p.show(&view{name: "protobuf", show: func(p *printer, b []byte) error { return p.fitting(m, b, false) }}, data)
 	}
 }
 
-// inflated undoes a coding. After an error it returns data as it was.
-func inflated(how string, data []byte) ([]byte, error) {
-	r, err := coding.NewReader(bytes.NewReader(data), how)
+// inflated undoes the coding of messages. After an error it returns data as it
+// was, but of data that is cut what there is.
+func (p *printer) inflated(data []byte) ([]byte, error) {
+	if p.about.Encoding == "" || strings.EqualFold(p.about.Encoding, "identity") {
+		return data, errors.New("there is no grpc-encoding")
+	}
+	r, err := coding.NewReader(bytes.NewReader(data), p.about.Encoding)
 	if err != nil {
 		return data, err
 	}
 	defer r.Close()
 	all, err := io.ReadAll(io.LimitReader(r, maxMessage))
-	if err != nil {
+	if err != nil && (!p.about.Cut || len(all) == 0) {
 		return data, err
 	}
 	return all, nil

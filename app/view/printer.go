@@ -21,6 +21,7 @@ type printer struct {
 	ctx     context.Context
 	yield   func(Line) bool
 	about   About
+	schema  *Schema
 	line    Line
 	indent  int
 	nested  int

@@ -4,22 +4,68 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"mime"
 	"strconv"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 const maxGuess = 16 // messages in messages that may be guesses
 
-// protobuf prints a message without its schema. What a number or a string of
-// bytes means is not in it, so it is a guess; numbers are shown in each way
-// that is likely.
+// protobuf prints a message, or several with a length before each.
 func protobuf(p *printer, body []byte) error {
+	m := p.schema.message(p.about)
+	if _, params, err := mime.ParseMediaType(p.about.Type); err == nil && params["encoding"] == "delimited" {
+		return p.delimiteds(m, body)
+	}
+	return p.fitting(m, body, true)
+}
+
+// fitting prints a message as one of m, or without a schema if m is nil or does
+// not fit. Without it is not known what a number or a string of bytes means, so
+// it is a guess; numbers are shown in each way that is likely. named says to begin
+// with the name of m.
+func (p *printer) fitting(m protoreflect.MessageDescriptor, body []byte, named bool) error {
+	if m != nil {
+		err := p.misfit(m, body, 0, 0, p.about.Cut)
+		if err == nil {
+			if named {
+				p.note(Note, string(m.FullName()))
+			}
+			return p.typed(m, body)
+		}
+		p.note(Fault, "not "+string(m.FullName())+", shown without a schema: "+err.Error())
+	}
 	if len(body) == 0 {
 		return faultAt(0, "is empty")
 	}
 	return p.fields(body, 0, 0)
+}
+
+// delimiteds prints messages that have their lengths before them, as Prometheus
+// is given them.
+func (p *printer) delimiteds(m protoreflect.MessageDescriptor, body []byte) error {
+	name := ""
+	if m != nil {
+		name = ", " + string(m.FullName())
+	}
+	for i, n := 0, 1; i < len(body) && !p.stopped; n++ {
+		v, size := protowire.ConsumeBytes(body[i:])
+		if size < 0 {
+			return faultAt(i, "message %d: %v", n, protowire.ParseError(size))
+		}
+		p.note(Note, "message "+strconv.Itoa(n)+", "+strconv.Itoa(len(v))+" bytes"+name)
+		p.indent++
+		if err := p.fitting(m, v, false); err != nil && len(v) > 0 {
+			p.note(Fault, "not protobuf, shown as it is: "+err.Error())
+			p.plainly(v)
+		}
+		p.indent--
+		i += size
+	}
+	return nil
 }
 
 // fields prints the fields of a message that begins at byte at.

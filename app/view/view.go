@@ -47,11 +47,13 @@ type About struct {
 	Target   string // likewise
 	Response bool
 	Cut      bool // there is more than the bytes given
+	Part     bool // one message of a stream, whose size is known to whoever looks
 }
 
 // Options say how a body is shown.
 type Options struct {
-	View string // its name; empty chooses
+	View   string  // its name; empty chooses
+	Schema *Schema // of protobuf; nil is none
 }
 
 // A Shown is a body on its way to somebody's eyes.
@@ -76,7 +78,7 @@ func Of(ctx context.Context, a About, body []byte, o Options) (*Shown, error) {
 	return &Shown{
 		Name: v.name,
 		Lines: func(yield func(Line) bool) {
-			p := printer{ctx: ctx, yield: yield, about: a}
+			p := printer{ctx: ctx, yield: yield, about: a, schema: o.Schema}
 			p.show(v, body)
 		},
 	}, nil

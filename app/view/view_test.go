@@ -22,6 +22,8 @@ type specimen struct {
 	about view.About
 	view  string // that is asked for
 	body  string
+
+	schema *view.Schema
 }
 
 // golden compares what each specimen is shown as with its file.
@@ -50,7 +52,7 @@ func golden(t *testing.T, all []specimen) {
 // shown returns the view's name and its lines.
 func shown(t testing.TB, ctx context.Context, s specimen) string {
 	t.Helper()
-	v, err := view.Of(ctx, s.about, []byte(s.body), view.Options{View: s.view})
+	v, err := view.Of(ctx, s.about, []byte(s.body), view.Options{View: s.view, Schema: s.schema})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +108,7 @@ func bench(b *testing.B, s specimen) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		v, err := view.Of(b.Context(), s.about, body, view.Options{View: s.view})
+		v, err := view.Of(b.Context(), s.about, body, view.Options{View: s.view, Schema: s.schema})
 		if err != nil {
 			b.Fatal(err)
 		}

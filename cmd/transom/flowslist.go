@@ -25,6 +25,7 @@ type flowsList struct {
 	detail numberFlag
 	json   bool
 	redact redactFlag
+	proto  protoFlag
 }
 
 func flowsListCommand() *cobra.Command {
@@ -46,6 +47,7 @@ takes, when it began, and what gateway prints of it.`,
 	fl.Var(&f.limit, "limit", "print no more than so many; 0 is all")
 	fl.StringVar(&f.after, "after", "", "begin behind the flow with this `ID`, as the line about more says")
 	fl.Var(&f.detail, "flow-detail", "how much to show of a flow: 1 a line, 2 heads, 3 bodies cut short, 4 bodies in full")
+	f.proto.add(fl)
 	fl.BoolVar(&f.json, "json", false, "print JSON, one object a line")
 	f.redact.add(fl, "what is printed")
 	cmd.RunE = running(f.run)
@@ -54,14 +56,18 @@ takes, when it began, and what gateway prints of it.`,
 
 func (f *flowsList) run(cmd *cobra.Command, _ []string) error {
 	var asked store.Query
-	if err := errors.Join(f.query(&asked), f.redact.read()); err != nil {
+	if err := errors.Join(f.query(&asked), f.redact.read(), f.proto.check(f.detail.value, f.json)); err != nil {
 		return &usageError{err}
+	}
+	schema, err := f.proto.read()
+	if err != nil {
+		return err
 	}
 	return f.with(cmd, func(from recording, q store.Query) error {
 		asked.Filter, asked.Doubt = q.Filter, q.Doubt
 		var last flow.ID
 		var unread failures
-		err := printFlows(cmd, cmd.OutOrStdout(), from, asked, show.Options{Detail: f.detail.value, JSON: f.json, Redact: f.redact.rules}, func(f *flow.Flow) { last = f.ID }, &unread)
+		err := printFlows(cmd, cmd.OutOrStdout(), from, asked, show.Options{Detail: f.detail.value, JSON: f.json, Redact: f.redact.rules, Schema: schema}, func(f *flow.Flow) { last = f.ID }, &unread)
 		if err == nil && f.limit.value > 0 && !last.IsZero() && more(cmd.Context(), from, asked, last) {
 			fmt.Fprintf(cmd.ErrOrStderr(), "transom: there are more: --after %s\n", last)
 		}

@@ -20,6 +20,7 @@ func flowsShowCommand() *cobra.Command {
 	var json bool
 	var as string
 	var redact redactFlag
+	var proto protoFlag
 	cmd := &cobra.Command{
 		Use:   "show ID...",
 		Short: "Print all that was recorded of a flow",
@@ -31,6 +32,7 @@ ID is enough, as list prints it, of at least four digits.`,
 	f.add(fl)
 	fl.Var(&detail, "flow-detail", "how much to show: 1 a line, 2 heads, 3 bodies cut short, 4 bodies in full")
 	fl.StringVar(&as, "view", "auto", "show bodies as `NAME`, in place of what fits: "+strings.Join(view.Names(), ", "))
+	proto.add(fl)
 	fl.BoolVar(&json, "json", false, "print JSON, one object a line")
 	redact.add(fl, "what is printed")
 	cmd.RunE = running(func(cmd *cobra.Command, args []string) error {
@@ -40,14 +42,21 @@ ID is enough, as list prints it, of at least four digits.`,
 		if as != "auto" && !slices.Contains(view.Names(), as) {
 			return usagef("--view %s: there are auto, %s", as, strings.Join(view.Names(), ", "))
 		}
+		if err := proto.check(detail.value, json); err != nil {
+			return &usageError{err}
+		}
 		ends, err := endings(args)
 		if err = errors.Join(err, redact.read()); err != nil {
 			return &usageError{err}
 		}
+		schema, err := proto.read()
+		if err != nil {
+			return err
+		}
 		return f.with(cmd, func(from recording, q store.Query) error {
 			q.Match = ends.match
 			var unread failures
-			err := printFlows(cmd, cmd.OutOrStdout(), from, q, show.Options{Detail: detail.value, JSON: json, View: as, Redact: redact.rules}, func(*flow.Flow) {}, &unread)
+			err := printFlows(cmd, cmd.OutOrStdout(), from, q, show.Options{Detail: detail.value, JSON: json, View: as, Redact: redact.rules, Schema: schema}, func(*flow.Flow) {}, &unread)
 			return errors.Join(err, unread.err(), ends.missing())
 		})
 	})

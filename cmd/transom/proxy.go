@@ -19,6 +19,7 @@ import (
 
 	"transom"
 	"transom/app/show"
+	"transom/app/view"
 	"transom/capture"
 	"transom/filter"
 	"transom/platform"
@@ -41,6 +42,8 @@ type proxyFlags struct {
 	redact    redactFlag
 	out       string
 	detail    numberFlag
+	proto     protoFlag
+	schema    *view.Schema // of proto
 	json      bool
 	quiet     bool
 	filter    string
@@ -93,6 +96,13 @@ func (f *proxyFlags) run(cmd *cobra.Command, j *job) (err error) {
 	}
 	f.timeouts(p)
 	r, err := rightsFor(f.user, p.Log)
+	if err != nil {
+		return err
+	}
+	err = r.asUser(func() (err error) {
+		f.schema, err = f.proto.read()
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -214,6 +224,7 @@ func (f *proxyFlags) add(fl *pflag.FlagSet) {
 	f.dumped.add(fl)
 	f.redact.add(fl, "what is shown and of the files of -w, --hardump and --pcap")
 	fl.Var(&f.detail, "flow-detail", "how much to show of a flow: 0 nothing, 1 a line, 2 heads, 3 streams as they come, 4 bodies in full")
+	f.proto.add(fl)
 	fl.StringVar(&f.filter, "filter", "", "show only flows that match `EXPR`, in mitmproxy's language, as in '~d example\\.com & !~c 200'")
 	fl.BoolVar(&f.json, "json", false, "show flows as JSON, one object a line")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "show no flows")
@@ -233,8 +244,13 @@ func (f *proxyFlags) check() error {
 		return fmt.Errorf("--log-format %q: want lines or logfmt", f.logFormat)
 	case f.out == "+":
 		return errors.New("-o +: the name of a file is missing")
+	case f.quiet && len(f.proto.names) > 0:
+		return errors.New("-q shows no flows: leave it out, or --proto")
 	case f.quiet && (f.json || f.out != ""):
 		return errors.New("-q shows no flows: leave it out, or --json and -o")
+	}
+	if err := f.proto.check(f.detail.value, f.json); err != nil {
+		return err
 	}
 	if err := f.record.check(); err != nil {
 		return err
@@ -300,7 +316,7 @@ func (f *proxyFlags) serve(ctx context.Context, p *transom.Proxy, j *job, out io
 		news := watch(watching)
 		wg.Go(func() {
 			shown = show.Run(watching, to, news, show.Options{
-				Detail: f.detail.value, JSON: f.json, Store: p.Flows(), Log: p.Log, Color: show.ColorFor(out), Filter: f.chosen, Redact: f.redact.rules,
+				Detail: f.detail.value, JSON: f.json, Store: p.Flows(), Log: p.Log, Color: show.ColorFor(out), Filter: f.chosen, Redact: f.redact.rules, Schema: f.schema,
 			})
 			if shown != nil {
 				p.Log.Warn("stopping, as nobody reads the flows any more: " + f.grace.grace())
