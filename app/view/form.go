@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"mime"
 	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding"
 )
 
 // form prints the pairs of application/x-www-form-urlencoded, decoded (URL,
@@ -12,15 +15,28 @@ func form(p *printer, body []byte) error {
 	if len(body) == 0 {
 		return faultAt(0, "is empty")
 	}
-	at := 0
+	at, of, name := 0, encoding.Encoding(nil), charsetParam(p.about.Type)
+	if name != "" {
+		of, name = encodingOf(name)
+	}
+	used := false
+	plain := func(s []byte) string {
+		text := unescape(s)
+		if of == nil || utf8.ValidString(text) {
+			return text
+		}
+		used = true
+		text, _ = of.NewDecoder().String(text) // what is not in it becomes U+FFFD
+		return text
+	}
 	for pair := range bytes.SplitSeq(body, []byte("&")) {
 		if i := bytes.IndexFunc(pair, func(r rune) bool { return r < 0x20 && r != '\r' && r != '\n' && r != '\t' }); i >= 0 {
 			return faultAt(at, "control characters that are not escaped")
 		}
 		name, value, has := bytes.Cut(pair, []byte("="))
-		if p.put(Key, unescape(name)); has {
+		if p.put(Key, plain(name)); has {
 			p.put(Plain, ": ")
-			value := unescape(value)
+			value := plain(value)
 			if isJSON([]byte(value)) {
 				p.end()
 				p.inside(About{}, []byte(value))
@@ -32,6 +48,9 @@ func form(p *printer, body []byte) error {
 			return nil
 		}
 		at += len(pair) + 1
+	}
+	if used {
+		p.note(Note, "decoded from "+name)
 	}
 	return nil
 }

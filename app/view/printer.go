@@ -62,6 +62,13 @@ func (p *printer) show(v *view, body []byte) {
 	p.indent = indent
 }
 
+// read prints body in v, below what there is to say of its characters.
+func (p *printer) read(v *view, body []byte, note string) {
+	if note == "" || p.note(Note, note) {
+		p.show(v, body)
+	}
+}
+
 // plainly prints body as text, or else as hexadecimal digits.
 func (p *printer) plainly(body []byte) {
 	if IsText(body, p.about.Cut) {
@@ -81,7 +88,8 @@ func (p *printer) inside(a About, body []byte) {
 	p.about = a
 	p.nested++
 	p.indent++
-	p.show(choose(a, body), body)
+	v, text, note := characters(nil, a, body)
+	p.read(v, text, note)
 	p.indent--
 	p.nested--
 	p.about = was

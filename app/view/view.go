@@ -69,17 +69,18 @@ var ErrUnknown = errors.New("no such view")
 // Lines are made as they are asked for, and end early with ctx. They refer to
 // body, which must not change meanwhile. The error is ErrUnknown.
 func Of(ctx context.Context, a About, body []byte, o Options) (*Shown, error) {
-	v := choose(a, body)
+	var v *view
 	if o.View != "" && o.View != "auto" {
 		if v = find(o.View); v == nil {
 			return nil, fmt.Errorf("%w as %q; there are auto, %s", ErrUnknown, o.View, strings.Join(Names(), ", "))
 		}
 	}
+	v, body, note := characters(v, a, body)
 	return &Shown{
 		Name: v.name,
 		Lines: func(yield func(Line) bool) {
 			p := printer{ctx: ctx, yield: yield, about: a, schema: o.Schema}
-			p.show(v, body)
+			p.read(v, body, note)
 		},
 	}, nil
 }
