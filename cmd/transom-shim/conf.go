@@ -41,7 +41,7 @@ type allowance struct {
 func readConf(name string) (conf, error) {
 	info, err := sandbox.RootsOwn(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s is not there: root has to write into it who may run what, as in \"/usr/local/bin/transom  transom  cap_net_raw\"", name)
+		return nil, fmt.Errorf("%s is not there: root has to write into it who may run what, as in \"/usr/local/bin/transom  transom-shim  cap_net_raw\"", name)
 	}
 	if err == nil && !info.Mode().IsRegular() {
 		err = errors.New("it is no file")

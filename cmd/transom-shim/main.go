@@ -34,7 +34,7 @@ PROGRAM is an absolute path that root has allowed in ` + confName + `, where
 each line has a program, a group whose members may run it, and the capabilities
 that it gets (cap_net_raw, if none are given):
 
-  /usr/local/bin/transom  transom  cap_net_raw
+  /usr/local/bin/transom  transom-shim  cap_net_raw
 `
 
 func main() {
