@@ -84,6 +84,8 @@ func makeOne(root *os.Root, path string, owner *Owner) error {
 		return nil
 	case errors.Is(err, fs.ErrNotExist): // though what it is to be in is there
 		return errors.New("none can be made there: use another (--ca-dir)")
+	case errors.Is(err, fs.ErrPermission): // of the directory that it is to be in: this one has no owner yet
+		return errors.New("permission denied to make one there: use another (--ca-dir)")
 	case err == nil && owner != nil:
 		err = root.Lchown(path, owner.UID, owner.GID)
 	}
