@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -92,14 +93,39 @@ func printTrust(w io.Writer, found []change, programs []trust.Program) error {
 	if err := tab.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintln(tab, "\nPROGRAM\tTRUSTS\tBY, AND WHAT MAKES IT")
+	fmt.Fprintln(tab, "\nPROGRAM\tTRUSTS\tBY")
 	for _, p := range programs {
 		fmt.Fprintf(tab, "%s\t%s\t%s\n", p.Name, yesNo(p.Trusts), p.By)
-		if p.Mend != "" {
-			fmt.Fprintf(tab, "\t\t  %s\n", p.Mend)
+	}
+	if err := tab.Flush(); err != nil {
+		return err
+	}
+	return printMends(w, programs)
+}
+
+// printMends prints what makes programs trust, once, with those that it is for.
+func printMends(w io.Writer, programs []trust.Program) error {
+	var mends []string
+	whose := map[string][]string{}
+	for _, p := range programs {
+		if p.Mend == "" {
+			continue
+		}
+		if whose[p.Mend] == nil {
+			mends = append(mends, p.Mend)
+		}
+		whose[p.Mend] = append(whose[p.Mend], p.Name)
+	}
+	for i, mend := range mends {
+		head := ""
+		if i == 0 {
+			head = "\nWHAT MAKES THEM\n"
+		}
+		if _, err := fmt.Fprintf(w, "%s%s\n    %s\n", head, mend, strings.Join(whose[mend], ", ")); err != nil {
+			return err
 		}
 	}
-	return tab.Flush()
+	return nil
 }
 
 func yesNo(b bool) string {
