@@ -107,7 +107,7 @@ func (f *gatewayFlags) seen(p *transom.Proxy) string {
 
 // seenOf says it of devices.
 func (f *gatewayFlags) seenOf(p *transom.Proxy) string {
-	const back = ", where answers to these come back through this host"
+	const back = ", where answers to these come back through this host, and where not, its own"
 	switch mode := p.Spoof.Mode(); {
 	case !p.Steering.Spoof && !f.spoof.given() && len(p.Steering.Interfaces) > 0 && !steer.ByPF():
 		return "servers see this host's address: by redirect it is the devices' only with --spoof-source"

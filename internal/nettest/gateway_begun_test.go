@@ -13,7 +13,7 @@ func TestGatewayBegins(t *testing.T) {
 	const (
 		found    = `capturing TCP ports 80, 443 of devices behind lan0 \(tproxy, nft\); QUIC is refused`
 		wayOut   = `not captured: what comes in by wan0 \(the way out\); --interface says otherwise`
-		spoofed  = `servers see the devices' addresses and ports, where answers to these come back through this host`
+		spoofed  = `servers see the devices' addresses and ports, where answers to these come back through this host, and where not, its own`
 		page     = `for the certificate open (http://192\.168\.1\.1:8080/) on a device`
 		whose    = `traffic is read as \S+ \(uid \d+\), without rights; the helper that has them runs as \S+ \(uid \d+\)`
 		stopping = `stop it with Ctrl-C: open connections may finish within 10s`
@@ -56,11 +56,11 @@ func TestGatewayBegins(t *testing.T) {
 		}, ""},
 		"local-too": {"--local --spoof-source ip", []string{
 			`capturing TCP ports 80, 443 of devices behind lan0 and of this host's own programs \(tproxy, nft\); QUIC is refused`,
-			wayOut, `servers see the devices' addresses, where answers to these come back through this host; of its own programs, this host's`, page, whose, stopping, signing,
+			wayOut, `servers see the devices' addresses, where answers to these come back through this host, and where not, its own; of its own programs, this host's`, page, whose, stopping, signing,
 		}, ""},
 		"local-udp": {"--local --spoof-source ip --udp-ports 53", []string{
 			`capturing TCP ports 80, 443 of devices behind lan0 and of this host's own programs, UDP ports 53 of devices alone \(tproxy, nft\); QUIC is refused`,
-			wayOut, `servers see the devices' addresses, where answers to these come back through this host; of its own programs, this host's`, page, whose, stopping, signing,
+			wayOut, `servers see the devices' addresses, where answers to these come back through this host, and where not, its own; of its own programs, this host's`, page, whose, stopping, signing,
 		}, ""},
 		"lan-down": {"", []string{
 			`capturing TCP ports 80, 443 of devices behind wan0 `,
