@@ -7,6 +7,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"transom/internal/testnet"
@@ -44,9 +45,14 @@ func cgroups() (string, error) {
 	return "", os.ErrNotExist
 }
 
-// ofTransom are the cgroups below dir that the process transom has made.
+// cgroupOf is the cgroup that the process transom makes, named for its namespace of
+// processes and its pid there.
 func (r *runner) cgroupOf(transom int) string {
-	return filepath.Join(r.cgroups, fmt.Sprintf("transom-%d", transom))
+	ns, err := os.Stat(fmt.Sprintf("/proc/%d/ns/pid", transom))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return filepath.Join(r.cgroups, fmt.Sprintf("transom-%d-%d", ns.Sys().(*syscall.Stat_t).Ino, transom))
 }
 
 // flows reads what was recorded, as objects.

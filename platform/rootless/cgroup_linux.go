@@ -29,11 +29,15 @@ func NewCgroup() (*Cgroup, error) {
 	if err != nil {
 		return nil, err
 	}
+	ours, err := cgroupNames()
+	if err != nil {
+		return nil, err
+	}
 	var errs []error
 	for _, parent := range []string{ownCgroup(), "/"} {
-		c := &Cgroup{Path: filepath.Join(parent, cgroupName+strconv.Itoa(os.Getpid()))}
+		c := &Cgroup{Path: filepath.Join(parent, ours+strconv.Itoa(os.Getpid()))}
 		c.dir = filepath.Join(mount, c.Path)
-		tidy(filepath.Dir(c.dir))
+		tidy(filepath.Dir(c.dir), ours)
 		err := os.Mkdir(c.dir, 0o755)
 		if err == nil {
 			return c, nil
@@ -43,15 +47,22 @@ func NewCgroup() (*Cgroup, error) {
 	return nil, fmt.Errorf("make a cgroup for the program: %w", errors.Join(errs...))
 }
 
-// cgroupName is what names begin with; the maker's pid follows.
-const cgroupName = "transom-"
+// cgroupNames is what the names of our cgroups begin with; the maker's pid follows. Pids
+// are those of a namespace, and containers may have the parent in common.
+func cgroupNames() (string, error) {
+	var ns unix.Stat_t
+	if err := unix.Stat("/proc/self/ns/pid", &ns); err != nil {
+		return "", fmt.Errorf("look which namespace of processes this one is in: %w", err)
+	}
+	return fmt.Sprintf("transom-%d-", ns.Ino), nil
+}
 
-// tidy removes empty cgroups below dir whose makers are gone, which were killed along
-// with everybody who would have removed them.
-func tidy(dir string) {
+// tidy removes empty cgroups below dir, of names that begin so, whose makers are gone,
+// which were killed along with everybody who would have removed them.
+func tidy(dir, names string) {
 	below, _ := os.ReadDir(dir) // or there is nothing to tidy
 	for _, e := range below {
-		number, ours := strings.CutPrefix(e.Name(), cgroupName)
+		number, ours := strings.CutPrefix(e.Name(), names)
 		pid, err := strconv.Atoi(number)
 		if !ours || err != nil || pid != os.Getpid() && !errors.Is(unix.Kill(pid, 0), unix.ESRCH) {
 			continue

@@ -56,11 +56,10 @@ func (f *family) dismiss(by unix.Signal, within time.Duration) int {
 	late := time.After(within)
 	tooLate := time.After(within + killWithin)
 	for {
-		for _, pid := range f.members() {
-			if !told[pid] || by == unix.SIGKILL {
+		untold := slices.DeleteFunc(f.members(), func(pid int) bool { return told[pid] && by != unix.SIGKILL })
+		for some := range slices.Chunk(untold, heldAtOnce) {
+			for _, pid := range signalThose(some, f.members, by) {
 				told[pid] = true
-				_ = unix.Kill(pid, by)
-				_ = unix.Kill(pid, unix.SIGCONT) // or a stopped one would not hear of it
 			}
 		}
 		select {
@@ -85,6 +84,43 @@ func (f *family) members() []int {
 		pids = slices.Compact(pids)
 	}
 	return pids
+}
+
+// heldAtOnce bounds the descriptors that are open for processes.
+const heldAtOnce = 128
+
+// signalThose signals processes of a list, if they are still members, and returns those
+// that were. Others wait for children meanwhile, so a number of the list may be somebody
+// else's by now: what is held first, and a member then, is who was meant.
+func signalThose(list []int, members func() []int, by unix.Signal) (told []int) {
+	held := map[int]int{}
+	for _, pid := range list {
+		fd, err := unix.PidfdOpen(pid, 0)
+		if errors.Is(err, unix.ESRCH) {
+			continue
+		}
+		if err != nil { // older than Linux 5.3, or not allowed in a container
+			fd = -1
+		} else {
+			defer unix.Close(fd)
+		}
+		held[pid] = fd
+	}
+	for _, pid := range members() {
+		fd, ok := held[pid]
+		if !ok {
+			continue
+		}
+		told = append(told, pid)
+		for _, s := range []unix.Signal{by, unix.SIGCONT} { // or a stopped one would not hear of it
+			if fd >= 0 {
+				_ = unix.PidfdSendSignal(fd, s, nil, 0) // or it has ended
+			} else {
+				_ = unix.Kill(pid, s)
+			}
+		}
+	}
+	return told
 }
 
 // sweep removes the cgroup, if there is one.

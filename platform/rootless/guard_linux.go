@@ -1,6 +1,7 @@
 package rootless
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -28,20 +29,22 @@ func Guard(fd int, cgroup string, keep []string, lower func() error) error {
 	if err != nil {
 		return fmt.Errorf("start the keeper: %w", err)
 	}
-	defer guarded.Close() // which the keeper sees
-	if err := LetGo(); err != nil {
-		return err
-	}
-	if lower != nil {
-		if err := lower(); err != nil {
-			return fmt.Errorf("give up the guard's rights: %w", err)
+	err = LetGo()
+	if err == nil && lower != nil {
+		if err = lower(); err != nil {
+			err = fmt.Errorf("give up the guard's rights: %w", err)
 		}
+	}
+	if err != nil {
+		guarded.Close() // which the keeper sees, and ends
+	} else {
+		defer guarded.Close()
 	}
 	_ = keeper.Wait() // how it ended it has said to the proxy
 	left := newFamily(cgroup)
 	go left.reap() // until there are none, or this process ends
 	left.dismiss(unix.SIGKILL, 0)
-	err = left.sweep()
+	err = errors.Join(err, left.sweep())
 	unix.Close(fd) // only now the proxy sees the end of the line
 	return err
 }

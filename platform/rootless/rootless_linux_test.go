@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -38,7 +40,11 @@ func keep(as string, args []string) error {
 		return err
 	}
 	if as == "guard" {
-		return rootless.Guard(fd, strings.Join(args[1:], ""), []string{"keep"}, nil)
+		lower := func() error { return nil }
+		if text := os.Getenv(lowerVariable); text != "" {
+			lower = func() error { return errors.New(text) }
+		}
+		return rootless.Guard(fd, strings.Join(args[1:], ""), []string{"keep"}, lower)
 	}
 	guard, err := strconv.Atoi(args[1])
 	if err != nil {
@@ -46,6 +52,9 @@ func keep(as string, args []string) error {
 	}
 	return rootless.Keep(fd, guard, nil, nil)
 }
+
+// lowerVariable has a guard fail to give up rights.
+const lowerVariable = "TRANSOM_ROOTLESS_LOWER"
 
 var everything = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
 
@@ -295,6 +304,32 @@ func TestNamespaceIsKilled(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestGuardFails: a guard that can't give up its rights ends the keeper and removes the
+// cgroup, here a directory, before it ends.
+func TestGuardFails(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cgroup")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, line := os.NewFile(uintptr(pair[0]), "ours"), os.NewFile(uintptr(pair[1]), "line")
+	defer ours.Close()
+	guard := exec.Command("/proc/self/exe", "guard", "3", dir)
+	guard.Env = append(os.Environ(), lowerVariable+"=no room")
+	guard.ExtraFiles = []*os.File{line}
+	out, err := guard.CombinedOutput()
+	line.Close()
+	if err == nil || !strings.Contains(string(out), "give up the guard's rights: no room") {
+		t.Errorf("%v: %s", err, out)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the cgroup is there: %v", err)
 	}
 }
 
