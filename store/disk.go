@@ -12,6 +12,7 @@ import (
 
 	"transom/flow"
 	"transom/store/segment"
+	"transom/store/wire"
 )
 
 // DiskOptions say where a store on disk is and what it keeps. Zero fields take the
@@ -143,7 +144,7 @@ type DiskStats struct {
 // OpenDisk opens the store in a directory, or makes one. One process writes to it.
 func OpenDisk(o DiskOptions) (*Disk, error) {
 	o = o.withDefaults()
-	log, err := segment.Open(segment.Options{Dir: o.Dir, FS: o.FS, SegmentSize: o.SegmentSize, Secret: o.Secret})
+	log, err := segment.Open(segment.Options{Dir: o.Dir, FS: o.FS, SegmentSize: o.SegmentSize, Secret: o.Secret, Gist: wire.Gist})
 	if err != nil {
 		return nil, err
 	}

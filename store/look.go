@@ -32,7 +32,7 @@ type DiskReader struct {
 // and where to say what can't be read.
 func OpenDiskReader(o DiskOptions) (*DiskReader, error) {
 	o = o.withDefaults()
-	log, err := segment.OpenReader(segment.Options{Dir: o.Dir, FS: o.FS, Secret: o.Secret})
+	log, err := segment.OpenReader(segment.Options{Dir: o.Dir, FS: o.FS, Secret: o.Secret, Gist: wire.Gist})
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func (r *DiskReader) load(ctx context.Context) error {
 		return nil
 	}
 	p := r.d.newReplay()
-	if err := p.scan(r.log.Scan(ctx, segment.Position{})); err != nil {
+	if err := p.scan(r.log.Outline(ctx)); err != nil {
 		return fmt.Errorf("read what is recorded in %s: %w", r.d.o.Dir, err)
 	}
 	p.leave()

@@ -19,7 +19,7 @@ func (d *Disk) replay(log *segment.Log) error {
 		d.stats.Damaged++
 		d.o.Log.Warn("the end of a file was cut short by a crash: what was not yet on disk is lost", "dir", d.o.Dir, "err", damage)
 	}
-	if err := r.scan(log.Scan(context.Background(), segment.Position{})); err != nil {
+	if err := r.scan(log.Outline(context.Background())); err != nil {
 		return err
 	}
 	return r.end()
@@ -32,8 +32,9 @@ type replay struct {
 
 func (d *Disk) newReplay() *replay { return &replay{Disk: d, parts: map[uint64][]wire.Extent{}} }
 
-// scan takes in what a log has. What is damaged is said, and left out.
-func (r *replay) scan(records iter.Seq2[segment.At, error]) error {
+// scan takes in the outline of a log. What is damaged is said, and left out; where the
+// log has an outline, damage is found when what it concerns is read.
+func (r *replay) scan(records iter.Seq2[segment.Line, error]) error {
 	for at, err := range records {
 		var damage *segment.Damage
 		if err == nil {
@@ -49,7 +50,7 @@ func (r *replay) scan(records iter.Seq2[segment.At, error]) error {
 	return nil
 }
 
-func (r *replay) record(at segment.At) (err error) {
+func (r *replay) record(at segment.Line) (err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("segment %d, record at %d: %w", at.Segment, at.Offset, err)
@@ -57,13 +58,13 @@ func (r *replay) record(at segment.At) (err error) {
 	}()
 	switch at.Kind {
 	case wire.KindFlow:
-		id, rev, state, err := wire.ReadState(at.Payload)
+		id, rev, state, err := wire.ReadState(at.Gist)
 		if err != nil {
 			return err
 		}
 		r.known.put(id, flowAtOf(at.Position, rev, state))
 	case wire.KindChunk:
-		c, err := wire.ReadChunk(at.Payload)
+		c, err := wire.ReadChunk(at.Gist) // all but the data
 		if err != nil {
 			return err
 		}
@@ -72,17 +73,17 @@ func (r *replay) record(at segment.At) (err error) {
 			r.known.bodies.set(c.Number, placeOf(at.Position))
 			return nil
 		}
-		r.parts[c.Number] = append(r.parts[c.Number], wire.Extent{Position: at.Position, Length: int64(len(c.Data))})
+		r.parts[c.Number] = append(r.parts[c.Number], wire.Extent{Position: at.Position, Length: int64(at.Length - len(at.Gist))})
 	case wire.KindBody:
-		b, err := wire.ReadBody(at.Payload)
+		number, err := wire.ReadNumber(at.Gist)
 		if err != nil {
 			return err
 		}
-		r.last = max(r.last, b.Number)
-		r.known.bodies.set(b.Number, placeOf(at.Position))
-		delete(r.parts, b.Number)
+		r.last = max(r.last, number)
+		r.known.bodies.set(number, placeOf(at.Position))
+		delete(r.parts, number)
 	case wire.KindDeleted:
-		id, bodies, err := wire.ReadDeleted(at.Payload)
+		id, bodies, err := wire.ReadDeleted(at.Gist)
 		if err != nil {
 			return err
 		}

@@ -34,6 +34,9 @@ func (l *Log) Append(recs ...Record) ([]Position, error) {
 		l.undoLocked(e)
 		return nil, fmt.Errorf("write to %s: %w", e.name, explain(err))
 	}
+	for i := range recs {
+		e.outline.add(l.positions[i].Offset, recs[i].Kind, recs[i].Payload)
+	}
 	l.publish(e, total, len(recs))
 	return l.positions, nil
 }
@@ -156,7 +159,7 @@ func (l *Log) begin() (*entry, error) {
 	return &entry{
 		Info: Info{Number: h.number, Size: headerSize, First: h.created, Last: h.created},
 		name: name, end: headerSize, limit: headerSize, synced: 0,
-		w: w,
+		w: w, outline: outline{gist: l.gist},
 	}, nil
 }
 

@@ -30,7 +30,7 @@ func (l *Log) Compact(ctx context.Context, number uint64, keep func(p Position, 
 		return Compacted{}, err
 	}
 	defer p.release()
-	c := compaction{ctx: ctx, closing: l.closing, from: p, keep: keep, last: footer{last: e.Last, end: p.end}}
+	c := compaction{ctx: ctx, closing: l.closing, from: p, keep: keep, outline: outline{gist: l.gist}, last: footer{last: e.Last, end: p.end}}
 	done, err := l.compact(e, &c)
 	if err != nil {
 		return Compacted{}, fmt.Errorf("compact %s: %w", e.name, explain(err))
@@ -116,6 +116,7 @@ type compaction struct {
 	from    piece
 	keep    func(Position, uint8, int) bool
 	marks   []mark
+	outline outline
 	damage  []*Damage
 	last    footer
 	size    int64
@@ -127,12 +128,17 @@ func (c *compaction) write(f File, name string) error {
 	head := c.from.head
 	head.flags |= flagCompacted
 	h := newHandle(f, name, head)
+	h.key = c.from.key
 	w := &appender{f: f, buf: head.bytes()}
 	if err := c.copy(w); err != nil {
 		return err
 	}
 	c.last.at = w.size()
 	w.buf = append(w.buf, marksBytes(c.marks, c.last.end, h.seed)...)
+	if b := c.outline.frames(h, w.size(), c.last.end); b != nil {
+		c.last.outline = w.size()
+		w.buf = append(w.buf, b...)
+	}
 	w.buf = append(w.buf, c.last.bytes(h)...)
 	c.size = w.size()
 	return errors.Join(w.flush(), f.Sync())
@@ -160,6 +166,7 @@ func (c *compaction) copy(w *appender) error {
 			return err
 		case f.kind != kindOwn && c.keep(Position{c.from.number, f.offset}, f.kind, f.length):
 			c.marks = addMark(c.marks, f.offset, w.size())
+			c.outline.addStored(c.from.handle, f, stored)
 			c.last.records++
 			if err := w.frame(f, c.from.seed, stored); err != nil {
 				return err
@@ -179,9 +186,7 @@ type appender struct {
 func (w *appender) size() int64 { return w.at + int64(len(w.buf)) }
 
 func (w *appender) frame(f frame, seed uint32, stored []byte) error {
-	var b [frameSize]byte
-	f.put(b[:], seed)
-	w.buf = append(append(w.buf, b[:]...), stored...)
+	w.buf = append(f.append(w.buf, seed), stored...)
 	if len(w.buf) < writeBuffer {
 		return nil
 	}

@@ -8,17 +8,20 @@ import (
 // A footer ends the file of a segment to which nothing will be appended. Where there
 // is one, opening the log need not read the segment. It is a frame of kind 0, with the
 // offset that the next record would have had; one more in a compacted segment, where
-// the marks have that.
+// the marks have that. Marks and an outline stand between the records and the footer.
 //
 //	0  8  how many records there are
 //	8  8  when the last was appended, in nanoseconds since 1970
-//	16 8  in a compacted segment: where in the file its marks begin
-//	24 16 zero
+//	16 8  where in the file the records end; zero is here
+//	24 8  where in the file the outline begins; zero is that there is none
+//	32 8  zero
 type footer struct {
 	records uint64
 	last    time.Time
 	end     int64 // the offset that the next record would have had
 	at      int64 // in the file, where the records end
+	outline int64 // in the file, where that begins; 0 is none
+	ends    int64 // in the file, where what is before the footer ends
 }
 
 const (
@@ -33,9 +36,10 @@ func (f footer) bytes(h *handle) []byte {
 	p := b[frameSize:]
 	binary.LittleEndian.PutUint64(p, f.records)
 	binary.LittleEndian.PutUint64(p[8:], uint64(f.last.UnixNano()))
+	binary.LittleEndian.PutUint64(p[16:], uint64(f.at))
+	binary.LittleEndian.PutUint64(p[24:], uint64(f.outline))
 	offset := f.end
 	if h.compacted() {
-		binary.LittleEndian.PutUint64(p[16:], uint64(f.at))
 		offset++
 	}
 	frame{length: footerLength, kind: kindOwn, offset: offset, sum: checksum(p)}.put(b, h.seed)
@@ -61,12 +65,19 @@ func (h *handle) readFooter(size int64) (f footer, ok bool, err error) {
 		records: binary.LittleEndian.Uint64(p),
 		last:    time.Unix(0, int64(binary.LittleEndian.Uint64(p[8:]))),
 		end:     fr.offset,
-		at:      at,
+		at:      int64(binary.LittleEndian.Uint64(p[16:])),
+		outline: int64(binary.LittleEndian.Uint64(p[24:])),
+		ends:    at,
 	}
-	if !h.compacted() {
-		return f, f.end == at, nil
+	if f.at == 0 {
+		f.at = at
 	}
-	f.end--
-	f.at = int64(binary.LittleEndian.Uint64(p[16:]))
-	return f, f.at >= headerSize && f.at <= at, nil
+	if f.outline < f.at || f.outline > at {
+		f.outline = 0
+	}
+	if h.compacted() {
+		f.end--
+		return f, f.at >= headerSize && f.at <= at, nil
+	}
+	return f, f.at == f.end && f.at <= at, nil
 }

@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/crc32"
 )
@@ -36,6 +37,13 @@ func (f frame) put(b []byte, seed uint32) {
 	binary.LittleEndian.PutUint32(b[12:], crc32.Update(seed, castagnoli(), b[:12]))
 }
 
+// append appends f to b.
+func (f frame) append(b []byte, seed uint32) []byte {
+	var head [frameSize]byte
+	f.put(head[:], seed)
+	return append(b, head[:]...)
+}
+
 // parseFrame reads a frame; ok is false if there is none.
 func parseFrame(b []byte, seed uint32) (f frame, ok bool) {
 	word := binary.LittleEndian.Uint32(b)
@@ -49,6 +57,21 @@ func parseFrame(b []byte, seed uint32) (f frame, ok bool) {
 		return f, false
 	}
 	return f, crc32.Update(seed, castagnoli(), b[:12]) == binary.LittleEndian.Uint32(b[12:])
+}
+
+// ownAt reports whether what stands at a place is, or may be the begin of, a frame that
+// is no record: an outline begins with an empty one.
+func (h *handle) ownAt(at, limit int64) (bool, error) {
+	b := make([]byte, min(frameSize, limit-at))
+	if n, err := h.ReadAt(b, at); n < len(b) {
+		return false, unexpected(err)
+	}
+	if len(b) < frameSize {
+		n := min(len(b), 4)
+		return n > 0 && (bytes.HasPrefix([]byte{0, 0, 0, kindOwn}, b[:n]) || bytes.HasPrefix([]byte{footerLength, 0, 0, kindOwn}, b[:n])), nil
+	}
+	f, ok := parseFrame(b, h.seed)
+	return ok && f.kind == kindOwn, nil
 }
 
 // holds reports whether stored is what the frame was made for.

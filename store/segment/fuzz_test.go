@@ -23,7 +23,7 @@ func FuzzOpen(f *testing.F) {
 		if mend {
 			b = mended(b)
 		}
-		o := Options{Dir: t.TempDir()}
+		o := Options{Dir: t.TempDir(), Gist: begin}
 		if err := os.WriteFile(filepath.Join(o.Dir, fileName(1)), b, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -33,6 +33,7 @@ func FuzzOpen(f *testing.F) {
 			t.Fatal(err)
 		}
 		n := walkAll(t, r.Scan(context.Background(), Position{}), r.Read, len(b), mend)
+		listed, _ := lines(t, r.Outline(context.Background()))
 		if _, err := r.Segments(); err != nil {
 			t.Fatal(err)
 		}
@@ -44,6 +45,9 @@ func FuzzOpen(f *testing.F) {
 		defer l.Close()
 		if m := walkAll(t, l.Scan(context.Background(), Position{}), l.Read, len(b), mend); m != n {
 			t.Errorf("a reader finds %d records, the log %d", n, m)
+		}
+		if again, _ := lines(t, l.Outline(context.Background())); len(again) != len(listed) {
+			t.Errorf("a reader finds %d records, the log %d, in the outline", len(listed), len(again))
 		}
 		var gone *Damage
 		if _, err := l.Compact(context.Background(), 1, func(p Position, _ uint8, _ int) bool { return p.Offset%3 > 0 }); err != nil && !errors.Is(err, ErrGone) && !errors.As(err, &gone) {
@@ -95,7 +99,7 @@ func walkAll(t *testing.T, scan func(func(At, error) bool), read func(Position, 
 func corpus(f *testing.F) (out [][]byte) {
 	f.Helper()
 	dir := f.TempDir()
-	l, err := Open(Options{Dir: dir})
+	l, err := Open(Options{Dir: dir, Gist: begin})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -12,7 +12,8 @@ type handle struct {
 	head  header
 	seed  uint32
 	name  string
-	box   *box    // nil if it is not encrypted
+	box   *box // nil if it is not encrypted
+	key   *dataKey
 	foot  *footer // nil while there is none
 	marks []mark  // of a compacted segment
 
@@ -68,7 +69,7 @@ func (h *handle) unlock(key *dataKey) (problem string) {
 	case key.keyID(h.head) != h.head.keyID:
 		return "it is encrypted under another key"
 	default:
-		h.box = key.box(h.head)
+		h.box, h.key = key.box(h.head), key
 	}
 	return ""
 }

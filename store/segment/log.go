@@ -15,6 +15,10 @@ type Options struct {
 	SegmentSize int64            // a segment that has reached it is followed by another; 0 is 64 MiB
 	Now         func() time.Time // nil is time.Now
 
+	// Gist says how many bytes of a record's begin Outline is to tell of; nil is that
+	// there will be no outlines. It is asked once, when the record is appended.
+	Gist func(kind uint8, payload []byte) int
+
 	// Secret is what the log is encrypted with: a file of age-keygen, or a
 	// passphrase. A log without one is not encrypted, and will never be.
 	Secret []byte
@@ -60,7 +64,7 @@ func Open(o Options) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{table: table{files: files}, size: o.SegmentSize, now: o.Now, next: 1, closing: make(chan struct{})}
+	l := &Log{table: table{files: files, gist: o.Gist}, size: o.SegmentSize, now: o.Now, next: 1, closing: make(chan struct{})}
 	if l.size == 0 {
 		l.size = defaultSegmentSize
 	}

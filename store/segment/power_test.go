@@ -71,8 +71,11 @@ func (b *book) work(d *disk.Disk) error {
 }
 
 func (b *book) open(d *disk.Disk) (*segment.Log, error) {
-	return segment.Open(segment.Options{FS: d, SegmentSize: 2 << 10, Secret: b.secret})
+	return segment.Open(segment.Options{FS: d, SegmentSize: 2 << 10, Secret: b.secret, Gist: gist})
 }
+
+// gist is a part of each record.
+func gist(_ uint8, payload []byte) int { return len(payload) / 2 }
 
 func (b *book) write(l *segment.Log, batches int) error {
 	for n := range batches {
@@ -167,6 +170,21 @@ func (b *book) check(d *disk.Disk) error {
 		default:
 			found[at.Position], last = true, at.Position
 		}
+	}
+	outlined := maps.Clone(found)
+	for line, err := range l.Outline(context.Background()) {
+		switch {
+		case errors.As(err, &damage):
+		case err != nil:
+			return err
+		case !found[line.Position], line.Length/2 != len(line.Gist):
+			return fmt.Errorf("%v is in the outline, and not there", line.Position)
+		default:
+			delete(outlined, line.Position)
+		}
+	}
+	if len(outlined) > 0 {
+		return fmt.Errorf("%d records are in no outline", len(outlined))
 	}
 	for p := range b.synced {
 		if r, err := l.Read(p, nil); err != nil || sum(r) != b.all[p] || !found[p] {

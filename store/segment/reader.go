@@ -27,7 +27,7 @@ func OpenReader(o Options) (*Reader, error) {
 			return nil, err
 		}
 	}
-	r := &Reader{table: table{files: files}}
+	r := &Reader{table: table{files: files, gist: o.Gist}}
 	var err error
 	if r.table.key, err = loadKey(files, o.Secret, false); err == nil {
 		err = r.refresh()

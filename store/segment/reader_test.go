@@ -102,10 +102,10 @@ func TestReaderSeesTheRestLater(t *testing.T) {
 	}
 }
 
-// TestReaderSeesTheFooterLater gives a reader the footer of a segment byte for byte,
+// TestReaderSeesTheFooterLater gives a reader the outline and the footer of a segment byte for byte,
 // when there is a later segment already.
 func TestReaderSeesTheFooterLater(t *testing.T) {
-	o := Options{Dir: t.TempDir(), SegmentSize: 1 << 10}
+	o := Options{Dir: t.TempDir(), SegmentSize: 1 << 10, Gist: begin}
 	l := open(t, o)
 	n := 0
 	for ; len(l.Segments()) < 2; n++ {
@@ -114,7 +114,8 @@ func TestReaderSeesTheFooterLater(t *testing.T) {
 		}
 	}
 	e := l.entries[0]
-	foot := footer{records: e.Records, last: e.Last, end: e.end, at: e.limit}.bytes(e.w)
+	foot := e.outline.frames(e.w, e.limit, e.end)
+	foot = append(foot, footer{records: e.Records, last: e.Last, end: e.end, at: e.limit, outline: e.limit}.bytes(e.w)...)
 	for i := range len(foot) + 1 {
 		if _, err := e.w.WriteAt(foot[:i], e.limit); err != nil {
 			t.Fatal(err)

@@ -81,7 +81,8 @@ func (l *Log) adoptHandle(h *handle, size int64) error {
 		return err
 	}
 	if !sealed {
-		if foot, err = l.cut(h, size); err != nil {
+		e.outline.gist = l.gist
+		if foot, err = l.cut(h, size, &e.outline); err != nil {
 			return err
 		}
 	}
@@ -95,21 +96,25 @@ func (l *Log) adoptHandle(h *handle, size int64) error {
 		return err
 	}
 	e.Size = finish(h, e)
+	e.outline = outline{}
 	e.Sealed = e.Size > e.limit
 	return nil
 }
 
 // cut goes through a segment that was not sealed, cuts off what is behind its last
-// whole record, and returns what its footer would say.
-func (l *Log) cut(h *handle, size int64) (footer, error) {
+// whole record, and returns what its footer would say. o gets its outline.
+func (l *Log) cut(h *handle, size int64, o *outline) (footer, error) {
 	foot := footer{last: h.head.created, end: headerSize, at: headerSize}
 	s := newScanner(h, headerSize, size)
 	var pending []*Damage
 	for {
-		f, _, at, err := s.next()
+		f, stored, at, err := s.next()
 		var damage *Damage
 		switch {
 		case err == io.EOF:
+			if own, err := h.ownAt(foot.at, size); own || err != nil {
+				return foot, errors.Join(err, h.Truncate(foot.at)) // all records are there
+			}
 			if foot.at < size {
 				l.recovered = append(l.recovered, &Damage{File: h.name, Offset: foot.at, Length: size - foot.at, Reason: "a crash came before it was all written: cut off"})
 				return foot, h.Truncate(foot.at)
@@ -120,6 +125,7 @@ func (l *Log) cut(h *handle, size int64) (footer, error) {
 		case err != nil:
 			return foot, err
 		case f.kind != kindOwn:
+			o.addStored(h, f, stored)
 			foot.records++
 			foot.end, foot.at = f.offset+f.size(), at+f.size()
 			l.recovered = append(l.recovered, pending...)

@@ -1,7 +1,6 @@
 package segment
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -72,13 +71,15 @@ func (w *walk) segment(p piece) (more bool) {
 	s := newScanner(p.handle, p.place(from), p.limit)
 	s.buf = w.buf
 	defer func() { w.buf = s.buf }()
+	behind := false // the records
 	for {
 		if err := context.Cause(w.ctx); err != nil {
 			w.yield(At{Position: w.at, Next: w.at}, err)
 			return false
 		}
 		f, stored, at, err := s.next()
-		torn := p.partial && isTorn(p, s, err)
+		torn := p.partial && isTorn(p, s, err, behind)
+		behind = err == nil && f.kind == kindOwn
 		if err == nil && p.box != nil && f.offset >= from && f.kind != kindOwn {
 			var ok bool
 			if stored, ok = p.box.open(&w.place, f, stored); !ok {
@@ -111,18 +112,18 @@ func (w *walk) segment(p piece) (more bool) {
 	}
 }
 
-// isTorn reports whether err is damage that may be a record on its way, or a footer
-// where no record is to come.
-func isTorn(p piece, s *scanner, err error) bool {
+// isTorn reports whether err is damage that may be a record on its way, or what stands
+// behind the records where none is to come; behind is that it stands there.
+func isTorn(p piece, s *scanner, err error, behind bool) bool {
 	var damage *Damage
 	if !errors.As(err, &damage) || s.at < s.limit {
 		return false
 	}
-	if p.grows {
+	if p.grows || behind {
 		return true
 	}
-	b, err := s.fetch(damage.Offset, min(damage.Length, 8))
-	return err == nil && damage.Length < footerSize && bytes.HasPrefix(footer{end: damage.Offset}.bytes(p.handle), b)
+	own, err := p.ownAt(damage.Offset, s.limit)
+	return err == nil && own
 }
 
 // damaged yields what had to be stepped over; then is the offset to go on from.

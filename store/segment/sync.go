@@ -75,6 +75,9 @@ func (l *Log) syncSegment(e *entry) *SyncError {
 	}
 	l.mu.Lock()
 	e.synced = end
+	if closed {
+		e.outline = outline{}
+	}
 	w := e.w
 	if closed {
 		e.Size, e.Sealed, e.w = size, size > e.limit, nil // without room for a footer it has none
@@ -86,17 +89,22 @@ func (l *Log) syncSegment(e *entry) *SyncError {
 	return nil
 }
 
-// finish writes the footer of a segment that is synced, and returns the size of the
+// finish writes the outline and the footer of a segment that is synced, and returns the size of the
 // file. So a footer, even one that is not on disk yet, says that the records are. It is
 // no loss when there is no room for it, or when it does not come to the disk: the
 // segment is read from its begin when the log is opened.
 func finish(h *handle, e *entry) int64 {
 	f := footer{records: e.Records, last: e.Last, end: e.end, at: e.limit}
-	if _, err := h.WriteAt(f.bytes(h), e.limit); err != nil {
+	b := e.outline.frames(h, e.limit, e.end)
+	if b != nil {
+		f.outline = e.limit
+	}
+	b = append(b, f.bytes(h)...)
+	if _, err := h.WriteAt(b, e.limit); err != nil {
 		h.Truncate(e.limit)
 		return e.limit
 	}
-	return e.limit + footerSize
+	return e.limit + int64(len(b))
 }
 
 // fail gives a segment up that the system can't put on disk. It is not tried again: a
@@ -111,7 +119,7 @@ func (l *Log) fail(e *entry, err error) *SyncError {
 	l.mu.Lock()
 	failed := &SyncError{From: Position{e.Number, max(e.synced, headerSize)}, To: Position{e.Number, e.end}, Err: err}
 	w := e.w
-	e.synced, e.w = e.end, nil
+	e.synced, e.w, e.outline = e.end, nil, outline{}
 	l.mu.Unlock()
 	w.release()
 	return failed

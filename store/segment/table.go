@@ -30,6 +30,7 @@ type entry struct {
 	synced int64   // what is on disk, as end
 	closed bool    // nothing more is appended
 
+	outline    outline // of what was appended, until it is written
 	compacting bool
 }
 
@@ -37,6 +38,7 @@ type entry struct {
 type table struct {
 	files FS
 	key   *dataKey // nil if it is not encrypted
+	gist  func(kind uint8, payload []byte) int
 
 	mu      sync.Mutex
 	entries []*entry

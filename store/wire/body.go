@@ -37,12 +37,16 @@ func AppendChunk(dst []byte, c *Chunk) []byte {
 // ReadChunk reads what AppendChunk has written. Data is a part of b.
 func ReadChunk(b []byte) (c Chunk, err error) {
 	r := newReader(b[:min(len(b), 32)], &err) // the text of that alone
-	c = Chunk{Number: r.number(), Offset: r.integer(), Whole: r.truth()}
+	c = r.chunk()
 	if err != nil {
 		return Chunk{}, err
 	}
 	c.Data = b[r.at:]
 	return c, nil
+}
+
+func (r *reader) chunk() Chunk {
+	return Chunk{Number: r.number(), Offset: r.integer(), Whole: r.truth()}
 }
 
 // A Body says where the bytes of one are, in chunks that may have been another's
@@ -135,4 +139,31 @@ func ReadDeleted(b []byte) (id flow.ID, bodies []uint64, err error) {
 		return flow.ID{}, nil, err
 	}
 	return id, bodies, nil
+}
+
+// Gist returns how much of the begin of a record a catalog has to know: which flow it is
+// a state of, and which state; of a chunk all but the data; the number of a body; and
+// all of a deletion. ReadState, ReadChunk, ReadNumber and ReadDeleted read that.
+func Gist(kind uint8, b []byte) int {
+	var err error
+	r := newReader(b[:min(len(b), 40)], &err)
+	switch kind {
+	case KindFlow:
+		r.state()
+	case KindChunk:
+		r.chunk()
+	case KindBody:
+		r.number()
+	case KindDeleted:
+		return len(b)
+	default:
+		return 0
+	}
+	return min(r.at, len(b))
+}
+
+// ReadNumber reads which body it is, of what AppendBody has written.
+func ReadNumber(b []byte) (number uint64, err error) {
+	r := newReader(b[:min(len(b), 16)], &err)
+	return r.number(), err
 }

@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
@@ -48,5 +49,49 @@ func FuzzReadBody(f *testing.F) {
 		}
 		wire.ReadChunk(b)
 		wire.ReadDeleted(b)
+		for kind := range uint8(8) {
+			_ = b[:wire.Gist(kind, b)]
+		}
 	})
+}
+
+// TestGist: of its gist each record reads as of all of it.
+func TestGist(t *testing.T) {
+	f := &flow.Flow{ID: flow.ID{1, 15: 9}, Rev: 1 << 30, State: flow.Failed, Err: "so it is"}
+	deleted := wire.AppendDeleted(nil, f.ID, []uint64{7, 0, 1 << 62})
+	for _, c := range []struct {
+		kind uint8
+		b    []byte
+		read func(b []byte) (any, error)
+	}{
+		{wire.KindFlow, wire.AppendFlow(nil, f, 1<<63), func(b []byte) (any, error) {
+			id, rev, state, err := wire.ReadState(b)
+			return []any{id, rev, state}, err
+		}},
+		{wire.KindChunk, wire.AppendChunk(nil, &wire.Chunk{Number: 1 << 62, Offset: 1 << 40, Whole: true}), func(b []byte) (any, error) {
+			c, err := wire.ReadChunk(b)
+			return []any{c.Number, c.Offset, c.Whole, len(c.Data)}, err
+		}},
+		{wire.KindBody, wire.AppendBody(nil, &wire.Body{Number: 1 << 62, Extents: []wire.Extent{{Length: 1}}}), func(b []byte) (any, error) { return wire.ReadNumber(b) }},
+		{wire.KindDeleted, deleted, func(b []byte) (any, error) {
+			id, bodies, err := wire.ReadDeleted(b)
+			return []any{id, bodies}, err
+		}},
+	} {
+		n := wire.Gist(c.kind, c.b)
+		want, err := c.read(c.b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := c.read(c.b[:n:n])
+		if err != nil || !reflect.DeepEqual(got, want) || n > 40 && c.kind != wire.KindDeleted {
+			t.Errorf("kind %d, %d of %d bytes: %v, want %v, %v", c.kind, n, len(c.b), got, want, err)
+		}
+	}
+	if n := wire.Gist(wire.KindChunk, wire.AppendChunk(nil, &wire.Chunk{Data: deleted})); n != 4 {
+		t.Errorf("%d bytes of a chunk", n)
+	}
+	if n := wire.Gist(wire.KindBlob, deleted) + wire.Gist(wire.KindConn, deleted); n != 0 {
+		t.Errorf("%d bytes of what nobody asks for", n)
+	}
 }

@@ -169,6 +169,11 @@ func (r *reader) connection() *flow.Connection {
 // it.
 func ReadState(b []byte) (id flow.ID, rev uint32, state flow.State, err error) {
 	r := newReader(b[:min(len(b), 40)], &err)
+	id, rev, state = r.state()
+	return id, rev, state, err
+}
+
+func (r *reader) state() (flow.ID, uint32, flow.State) {
 	r.number()
-	return r.id(), uint32(r.within(1<<32 - 1)), flow.State(r.octet()), err
+	return r.id(), uint32(r.within(1<<32 - 1)), flow.State(r.octet())
 }
