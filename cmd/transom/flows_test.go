@@ -293,6 +293,31 @@ func TestFlowsDamage(t *testing.T) {
 	}
 }
 
+// TestFlowsCheck: damage to what nobody asks for is found by --check.
+func TestFlowsCheck(t *testing.T) {
+	dir := t.TempDir()
+	someExchanges(t, dir)
+	said(t, "flows", "stats", "--store", dir, "--check")
+	name := filepath.Join(dir, "0000000001.seg")
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[64+16+10] ^= 1 // in the first record, a body
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	said(t, "flows", "stats", "--store", dir)
+	var out, log bytes.Buffer
+	if code := run(context.Background(), []string{"flows", "stats", "--store", dir, "--check"}, strings.NewReader(""), &out, &log); code == exitOK || !strings.Contains(log.String(), "damaged: 0000000001.seg: ") {
+		t.Errorf("exit code %d: %s%s", code, &out, &log)
+	}
+	log.Reset()
+	if code := run(context.Background(), []string{"flows", "stats", "-r", name, "--check"}, strings.NewReader(""), &out, &log); code == exitOK {
+		t.Error("a file was checked")
+	}
+}
+
 // A pipe is read as a file is.
 func TestFlowsStdin(t *testing.T) {
 	dir := t.TempDir()

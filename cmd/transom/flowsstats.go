@@ -20,12 +20,12 @@ import (
 
 func flowsStatsCommand() *cobra.Command {
 	var f recordingFlags
-	var asJSON bool
+	var asJSON, check bool
 	hosts := numberFlag{value: 20, max: 1 << 20, name: "NUMBER"}
 	cmd := &cobra.Command{
 		Use:     "stats",
 		Short:   "Count recorded flows",
-		Long:    `stats counts flows, by type and by the host that they went to, and what they carried.`,
+		Long:    `stats counts flows, by type and by the host that they went to, and what they carried. With --check it reads all that is recorded in a directory besides, and says what is damaged.`,
 		Example: `  transom flows stats --store /var/lib/transom -f '~c 500-599'`,
 		Args:    noArguments,
 	}
@@ -33,10 +33,16 @@ func flowsStatsCommand() *cobra.Command {
 	f.add(fl)
 	fl.Var(&hosts, "hosts", "how many hosts to name, those with most flows first")
 	fl.BoolVar(&asJSON, "json", false, "print one JSON object")
+	fl.BoolVar(&check, "check", false, "read all that is in the directory that --store names, and say what is damaged")
 	cmd.RunE = running(func(cmd *cobra.Command, _ []string) error {
 		return f.with(cmd, func(from recording, q store.Query) error {
 			c := newCount()
 			var failed failures
+			if check {
+				if err := checked(cmd, from, &failed); err != nil {
+					return err
+				}
+			}
 			for x, err := range from.Flows(cmd.Context(), q) {
 				if err != nil {
 					failed.add(err)
@@ -56,6 +62,19 @@ func flowsStatsCommand() *cobra.Command {
 		})
 	})
 	return cmd
+}
+
+// checked reads all of a directory, and says what is damaged.
+func checked(cmd *cobra.Command, from recording, failed *failures) error {
+	d, ok := from.(*store.DiskReader)
+	if !ok {
+		return usagef("--check reads the files of a directory: name one with --store that nobody records to")
+	}
+	for err := range d.Check(cmd.Context()) {
+		fmt.Fprintln(cmd.ErrOrStderr(), "damaged:", err)
+		failed.add(err)
+	}
+	return cmd.Context().Err()
 }
 
 // A count is what stats says.
