@@ -57,6 +57,11 @@ const (
 	maxSegment      = 64 << 20
 	minSegment      = 1 << 20
 
+	// perSegment is more bodies than a segment has records. The numbers of those of which
+	// nothing came to be written are nowhere to be found but in flows: so a store that is
+	// opened begins behind all that there can have been.
+	perSegment = 1 << 22
+
 	linger   = 50 * time.Millisecond // what comes within is written at once
 	syncEach = time.Second
 )
@@ -153,6 +158,7 @@ func OpenDisk(o DiskOptions) (*Disk, error) {
 		return nil, errors.Join(fmt.Errorf("read what is recorded in %s: %w", o.Dir, err), log.Close())
 	}
 	d.written = log.End().Segment
+	d.last = max(d.last, (d.written+1)*perSegment)
 	d.startIndex()
 	d.startCompactor()
 	go d.write()
