@@ -38,7 +38,6 @@ func (d *Disk) Put(_ context.Context, f *flow.Flow) error {
 		return nil
 	}
 	d.referLocked(f)
-	delete(d.undone, f.ID)
 	if e := d.queued.get(f.ID); e != nil {
 		d.freeLocked(e.cost)
 		e.flow, e.cost = f, cost
@@ -115,7 +114,9 @@ func (d *Disk) deleteLocked(f *flow.Flow) {
 		d.queued.remove(f.ID)
 		d.freeLocked(e.cost)
 	}
-	if d.writing.get(f.ID) != nil {
+	if e := d.writing.get(f.ID); e != nil {
+		d.writing.remove(f.ID)
+		d.freeLocked(e.cost)
 		d.undone[f.ID] = true
 	}
 	d.known.drop(f.ID)
@@ -124,6 +125,7 @@ func (d *Disk) deleteLocked(f *flow.Flow) {
 	for _, number := range grave.bodies {
 		if s := d.streams[number]; s != nil {
 			s.forgetLocked()
+			delete(d.streams, number)
 		}
 		d.known.bodies.remove(number)
 	}

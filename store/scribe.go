@@ -103,9 +103,7 @@ func (s *scribe) streams(all []taken) error {
 			n++
 		}
 		if err := s.bodies(all[:n]); err != nil {
-			for i := range all {
-				all[i].giveBack()
-			}
+			giveBack(all)
 			return err
 		}
 		all = all[n:]
@@ -132,6 +130,12 @@ func (t *taken) size() (n int) {
 }
 
 // giveBack has what was not written taken again.
+func giveBack(all []taken) {
+	for i := range all {
+		all[i].giveBack()
+	}
+}
+
 func (t *taken) giveBack() {
 	t.d.mu.Lock()
 	defer t.d.mu.Unlock()

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"transom/flow"
@@ -144,15 +145,20 @@ func (d *Disk) ending() bool {
 	}
 }
 
-// batch writes bodies, then flows, then what was deleted: so in the log a flow that has
-// ended stands behind its bodies.
-// all is that no body waits for more.
+// batch writes what was deleted, then bodies, then flows: so in the log a flow that has
+// ended stands behind its bodies, and one that was deleted and Put again behind that it
+// was. all is that no body waits for more.
 func (w *work) batch(due, all bool) error {
 	bodies := w.take(due, all)
 	w.recent += len(w.flows)
 	w.dirty = w.dirty || len(bodies)+len(w.flows)+len(w.dead) > 0
 	w.wrote = w.wrote || w.dirty
 	w.scribe.forget()
+	if err := w.scribe.deleted(w.dead); err != nil {
+		giveBack(bodies)
+		return err
+	}
+	w.dead = nil
 	if err := w.scribe.streams(bodies); err != nil {
 		return err
 	}
@@ -161,10 +167,6 @@ func (w *work) batch(due, all bool) error {
 		return err
 	}
 	w.known(at)
-	if err := w.scribe.deleted(w.dead); err != nil {
-		return err
-	}
-	w.dead = nil
 	w.d.mu.Lock()
 	defer w.d.mu.Unlock()
 	w.d.written = max(w.d.written, w.scribe.segment)
@@ -177,15 +179,13 @@ func (w *work) take(due, all bool) []taken {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	all = all || d.o.Lossless || d.used > d.o.Queue/2 || d.ending()
-	if len(w.flows) == 0 {
+	if w.leaveLocked(); len(w.flows) == 0 {
 		d.writing, d.queued = d.queued, flowQueue{}
 		for i := range d.writing.sorted {
 			w.flows = append(w.flows, d.writing.sorted[i].e.flow)
 		}
 	}
-	if len(w.dead) == 0 {
-		w.dead, d.dead = d.dead, nil
-	}
+	w.dead, d.dead = append(w.dead, d.dead...), nil
 	whole := map[*stream]bool{} // of flows that have ended
 	for _, f := range w.flows {
 		if f.State == flow.Open {
@@ -213,6 +213,14 @@ func (w *work) take(due, all bool) []taken {
 	return bodies
 }
 
+// leaveLocked leaves out of what could not be written what was deleted since. It may be
+// in the log already, before that it was deleted.
+func (w *work) leaveLocked() {
+	d := w.d
+	w.flows = slices.DeleteFunc(w.flows, func(f *flow.Flow) bool { return d.undone[f.ID] })
+	clear(d.undone)
+}
+
 // known says where flows are, and gives their room back.
 func (w *work) known(at []segment.Position) {
 	d := w.d
@@ -220,9 +228,10 @@ func (w *work) known(at []segment.Position) {
 	defer d.mu.Unlock()
 	freed := int64(0)
 	for i, f := range w.flows {
-		if !d.undone[f.ID] {
-			d.known.put(f.ID, flowAtOf(at[i], f.Rev, f.State))
+		if d.undone[f.ID] {
+			continue
 		}
+		d.known.put(f.ID, flowAtOf(at[i], f.Rev, f.State))
 		freed += d.writing.get(f.ID).cost
 	}
 	d.freeLocked(freed)
