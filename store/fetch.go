@@ -286,6 +286,8 @@ func (d *Disk) OpenBody(_ context.Context, ref flow.BodyRef) (io.ReadSeekCloser,
 	switch {
 	case s != nil:
 		return &diskReader{d: d, s: s}, nil
+	case !ok && ref.Kept == 0: // nothing of it was written when its flow was
+		return &diskReader{d: d, s: &stream{d: d}}, nil
 	case !ok:
 		return nil, ErrGone
 	}

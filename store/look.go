@@ -82,7 +82,9 @@ func (r *DiskReader) load(ctx context.Context) error {
 // leave has bodies that were not written to their end as far as they go.
 func (r *replay) leave() {
 	for number, parts := range r.parts {
-		r.streams[number] = r.standing(number, parts)
+		if len(parts) > 0 {
+			r.streams[number] = r.standing(number, parts)
+		}
 	}
 }
 

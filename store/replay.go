@@ -73,7 +73,7 @@ func (r *replay) record(at segment.Line) (err error) {
 			r.known.bodies.set(c.Number, placeOf(at.Position))
 			return nil
 		}
-		r.parts[c.Number] = append(r.parts[c.Number], wire.Extent{Position: at.Position, Length: int64(at.Length - len(at.Gist))})
+		r.part(c.Number, c.Offset, wire.Extent{Position: at.Position, Length: int64(at.Length - len(at.Gist))})
 	case wire.KindBody:
 		number, err := wire.ReadNumber(at.Gist)
 		if err != nil {
@@ -98,12 +98,28 @@ func (r *replay) record(at segment.Line) (err error) {
 	return nil
 }
 
+// part takes note of a chunk of a body whose end has not come. What stands behind one that
+// is missing is of no use.
+func (r *replay) part(number uint64, offset int64, e wire.Extent) {
+	parts, size := r.parts[number], int64(0)
+	for _, p := range parts {
+		size += p.Length
+	}
+	if offset == size {
+		parts = append(parts, e)
+	}
+	r.parts[number] = parts
+}
+
 // end writes where bodies are that were not written to their end, and that flows that
 // were open are not.
 func (r *replay) end() error {
 	s := newScribe(r.Disk)
 	numbers := make([]uint64, 0, len(r.parts))
 	for number, parts := range r.parts {
+		if len(parts) == 0 {
+			continue
+		}
 		numbers = append(numbers, number)
 		s.record(wire.KindBody, func(dst []byte) []byte { return wire.AppendBody(dst, &wire.Body{Number: number, Extents: parts}) })
 	}

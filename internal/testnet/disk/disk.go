@@ -105,7 +105,7 @@ func (d *Disk) Change(name string) (segment.File, error) { return d.Open(name) }
 func (d *Disk) Create(name string) (segment.File, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.names[name] != nil {
+	if !d.dead && d.names[name] != nil {
 		return nil, &fs.PathError{Op: "create", Path: name, Err: fs.ErrExist}
 	}
 	last, err := d.stepLocked()
