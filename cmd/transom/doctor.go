@@ -78,6 +78,7 @@ func (f *doctorFlags) run(cmd *cobra.Command) error {
 	if err := f.lookAtAuthority(cmd.Context(), m); err != nil {
 		return err
 	}
+	lookAtClients(cmd.Context(), m)
 	found := doctor.Examine(m)
 	if err := f.write(cmd.OutOrStdout(), found); err != nil {
 		return err

@@ -46,7 +46,7 @@ var checks = [...]func(*Machine) []Finding{
 	forwarding, redirects, reversePath, bridges, offloads,
 	port, rules, others, leftovers,
 	arriving, quic, asymmetry,
-	authority, trusted, devices,
+	authority, trusted, devices, clients,
 	namespaces,
 }
 
@@ -55,7 +55,7 @@ var checksByPF = [...]func(*Machine) []Finding{
 	running, pfRights, pfReady, interfaces,
 	forwarding, pfRedirects,
 	port, pfRules, leftovers,
-	authority, trusted, devices,
+	authority, trusted, devices, clients,
 }
 
 // Examine returns what is to be said of a machine, the worst first.

@@ -63,6 +63,7 @@ type Machine struct {
 	Traffic *Traffic // what was seen of it; nil if nobody looked
 
 	Authority Authority
+	Clients   *Clients // nil if no transom runs that could have any
 
 	Namespaces     error // why transom run needs root; nil if it doesn't
 	NamespacesMend string
