@@ -52,7 +52,10 @@ func (f *gatewayFlags) begun(p *transom.Proxy, _ []net.Addr) []string {
 		lines = append(lines, "if transom is killed, such connections are refused until the next start or 'transom cleanup'")
 	}
 	if !f.unproven {
-		lines = append(append(lines, f.seen(p)), butFor(f.translated)...)
+		lines = append(lines, f.seen(p))
+		for _, other := range otherThan(f.translated) {
+			lines = append(lines, "but "+other)
+		}
 	}
 	return append(lines, pageLine(f.links, s.Interfaces, s.Port))
 }

@@ -38,7 +38,7 @@ func helperCommand() *cobra.Command {
 		Short: "Answer requests for what takes rights",
 		Args:  noArguments,
 		RunE: running(func(cmd *cobra.Command, _ []string) error {
-			return helper.Serve(cmd.Context(), helper.ServeOptions{Rights: helperRights(), Test: selfTest})
+			return helper.Serve(cmd.Context(), helper.ServeOptions{Rights: helperRights(), Test: selfTest, Translated: translatedNow})
 		}),
 	})
 	cmd.AddCommand(&cobra.Command{
@@ -129,4 +129,10 @@ func keepProgram() error { return sandbox.Keep(sandbox.Kill, sandbox.DACOverride
 // selfTest tries whether answers to assumed addresses would be taken.
 func selfTest(ctx context.Context, c helper.Charter) error {
 	return steer.SelfTest(ctx, c.Steering, c.Sources)
+}
+
+// translatedNow says what firewalls make of the addresses that are assumed.
+func translatedNow(c helper.Charter) ([]string, error) {
+	list, err := steer.Translations(c.Steering, c.Sources)
+	return otherThan(list), err
 }

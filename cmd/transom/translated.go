@@ -28,9 +28,9 @@ func (f *gatewayFlags) findTranslations(p *transom.Proxy) {
 	}
 }
 
-// butFor says what translations make of the addresses that servers are to see, a line
-// for each table.
-func butFor(list []steer.Translation) (lines []string) {
+// otherThan says what translations make of the addresses that servers are to see, for
+// each table.
+func otherThan(list []steer.Translation) (lines []string) {
 	for len(list) > 0 {
 		first, families := list[0], []string{}
 		list = slices.DeleteFunc(slices.Clone(list), func(t steer.Translation) bool {
@@ -41,9 +41,9 @@ func butFor(list []steer.Translation) (lines []string) {
 			return alike
 		})
 		if first.Sure {
-			lines = append(lines, fmt.Sprintf("but over %s servers see another address: %s translates it (NAT)", strings.Join(families, " and "), first.Where))
+			lines = append(lines, fmt.Sprintf("over %s servers see another address: %s translates it (NAT)", strings.Join(families, " and "), first.Where))
 		} else {
-			lines = append(lines, fmt.Sprintf("but over %s servers may see another address: %s translates some (NAT)", strings.Join(families, " and "), first.Where))
+			lines = append(lines, fmt.Sprintf("over %s servers may see another address: %s translates some (NAT)", strings.Join(families, " and "), first.Where))
 		}
 	}
 	return lines

@@ -135,6 +135,25 @@ func TestGatewayBegins(t *testing.T) {
 	}
 }
 
+// TestGatewayTranslatedLater has somebody begin to masquerade, and stop, while it runs.
+func TestGatewayTranslatedLater(t *testing.T) {
+	need(t, "nft", "ip")
+	w := newGatewayWorld(t)
+	for _, f := range families {
+		w.must(w.Gateway, "ip", "route", "add", "default", "via", f.addr)
+	}
+	g := w.startGateway(w.command(w.Gateway, "transom", "gateway", "--ca-dir", w.path("ca")))
+	says := func(line string) {
+		t.Helper()
+		eventually(t, line, func() bool { return strings.Contains(g.log.String(), line) })
+	}
+	w.must(w.Gateway, "sh", "-euc", "nft add table inet hide; nft 'add chain inet hide post { type nat hook postrouting priority 100; }'; nft add rule inet hide post oifname wan0 masquerade")
+	says("transom: warning: from now on over IPv4 and IPv6 servers see another address: nft table inet hide translates it (NAT)\n")
+	w.must(w.Gateway, "nft", "delete", "table", "inet", "hide")
+	says("transom: no longer so: over IPv4 and IPv6 servers see another address: nft table inet hide translates it (NAT)\n")
+	g.stop()
+}
+
 // TestGatewayFindsNone has it started where no interface has clients behind it:
 // it says of each why.
 func TestGatewayFindsNone(t *testing.T) {

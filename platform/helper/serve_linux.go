@@ -27,6 +27,9 @@ type ServeOptions struct {
 	// Test is the self-test of a charter; nil is none. Its context ends with the
 	// proxy.
 	Test func(ctx context.Context, c Charter) error
+	// Translated says, a line each, what firewalls make of a charter's Sources, so that
+	// servers see others; nil is not to look. It is called now and then.
+	Translated func(c Charter) ([]string, error)
 	// Patience is how long the proxy may take to answer a ping before new
 	// connections go past it; 0 is five seconds.
 	Patience time.Duration
@@ -84,8 +87,10 @@ type server struct {
 	dirty     bool   // there is something to take back
 	unwatched bool   // the watch is gone: nothing is captured any more
 
-	testing chan struct{} // held by the one self-test
-	tests   sync.WaitGroup
+	testing      chan struct{} // held by the one self-test
+	translations translations
+	translated   bool           // it was looked for them when it began
+	tests        sync.WaitGroup // and what else is done beside
 }
 
 func newServer(r role, o ServeOptions, v *voice, m Memory) (*server, error) {
@@ -113,6 +118,8 @@ func newServer(r role, o ServeOptions, v *voice, m Memory) (*server, error) {
 		proofs:   ration{most: 1, while: time.Second},
 		dirty:    r.Epoch > 1, // what an earlier helper left
 		testing:  make(chan struct{}, 1),
+
+		translations: translations{turn: make(chan struct{}, 1)},
 	}, nil
 }
 
@@ -134,6 +141,7 @@ func (s *server) loop(ctx context.Context, fd, leash int) error {
 		if !greeted { // there may be no room in the queue of a proxy that was halted
 			greeted = s.voice.say(report{kind: sayHello}, -1) == nil
 		}
+		s.watchTranslations(ctx)
 		n, err := unix.Poll(poll, timeout)
 		switch {
 		case err != nil && !errors.Is(err, unix.EINTR):

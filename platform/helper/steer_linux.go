@@ -30,6 +30,9 @@ func (s *server) apply(ctx context.Context, to state) error {
 		return err
 	}
 	s.want = to
+	if s.voice.epoch == 1 {
+		s.awaitTranslations(ctx)
+	}
 	return nil
 }
 
