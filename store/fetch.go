@@ -199,6 +199,9 @@ func (d *Disk) read(hit found) (*flow.Flow, error) {
 	if err != nil {
 		return nil, fmt.Errorf("segment %d, record at %d: %w", hit.at.Segment, hit.at.Offset, err)
 	}
+	if !hit.id.IsZero() && f.ID != hit.id {
+		return nil, ErrGone // somebody has opened the directory since we read it, and has used a place again
+	}
 	if name != 0 {
 		f.Conn = d.connOf(f, positionOf(name))
 	}

@@ -322,7 +322,7 @@ func (d *Disk) look(ctx context.Context, q *Query, after index.Cursor, bodies fi
 				yield(nil, &indexError{err})
 				return
 			}
-			f, err := d.read(found{id: hit.ID, at: hit.Position})
+			f, err := d.read(found{at: hit.Position})
 			switch {
 			case errors.Is(err, ErrGone):
 				continue

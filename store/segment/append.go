@@ -21,24 +21,33 @@ func (l *Log) Append(recs ...Record) ([]Position, error) {
 	if err != nil {
 		return nil, err
 	}
+	at, failed, err := l.appendTo(recs, total)
+	if failed != nil {
+		l.abandon(failed)
+	}
+	return at, err
+}
+
+// appendTo appends records, or returns a segment that it could not write them to.
+func (l *Log) appendTo(recs []Record, total int64) ([]Position, *entry, error) {
 	l.append.Lock()
 	defer l.append.Unlock()
 	if l.closed {
-		return nil, ErrClosed
+		return nil, nil, ErrClosed
 	}
 	e, err := l.activeLocked()
 	if err != nil {
-		return nil, fmt.Errorf("begin a segment: %w", explain(err))
+		return nil, nil, fmt.Errorf("begin a segment: %w", explain(err))
 	}
 	if err := l.writeLocked(e, recs, total); err != nil {
 		l.undoLocked(e)
-		return nil, fmt.Errorf("write to %s: %w", e.name, explain(err))
+		return nil, e, fmt.Errorf("write to %s: %w", e.name, explain(err))
 	}
 	for i := range recs {
 		e.outline.add(l.positions[i].Offset, recs[i].Kind, recs[i].Payload)
 	}
 	l.publish(e, total, len(recs))
-	return l.positions, nil
+	return l.positions, nil, nil
 }
 
 // measure returns how much the file grows by.
@@ -168,6 +177,19 @@ func (l *Log) begin() (*entry, error) {
 func (l *Log) undoLocked(e *entry) {
 	e.w.Truncate(e.limit) // what stays if it fails is taken for torn
 	l.retireLocked()
+}
+
+// abandon removes a segment that was begun for what could not be written: else a full disk
+// would get one with each try. This process does not use its number again. If it can't be
+// removed Sync will, or the next start.
+func (l *Log) abandon(e *entry) {
+	l.sync.Lock()
+	defer l.sync.Unlock()
+	if e.Records > 0 || e.w == nil || !l.has(e) || l.files.Remove(e.name) != nil {
+		return
+	}
+	l.drop(e.Number)
+	e.w.release()
 }
 
 // retireLocked ends the segment that is appended to. Sync seals it.

@@ -322,6 +322,16 @@ func TestSyncFails(t *testing.T) {
 
 // TestFull fills the disk at each byte of an append.
 func TestFull(t *testing.T) {
+	listed := func(t *testing.T, d *disk.Disk) []string {
+		t.Helper()
+		names, err := d.List()
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(names)
+		return names
+	}
+
 	for room := int64(1); room < 1200; room++ {
 		d := disk.New()
 		b := newBook()
@@ -337,8 +347,13 @@ func TestFull(t *testing.T) {
 			t.Fatalf("room for %d bytes: %v", room, err)
 		}
 		for range 3 {
-			if err := b.append(l, 2); err != nil && !errors.Is(err, segment.ErrFull) { // there may be room for a smaller one
+			files := listed(t, d)
+			err := b.append(l, 2)
+			if err != nil && !errors.Is(err, segment.ErrFull) { // there may be room for a smaller one
 				t.Fatalf("room for %d bytes: then %v", room, err)
+			}
+			if now := listed(t, d); err != nil && !slices.Equal(now, files) {
+				t.Fatalf("room for %d bytes: a try that failed leaves %q of %q", room, now, files)
 			}
 			if err := l.Sync(); err != nil {
 				t.Fatalf("room for %d bytes: %v", room, err)
