@@ -146,7 +146,9 @@ func (p *printer) content(about view.About, as string, data []byte) (name string
 	if len(data) > neat {
 		as = plainly(data, about.Cut)
 	}
-	v, err := view.Of(p.ctx, about, data, view.Options{View: as, Schema: p.o.Schema})
+	ctx, work := patient(p.ctx)
+	defer work.over()
+	v, err := view.Of(ctx, about, data, view.Options{View: as, Schema: p.o.Schema})
 	if err != nil {
 		p.row("", err.Error())
 		return as, false
@@ -168,8 +170,12 @@ func (p *printer) content(about view.About, as string, data []byte) (name string
 		}
 		left--
 		p.b = append(p.b, '\n')
-		if len(p.b) >= flushAt && p.flush() != nil {
-			return v.Name, false
+		if len(p.b) >= flushAt {
+			work.pause()
+			if p.flush() != nil {
+				return v.Name, false
+			}
+			work.resume()
 		}
 	}
 	return v.Name, left >= 0 || p.o.Detail >= 4

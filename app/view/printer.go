@@ -8,10 +8,11 @@ import (
 )
 
 const (
-	maxDepth  = 256 // of what is in each other, in the body
-	maxIndent = 32  // of it, on a line
-	maxNested = 4   // bodies in bodies
-	checkEach = 512 // tokens until the context is looked at again
+	maxDepth  = 256     // of what is in each other, in the body
+	maxIndent = 32      // of it, on a line
+	maxNested = 4       // bodies in bodies
+	checkEach = 512     // tokens until the context is looked at again
+	maxLine   = 4 << 10 // tokens of a line
 )
 
 var errDeep = errors.New("nested too deep")
@@ -27,7 +28,8 @@ type printer struct {
 	nested  int
 	tokens  int
 	lines   int
-	stopped bool // nobody wants more
+	stopped bool // no more is to be printed
+	left    bool // nobody wants more
 }
 
 // A fault is where in a body a view had to stop.
@@ -69,6 +71,14 @@ func (p *printer) read(v *view, body []byte, note string) {
 	}
 }
 
+// late says that there is no more because it took too long.
+func (p *printer) late() {
+	if !p.stopped || p.left || !errors.Is(context.Cause(p.ctx), context.DeadlineExceeded) {
+		return
+	}
+	p.yield(Line{{Fault, "(given up here, as it takes too long: ask for text or hex to see all)"}})
+}
+
 // plainly prints body as text, or else as hexadecimal digits.
 func (p *printer) plainly(body []byte) {
 	if IsText(body, p.about.Cut) {
@@ -100,6 +110,9 @@ func (p *printer) put(k Kind, s string) {
 	if p.tokens++; p.tokens%checkEach == 0 && p.ctx.Err() != nil {
 		p.stopped = true
 	}
+	if len(p.line) == maxLine {
+		p.end()
+	}
 	if len(p.line) == 0 && p.indent > 0 {
 		p.line = append(p.line, Token{Plain, spaces[:2*min(p.indent, maxIndent)]})
 	}
@@ -113,8 +126,12 @@ func (p *printer) end() bool {
 	if p.stopped {
 		return false
 	}
-	if p.lines++; p.lines%checkEach == 0 && p.ctx.Err() != nil || !p.yield(p.line) {
+	p.lines++
+	switch {
+	case p.lines%checkEach == 0 && p.ctx.Err() != nil:
 		p.stopped = true
+	case !p.yield(p.line):
+		p.stopped, p.left = true, true
 	}
 	p.line = p.line[:0]
 	return !p.stopped

@@ -66,8 +66,9 @@ type Shown struct {
 var ErrUnknown = errors.New("no such view")
 
 // Of returns body in the view that o asks for, or in the one that fits best.
-// Lines are made as they are asked for, and end early with ctx. They refer to
-// body, which must not change meanwhile. The error is ErrUnknown.
+// Lines are made as they are asked for, and end early with ctx; if that is since
+// its deadline has passed, the last one says so. They refer to body, which must
+// not change meanwhile. The error is ErrUnknown.
 func Of(ctx context.Context, a About, body []byte, o Options) (*Shown, error) {
 	var v *view
 	if o.View != "" && o.View != "auto" {
@@ -81,6 +82,7 @@ func Of(ctx context.Context, a About, body []byte, o Options) (*Shown, error) {
 		Lines: func(yield func(Line) bool) {
 			p := printer{ctx: ctx, yield: yield, about: a, schema: o.Schema}
 			p.read(v, body, note)
+			p.late()
 		},
 	}, nil
 }

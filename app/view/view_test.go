@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"transom/app/view"
 )
@@ -142,6 +143,55 @@ func TestLinesEndWithTheContext(t *testing.T) {
 				t.Errorf("%d lines after the end", lines)
 			}
 		})
+	}
+}
+
+// long are bodies that have many lines in a view, or that it has long to do with.
+var long = map[string]string{
+	"grpc": frame(0, message()), "grpc-web-text": "AAAAAAIIAQ==", "protobuf": message(), "json": "[1,2],", "ndjson": "{\"a\":1}\n", "sse": "data: {\"a\":1}\n\n",
+	"msgpack": msgpacked, "cbor": cborred, "socket.io": ioed + "\x1e", "mqtt": mqttOld, "html": "<p>a</p>", "xml": "<a>b</a>", "css": "a{b:c}",
+	"certificate": "-----BEGIN A-----\nAAAA\n-----END A-----\n", "javascript": "a(1);", "form": "a=1&", "multipart": "--xyz\r\n\r\na\r\n", "query": "a\n", "text": "a\n", "hex": "a\n",
+	"graphql": "fragment F on T { a } ", "image": "\x00\x00\x00\x00tEXt\x00\x00\x00\x00", "jwt": "a\n", "dns": "a\n",
+}
+
+// What takes too long is given up, and says so.
+func TestViewsAreGivenUp(t *testing.T) {
+	for _, name := range view.Names() {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
+			defer cancel()
+			body := strings.Repeat(long[name], 1<<16/len(long[name]))
+			switch name {
+			case "json":
+				body = "[" + body
+			case "image":
+				body = "\x89PNG\r\n\x1a\n" + chunk("IHDR", "\x00\x00\x00\x01\x00\x00\x00\x01\x08\x00\x00\x00\x00") + body
+			}
+			got := shown(t, ctx, specimen{view: name, about: view.About{Type: "multipart/mixed; boundary=xyz", Target: "/?a"}, body: body})
+			lines := strings.Split(strings.TrimSpace(got), "\n")
+			if last := lines[len(lines)-1]; len(lines) > 1024 || !strings.Contains(last, "given up here") {
+				t.Errorf("%d lines, the last is %.100q", len(lines), last)
+			}
+		})
+	}
+}
+
+// A line is bounded, however much of a body is on one.
+func TestLongLines(t *testing.T) {
+	for _, s := range []specimen{{view: "javascript", body: strings.Repeat("a+", 1<<16)}, {view: "css", body: strings.Repeat("a>", 1<<16)}} {
+		v, err := view.Of(t.Context(), s.about, []byte(s.body), view.Options{View: s.view})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for line := range v.Lines {
+			if n++; len(line) > 4<<10 {
+				t.Errorf("%s: a line of %d tokens", s.view, len(line))
+			}
+		}
+		if n < 16 {
+			t.Errorf("%s: %d lines", s.view, n)
+		}
 	}
 }
 
