@@ -177,13 +177,15 @@ func TestSchemaErrors(t *testing.T) {
 		"twice":    {[]string{write("h/h.proto", head+"message H {}\n"), write("h/i.proto", head+"message H {}\n")}, "H"},
 		"two-ways": {[]string{write("j/k/l.proto", head+"message L {}\n"), write("j/m.proto", head+"import \"l.proto\";\n"), dir + "/j/k", dir + "/j"}, `imported as`},
 		"set":      {[]string{write("n.pb", "\x0a\x05nonsense")}, "n.pb: neither a .proto file by its name nor a set of descriptors"},
+		"control":  {[]string{write("p.pb", "\x0a\x10\x0a\x04a\x1b[3\x22\x08\x0a\x06b\x1b[31m")}, `p.pb: "a\x1b[3": `},
+		"unlinked": {[]string{write("q.pb", "\x0a\x0b\x0a\x01q\x1a\x06r\x1b[31m")}, `q.pb: "q": import "r\x1b[31m" is not there`},
 		"empty":    {[]string{write("o.pb", "")}, "it has no files"},
 		"nothing":  {[]string{t.TempDir()}, "there is no .proto file in it"},
 		"missing":  {[]string{dir + "/none.proto"}, "name a .proto file, a directory"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := view.ReadSchema(tc.names)
-			if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "\n") {
+			if err == nil || !strings.Contains(err.Error(), tc.want) || strings.ContainsAny(err.Error(), "\n\x1b") {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}
 		})

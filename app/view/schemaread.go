@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -95,7 +96,7 @@ func (c *compiler) set(path string) error {
 		if c.sets[f.GetName()] == nil {
 			c.sets[f.GetName()] = f
 			c.inSets = append(c.inSets, f.GetName())
-			c.called[f.GetName()] = c.called[path] + ": " + f.GetName()
+			c.called[f.GetName()] = c.called[path] + ": " + strconv.Quote(f.GetName())
 		}
 	}
 	return nil
