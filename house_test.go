@@ -83,7 +83,7 @@ var house = plan{
 	libraries: map[string]string{
 		"filippo.io/age":                            "store/segment",    // the key that a store is encrypted under, in a file that age can open
 		"github.com/dlclark/regexp2":                "pattern",          // patterns mean what they mean in mitmproxy
-		"github.com/klauspost/compress":             "coding app/files", // zstd
+		"github.com/klauspost/compress":             "coding app/files", // zstd, snappy
 		"github.com/molecule-man/go-brrr":           "coding",           // brotli
 		"github.com/mdlayher/netlink":               "platform platform/*",
 		"github.com/vishvananda/netlink":            "platform platform/*",

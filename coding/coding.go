@@ -18,7 +18,7 @@ import (
 const maxWindow = 8 << 20
 
 // NewReader returns a reader of what r holds in the coding called name: gzip, deflate
-// with or without zlib's frame, br, zstd, or identity. The caller bounds what is read
+// with or without zlib's frame, br, zstd, snappy, or identity. The caller bounds what is read
 // and closes it; r stays open.
 func NewReader(r io.Reader, name string) (io.ReadCloser, error) {
 	switch name = strings.ToLower(strings.TrimSpace(name)); name {
@@ -36,6 +36,8 @@ func NewReader(r io.Reader, name string) (io.ReadCloser, error) {
 			return nil, err
 		}
 		return d.IOReadCloser(), nil
+	case "snappy":
+		return unsnap(r)
 	}
 	return nil, fmt.Errorf("content coding %q is not known", name)
 }

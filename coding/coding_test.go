@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
 	"github.com/molecule-man/go-brrr"
 
@@ -27,6 +28,7 @@ func coded(t testing.TB) map[string][]byte {
 		"deflateraw": func(w io.Writer) (io.WriteCloser, error) { return flate.NewWriter(w, 9) },
 		"br":         func(w io.Writer) (io.WriteCloser, error) { return brrr.NewWriter(w, 6) },
 		"zstd":       func(w io.Writer) (io.WriteCloser, error) { return zstd.NewWriter(w, zstd.WithEncoderConcurrency(1)) },
+		"snappy":     func(w io.Writer) (io.WriteCloser, error) { return s2.NewWriter(w, s2.WriterSnappyCompat()), nil },
 	} {
 		var b bytes.Buffer
 		w, err := open(&b)
@@ -60,6 +62,22 @@ func TestNewReader(t *testing.T) {
 	}
 	if _, err := coding.NewReader(nil, "gzip, br"); err == nil {
 		t.Error("two codings were taken for one")
+	}
+}
+
+// A block has no frame, and is taken at once if it is not larger than its size warrants.
+func TestSnappyBlock(t *testing.T) {
+	r, err := coding.NewReader(bytes.NewReader(s2.EncodeSnappy(nil, []byte(text))), "snappy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(r); err != nil || string(got) != text {
+		t.Errorf("%q, %v", got, err)
+	}
+	for _, bad := range []string{"", "\xff\xff\xff\x0fabc", "\x05\x00", "\xff\xff\xff\xff\xff\xff"} {
+		if _, err := coding.NewReader(strings.NewReader(bad), "snappy"); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
 	}
 }
 

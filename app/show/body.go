@@ -7,9 +7,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"transom/app/export"
 	"transom/app/follow"
 	"transom/app/view"
-	"transom/coding"
 	"transom/flow"
 )
 
@@ -40,13 +40,11 @@ func (p *printer) body(prefix string, x *flow.HTTP, of follow.Stream, ref flow.B
 		p.row(prefix, "("+Size(ref.Size)+" in all, shown as it came)")
 		return
 	}
-	r, err := p.o.Store.OpenBody(p.ctx, ref)
+	data, how, err := p.read(ref, h)
 	if err != nil {
 		p.row(prefix, Size(ref.Size)+": "+err.Error())
 		return
 	}
-	defer r.Close()
-	data, how := p.read(r, h)
 	cut := len(data) > p.limit()
 	data = data[:min(len(data), p.limit())]
 	about := aboutOf(x, of)
@@ -55,7 +53,7 @@ func (p *printer) body(prefix string, x *flow.HTTP, of follow.Stream, ref flow.B
 	cut = cut || !whole
 	what := Size(ref.Size) + " in all"
 	if how != "" {
-		what += ", shown as decoded from " + how
+		what += ", " + how
 	}
 	if name != "text" && name != "hex" {
 		what += ", as " + name
@@ -102,33 +100,41 @@ func aboutOf(x *flow.HTTP, of follow.Stream) view.About {
 	return a
 }
 
-// read returns one byte more than may be shown, if there is more. If the body
-// can't be decoded it is returned as it is.
-func (p *printer) read(r io.ReadSeeker, h flow.Header) (data []byte, how string) {
-	how = strings.ToLower(strings.TrimSpace(h.Get("Content-Encoding")))
-	if how != "" && how != "identity" {
-		if dec, err := coding.NewReader(r, how); err == nil {
-			data = p.some(dec)
+// read returns one byte more than may be shown, if there is more, and what became of
+// the content codings. If the body can't be decoded it is returned as it is.
+func (p *printer) read(ref flow.BodyRef, h flow.Header) (data []byte, how string, err error) {
+	if names := export.Codings(h); len(names) > 0 {
+		dec, err := export.OpenDecoded(p.ctx, p.o.Store, ref, h)
+		if err == nil {
+			data, err = p.some(dec)
 			dec.Close()
-			if len(data) > 0 {
-				return data, how
-			}
 		}
+		how = "shown as decoded from " + strings.Join(names, ", ")
+		switch {
+		case err == nil || len(data) > 0 && ref.Truncated:
+			return data, how, nil
+		case len(data) > 0:
+			return data, how + ", which breaks off: " + err.Error(), nil
+		}
+		how = "not decoded: " + err.Error()
 	}
-	if _, err := r.Seek(0, io.SeekStart); err != nil {
-		return nil, ""
+	r, err := p.o.Store.OpenBody(p.ctx, ref)
+	if err != nil {
+		return nil, "", err
 	}
-	return p.some(r), ""
+	defer r.Close()
+	data, _ = p.some(r) // it may be cut
+	return data, how, nil
 }
 
-// some reads what may be shown. An error ends it: a body may be cut.
-func (p *printer) some(r io.Reader) []byte {
+// some reads what may be shown. After an error it returns what there is.
+func (p *printer) some(r io.Reader) ([]byte, error) {
 	buf := bytes.NewBuffer(p.scratch[:0])
-	_, _ = buf.ReadFrom(io.LimitReader(r, int64(p.limit())+1))
+	_, err := buf.ReadFrom(io.LimitReader(r, int64(p.limit())+1))
 	if buf.Cap() <= 64<<10 {
 		p.scratch = buf.Bytes()[:0]
 	}
-	return buf.Bytes()
+	return buf.Bytes(), err
 }
 
 // cut returns what of data is given to the view called as. One that makes

@@ -1,6 +1,9 @@
 package show_test
 
 import (
+	"bytes"
+	"compress/gzip"
+	"io"
 	"strings"
 	"testing"
 
@@ -33,6 +36,44 @@ func TestFormattedBodiesAreCutShort(t *testing.T) {
 			}
 			if got = shownBody(t, 4, "application/json", tc.body); strings.Contains(got, all) || len(got) < len(tc.body) {
 				t.Errorf("at detail 4 of %d bytes:\n%s", len(tc.body), got)
+			}
+		})
+	}
+}
+
+// What became of the codings of a body is said.
+func TestCodings(t *testing.T) {
+	zip := func(s string) string {
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		_, _ = io.WriteString(z, s)
+		_ = z.Close()
+		return b.String()
+	}
+	whole := zip("the text")
+	for name, tc := range map[string]struct {
+		coding, body string
+		want         []string
+	}{
+		"one":      {"gzip", whole, []string{"      the text\n", ", shown as decoded from gzip)"}},
+		"two":      {"gzip, GZIP", zip(whole), []string{"      the text\n", ", shown as decoded from gzip, gzip)"}},
+		"none":     {"identity", "the text", []string{"      the text\n", "(8b in all)"}},
+		"unknown":  {"pack200-gzip", "the text", []string{"      the text\n", `, not decoded: undo content coding "pack200-gzip"`}},
+		"other":    {"gzip", "no gzip at all", []string{"      no gzip at all\n", `, not decoded: undo content coding "gzip": gzip: invalid header`}},
+		"corrupt":  {"gzip", whole[:len(whole)-4] + "\x00\x00\x00\x00", []string{"      the text\n", "shown as decoded from gzip, which breaks off: gzip: invalid checksum"}},
+		"of-empty": {"gzip", zip(""), []string{", shown as decoded from gzip)"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &scene{store: store.NewMemory(store.MemoryOptions{})}
+			defer s.store.Close()
+			h := get("/")
+			h.Response.Header = flow.Header{{Name: "Content-Type", Value: "text/plain"}, {Name: "Content-Encoding", Value: tc.coding}}
+			h.ResponseBody = s.body([]byte(tc.body))
+			got := run(t, show.Options{Detail: 4, Store: s.store}, s.add(conn(), h, ""))
+			for _, want := range tc.want {
+				if !strings.Contains(got, want) {
+					t.Errorf("no %q in\n%s", want, got)
+				}
 			}
 		})
 	}
