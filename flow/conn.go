@@ -22,6 +22,7 @@ type Conn struct {
 	Device  *Device        // the device behind it, if known
 	Layers  []Layer        // what has been found on the client's leg, outermost first
 	Server  *Leg           // the server's leg; nil until it was tried
+	Foreign string         // as Flow.Foreign
 }
 
 // With returns a copy of c with one more layer.

@@ -22,6 +22,9 @@ type Flow struct {
 	State State
 	Err   string // why it failed or ended early, for a person; "" if it did not
 	Tags  []string
+	// Foreign is what a file that it was read from says of it that has no place here, for
+	// whoever writes such a file again: package app/mitm knows what is in it. "" is nothing.
+	Foreign string
 	Detail
 }
 

@@ -17,7 +17,7 @@ const (
 )
 
 func flowCost(f *flow.Flow) int64 {
-	n := entryCost + int64(unsafe.Sizeof(*f)) + text(f.Err) + texts(f.Tags)
+	n := entryCost + int64(unsafe.Sizeof(*f)) + text(f.Err) + texts(f.Tags) + text(f.Foreign)
 	switch d := f.Detail.(type) {
 	case *flow.HTTP:
 		n += httpCost(d)
@@ -83,7 +83,7 @@ func connCost(c *flow.Conn) int64 {
 	if c == nil {
 		return 0
 	}
-	n := mapSlot + int64(unsafe.Sizeof(*c)) + text(c.Host)
+	n := mapSlot + int64(unsafe.Sizeof(*c)) + text(c.Host) + text(c.Foreign)
 	for i := range c.Layers {
 		n += int64(unsafe.Sizeof(c.Layers[i])) + text(c.Layers[i].Host) + tlsCost(c.Layers[i].TLS)
 	}

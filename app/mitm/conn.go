@@ -37,7 +37,7 @@ func (b *builder) clientEnd(c *flow.Conn, version int) {
 		b.keyText("proxy_mode", mode(c))
 	}
 	if version < 19 {
-		b.keyNull("tls_extensions")
+		b.list("tls_extensions")
 		b.address("address", e.peer, true)
 		b.address("sockname", e.us, true)
 	} else {

@@ -16,6 +16,9 @@ func connJSON(c *flow.Conn) ([]byte, error) {
 			Cgroup: text(p.Cgroup), Container: text(p.Container), Unit: text(p.Unit),
 		}
 	}
+	if d := c.Device; d != nil {
+		m.Device = &deviceMeta{MAC: d.MAC, Name: text(d.Name), By: d.NamedBy}
+	}
 	first := c.TLS()
 	for _, l := range c.Layers {
 		lm := layerMeta{Proto: l.Proto, Host: text(l.Host), H2: text(l.H2), TLS: tlsMetaOf(l.TLS, l.TLS == first)}
@@ -72,6 +75,9 @@ func (m *connMeta) conn(client, server value) *flow.Conn {
 			PID: p.PID, Name: string(p.Name), Path: string(p.Path), UID: p.UID, User: string(p.User),
 			Cgroup: string(p.Cgroup), Container: string(p.Container), Unit: string(p.Unit),
 		}
+	}
+	if d := m.Device; d != nil {
+		c.Device = &flow.Device{MAC: d.MAC, Name: string(d.Name), NamedBy: d.By}
 	}
 	for _, l := range m.Layers {
 		c.Layers = append(c.Layers, flow.Layer{Proto: l.Proto, Host: string(l.Host), H2: string(l.H2), TLS: l.TLS.tls(client.get("certificate_list"))})

@@ -43,6 +43,7 @@ func (r *connReader) conn(f value) *flow.Conn {
 	if c == nil {
 		c = told(client, server, version)
 	}
+	c.Foreign = connAside(c, client, server, int(f.get("version").int()))
 	delete(r.known, r.ring[r.next])
 	r.known[key], r.ring[r.next] = c, key
 	r.next = (r.next + 1) % len(r.ring)
@@ -203,6 +204,19 @@ func idOf(v value, at time.Time) flow.ID {
 		return id
 	}
 	return timed(v.text(), at)
+}
+
+// behind returns id if it sorts behind before, and else the next one behind that.
+func behind(id, before flow.ID) flow.ID {
+	if bytes.Compare(id[:], before[:]) > 0 {
+		return id
+	}
+	for i := len(before) - 1; i >= 0; i-- {
+		if before[i]++; before[i] != 0 {
+			break
+		}
+	}
+	return before
 }
 
 // timed makes an ID of a name and a time.

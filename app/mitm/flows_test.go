@@ -89,6 +89,7 @@ func (s *scene) tlsConn() *flow.Conn {
 	c := s.conn("tcp")
 	c.ID = s.id(1)
 	c.Process = &flow.Process{PID: 12, Name: "curl\xff", Path: "/usr/bin/curl", UID: 1000, User: "ann", Unit: "app.service"}
+	c.Device = &flow.Device{MAC: "02:00:5e:10:00:01", Name: "ph\xffone", NamedBy: "dhcp"}
 	c.Layers = []flow.Layer{
 		{Proto: "tls", Host: "shop.test", TLS: &flow.TLS{
 			ServerName: "shop.test", ALPN: []string{"h2", "http/1.1"}, Versions: []uint16{0x304, 0x303}, Hello: []byte{1, 0, 0, 1, 0xff}, JA3: "j3", JA4: "j4",

@@ -126,6 +126,7 @@ type connMeta struct {
 	Local   netip.AddrPort `json:"local"`
 	Dst     netip.AddrPort `json:"dst"`
 	Process *processMeta   `json:"process,omitempty"`
+	Device  *deviceMeta    `json:"device,omitempty"`
 	Layers  []layerMeta    `json:"layers,omitempty"`
 	Server  *legMeta       `json:"server,omitempty"`
 }
@@ -139,6 +140,12 @@ type processMeta struct {
 	Cgroup    text `json:"cgroup,omitempty"`
 	Container text `json:"container,omitempty"`
 	Unit      text `json:"unit,omitempty"`
+}
+
+type deviceMeta struct {
+	MAC  string `json:"mac,omitempty"`
+	Name text   `json:"name,omitempty"`
+	By   string `json:"named_by,omitempty"`
 }
 
 type layerMeta struct {

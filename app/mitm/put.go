@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"transom/filter"
@@ -17,7 +19,8 @@ type put struct {
 	ctx    context.Context
 	bodies filter.Bodies
 	f      *flow.Flow
-	alone  bool // f is none that was seen
+	alone  bool  // f is none that was seen
+	aside  value // what f.Foreign holds
 	kind   string
 	meta   flowMeta
 	ended  time.Time // that mitmproxy's form says
@@ -87,30 +90,67 @@ func (p *put) common(ws *flow.Flow) error {
 	if format >= 16 {
 		p.keyTime("timestamp_created", notZero(f.Start))
 	}
-	if format >= 14 {
-		p.keyText("comment", "")
-	}
-	at := p.open(tagDict)
-	if f.Conn != nil {
-		p.keyText(metaConn, c.meta)
-	}
-	p.put(tagText, meta)
-	p.key(metaFlow)
-	p.close(at)
-	p.key("metadata")
-	if format >= 13 {
-		p.keyText("marked", "")
-	} else {
-		p.keyBool("marked", false)
-	}
-	p.keyNull("is_replay")
-	p.keyBool("intercepted", false)
+	p.people(p.aside, func() {
+		if f.Conn != nil {
+			p.keyText(metaConn, c.meta)
+		}
+		p.put(tagText, meta)
+		p.key(metaFlow)
+	})
 	copy(p.room(len(c.ends)), c.ends)
 	p.error(f, ws)
-	p.keyText("id", f.ID.String())
+	p.id()
 	p.keyText("type", p.kind)
 	p.keyInt("version", int64(format))
 	return nil
+}
+
+// people puts what people and scripts have written to a flow, as far as it was put aside,
+// and, as metadata, what ours does.
+func (p *put) people(from value, ours func()) {
+	format := p.w.o.Format
+	if format >= 14 && !p.kept(from, "comment") {
+		p.keyText("comment", "")
+	}
+	at := p.open(tagDict)
+	ours()
+	for name, v := range from.get("metadata").entries() {
+		p.put(v.tag, v.b)
+		p.key(name)
+	}
+	p.close(at)
+	p.key("metadata")
+	switch mark := from.get("marked"); {
+	case format < 13:
+		p.keyBool("marked", !mark.null())
+	case mark.bool():
+		p.keyText("marked", ":default:") // as mitmproxy has it that reads it as a text
+	case !p.kept(from, "marked"):
+		p.keyText("marked", "")
+	}
+	if !p.kept(from, "is_replay") {
+		p.keyNull("is_replay")
+	}
+	if !p.kept(from, "intercepted") {
+		p.keyBool("intercepted", false)
+	}
+}
+
+// kept puts an entry that was put aside, and reports whether there was one.
+func (p *put) kept(from value, name string) bool {
+	v := from.get(name)
+	if v.tag != 0 {
+		p.put(v.tag, v.b)
+		p.key(name)
+	}
+	return v.tag != 0
+}
+
+// id puts mitmproxy's own ID, if the flow's was made of it.
+func (p *put) id() {
+	if id := p.aside.get("id"); id.null() || idOf(id, p.f.Start) != p.f.ID || !p.kept(p.aside, "id") {
+		p.keyText("id", p.f.ID.String())
+	}
 }
 
 // error puts why f ended early, or else why the WebSocket did that it began.
@@ -133,6 +173,7 @@ func (p *put) error(f, ws *flow.Flow) {
 func (p *put) fill(ws *flow.Flow) {
 	f := p.f
 	p.meta.Rev, p.meta.Tags = f.Rev, texts(f.Tags)
+	p.unsaid()
 	p.meta.State = stateMeta(f)
 	p.meta.Open = f.End.IsZero()
 	if p.w.o.Format < 16 && !f.Start.IsZero() {
@@ -148,6 +189,29 @@ func (p *put) fill(ws *flow.Flow) {
 			p.meta.Messages.Err = (*text)(&ws.Err)
 		}
 	}
+}
+
+// unsaid takes out of the metadata what is read from elsewhere: a mark is a tag, a comment
+// and a replay are notes.
+func (p *put) unsaid() {
+	if mark := p.aside.get("marked"); p.w.o.Format >= 13 && !mark.null() {
+		p.meta.Tags = less(p.meta.Tags, tagOf(mark))
+	}
+	for _, note := range notes(p.aside, nil) {
+		if p.w.o.Format >= 14 || !strings.HasPrefix(note, commented) {
+			p.meta.Notes = less(p.meta.Notes, note)
+		}
+	}
+}
+
+// less returns all but the last that is s.
+func less(all []text, s string) []text {
+	for i := len(all) - 1; i >= 0; i-- {
+		if string(all[i]) == s {
+			return slices.Delete(slices.Clone(all), i, i+1)
+		}
+	}
+	return all
 }
 
 // stateMeta returns the state of f, if the error doesn't say it.

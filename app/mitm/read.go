@@ -212,13 +212,22 @@ func (r *reader) common(v value, m *flowMeta) *flow.Flow {
 	if m.End != 0 {
 		f.End = time.Unix(0, m.End)
 	}
-	if mark := v.get("marked"); mark.bool() {
-		f.Tags = append(f.Tags, "marked")
-	} else if s := mark.text(); s != "" {
-		f.Tags = append(f.Tags, s)
+	if mark := tagOf(v.get("marked")); mark != "" && !slices.Contains(f.Tags, mark) {
+		f.Tags = append(f.Tags, mark)
 	}
 	return f
 }
+
+// tagOf is what a marker becomes, "" if there is none.
+func tagOf(mark value) string {
+	if mark.bool() {
+		return "marked"
+	}
+	return mark.text()
+}
+
+// commented stands before a comment, in notes.
+const commented = "comment: "
 
 // first returns the first moment that there is.
 func first(vs ...value) (t time.Time) {
@@ -234,7 +243,7 @@ func first(vs ...value) (t time.Time) {
 func notes(v value, ours []text) []string {
 	all := untexts(ours)
 	if c := v.get("comment").text(); c != "" {
-		all = append(all, "comment: "+c)
+		all = append(all, commented+c)
 	}
 	if c := v.get("is_replay").text(); c != "" {
 		all = append(all, "replayed: "+c)

@@ -50,6 +50,7 @@ func (r *reader) http(v value, f *flow.Flow, m *flowMeta) error {
 	}
 	ws := r.webSocket(v.get("websocket"), f, d, m.Messages, responded)
 	if m.Messages == nil || !m.Messages.Alone {
+		f.Foreign = flowAside(v, f)
 		if err := r.put(f); err != nil {
 			return err
 		}

@@ -32,6 +32,7 @@ func (r *reader) stream(v value, f *flow.Flow, fm *flowMeta, kind string) error 
 	if fm.Open {
 		f.End = time.Time{}
 	}
+	f.Foreign = flowAside(v, f)
 	return r.put(f)
 }
 
@@ -157,7 +158,7 @@ func (r *reader) webSocket(v value, handshake *flow.Flow, h *flow.HTTP, m *messa
 		ws.Start = handshake.End
 	}
 	if foreign {
-		ws.ID = timed("websocket "+handshake.ID.String(), ws.Start)
+		ws.ID = behind(timed("websocket "+handshake.ID.String(), ws.Start), handshake.ID)
 	} else {
 		ws.ID = *m.ID
 	}
@@ -275,5 +276,6 @@ func (r *reader) dns(v value, f *flow.Flow, m *flowMeta) error {
 	if m.Open {
 		f.End = time.Time{}
 	}
+	f.Foreign = flowAside(v, f)
 	return r.put(f)
 }

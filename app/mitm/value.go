@@ -191,6 +191,23 @@ func (v value) one(name string) (found value) {
 	return found
 }
 
+// entries yields what a dict holds.
+func (v value) entries() iter.Seq2[string, value] {
+	return func(yield func(string, value) bool) {
+		if v.tag != tagDict {
+			return
+		}
+		for rest := v.b; len(rest) > 0; {
+			key, after, _ := cut(rest)
+			in, after, _ := cut(after)
+			if !yield(string(key.b), in) {
+				return
+			}
+			rest = after
+		}
+	}
+}
+
 // items yields what a list holds.
 func (v value) items() iter.Seq[value] {
 	return func(yield func(value) bool) {

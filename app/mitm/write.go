@@ -186,6 +186,7 @@ func (w *Writer) one(ctx context.Context, f, ws *flow.Flow, bodies filter.Bodies
 	if p.alone = f == nil; p.alone {
 		p.f = stranger(ws)
 	}
+	p.aside = setAside(p.f.Foreign)
 	w.b.reset()
 	at := w.b.open(tagDict)
 	if !p.detail(ws) {
@@ -250,7 +251,7 @@ func (w *Writer) conn(c *flow.Conn) (*encodedConn, error) {
 	var b builder
 	b.serverEnd(c, w.o.Format)
 	b.clientEnd(c, w.o.Format)
-	e := &encodedConn{ends: b.out(), meta: string(meta)}
+	e := &encodedConn{ends: patched(b.out(), c.Foreign, w.o.Format), meta: string(meta)}
 	if len(w.conns) >= maxConns {
 		clear(w.conns)
 	}

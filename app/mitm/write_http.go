@@ -2,6 +2,7 @@ package mitm
 
 import (
 	"io"
+	"time"
 
 	"transom/flow"
 )
@@ -19,8 +20,8 @@ func (p *put) http(d *flow.HTTP, ws *flow.Flow) {
 		})
 	}
 	p.webSocket(ws)
-	p.meta.Request, p.meta.RequestBody = p.request(d.Request, d.RequestBody, d.RequestTrailer, d)
-	p.meta.Response, p.meta.ResponseBody = p.response(d.Response, d.ResponseBody, d.ResponseTrailer, d)
+	p.meta.Request, p.meta.RequestBody = p.request(d.Request, d.RequestBody, d.RequestTrailer, d, p.aside.get("request"))
+	p.meta.Response, p.meta.ResponseBody = p.response(d.Response, d.ResponseBody, d.ResponseTrailer, d, p.aside.get("response"))
 	p.mode()
 	p.backup(d)
 }
@@ -42,28 +43,35 @@ func (p *put) backup(d *flow.HTTP) {
 		return
 	}
 	before := beforeMeta{Heads: [2]bool{d.OriginalRequest != nil, d.OriginalResponse != nil}}
-	req, resp, reqBody, respBody := d.Request, d.Response, d.RequestBody, d.ResponseBody
-	if d.OriginalRequest != nil {
-		req = d.OriginalRequest
-	}
-	if d.OriginalResponse != nil {
-		resp = d.OriginalResponse
-	}
-	if d.OriginalRequestBody != nil {
-		reqBody = *d.OriginalRequestBody
-	}
-	if d.OriginalResponseBody != nil {
-		respBody = *d.OriginalResponseBody
-	}
+	from := p.aside.get("backup")
+	was := original(d)
 	at := p.open(tagDict)
 	p.keyNull("websocket")
-	before.Request, before.RequestBody = p.request(req, reqBody, d.RequestTrailer, d)
-	before.Response, before.ResponseBody = p.response(resp, respBody, d.ResponseTrailer, d)
+	before.Request, before.RequestBody = p.request(was.Request, was.RequestBody, d.RequestTrailer, d, from.get("request"))
+	before.Response, before.ResponseBody = p.response(was.Response, was.ResponseBody, d.ResponseTrailer, d, from.get("response"))
 	p.mode()
 	p.bare()
 	p.close(at)
 	p.key("backup")
 	p.meta.Before = &before
+}
+
+// original is an exchange as it came in.
+func original(d *flow.HTTP) *flow.HTTP {
+	was := *d
+	if d.OriginalRequest != nil {
+		was.Request = d.OriginalRequest
+	}
+	if d.OriginalResponse != nil {
+		was.Response = d.OriginalResponse
+	}
+	if d.OriginalRequestBody != nil {
+		was.RequestBody = *d.OriginalRequestBody
+	}
+	if d.OriginalResponseBody != nil {
+		was.ResponseBody = *d.OriginalResponseBody
+	}
+	return &was
 }
 
 // bare puts what a backup has in common with its flow.
@@ -75,61 +83,70 @@ func (p *put) bare() {
 	if format >= 16 {
 		p.keyTime("timestamp_created", notZero(p.f.Start))
 	}
-	if format >= 14 {
-		p.keyText("comment", "")
-	}
-	p.close(p.open(tagDict))
-	p.key("metadata")
-	if format >= 13 {
-		p.keyText("marked", "")
-	} else {
-		p.keyBool("marked", false)
-	}
-	p.keyNull("is_replay")
-	p.keyBool("intercepted", false)
+	p.people(p.aside.get("backup"), func() {})
 	if c, err := p.w.conn(p.f.Conn); err == nil { // else common has it
 		copy(p.room(len(c.ends)), c.ends)
 	}
 	p.keyNull("error")
-	p.keyText("id", p.f.ID.String())
+	p.id()
 	p.keyText("type", p.kind)
 	p.keyInt("version", int64(format))
 }
 
-func (p *put) request(r *flow.RequestHead, body flow.BodyRef, trailer flow.Header, d *flow.HTTP) (*headMeta, *bodyMeta) {
+// requestEnd is when a request had been read: that is not recorded; without a body it was
+// at once.
+func requestEnd(f *flow.Flow, d *flow.HTTP, body flow.BodyRef) time.Time {
+	if body.Size == 0 {
+		return notZero(f.Start)
+	}
+	return d.FirstByte
+}
+
+// request puts a request. from is what was put aside of it.
+func (p *put) request(r *flow.RequestHead, body flow.BodyRef, trailer flow.Header, d *flow.HTTP, from value) (*headMeta, *bodyMeta) {
 	m := requestOf(p.f.Conn, r)
 	at := p.open(tagDict)
-	switch { // when it had been read is not recorded; without a body that was at once
-	case body.Size == 0:
-		p.keyTime("timestamp_end", notZero(p.f.Start))
-	default:
-		p.keyTime("timestamp_end", d.FirstByte)
+	if !p.kept(from, "timestamp_end") {
+		p.keyTime("timestamp_end", requestEnd(p.f, d, body))
 	}
-	p.keyTime("timestamp_start", notZero(p.f.Start))
+	if !p.kept(from, "timestamp_start") {
+		p.keyTime("timestamp_start", notZero(p.f.Start))
+	}
 	p.trailer(trailer)
 	lost := p.body("content", body)
 	p.header("headers", m.header)
-	p.keyBytes("http_version", m.version)
-	p.keyBytes("path", m.path)
-	p.keyBytes("authority", m.authority)
-	p.keyBytes("scheme", m.scheme)
-	p.keyBytes("method", m.method)
-	p.keyInt("port", int64(m.port))
-	p.keyText("host", m.host)
+	for _, of := range [...]struct{ name, s string }{
+		{"http_version", m.version}, {"path", m.path}, {"authority", m.authority}, {"scheme", m.scheme}, {"method", m.method},
+	} {
+		if !p.kept(from, of.name) {
+			p.keyBytes(of.name, of.s)
+		}
+	}
+	if !p.kept(from, "port") {
+		p.keyInt("port", int64(m.port))
+	}
+	if !p.kept(from, "host") {
+		p.keyText("host", m.host)
+	}
 	p.close(at)
 	p.key("request")
 	return requestMeta(&m, r, trailer), lost
 }
 
-func (p *put) response(r *flow.ResponseHead, body flow.BodyRef, trailer flow.Header, d *flow.HTTP) (*headMeta, *bodyMeta) {
+func (p *put) response(r *flow.ResponseHead, body flow.BodyRef, trailer flow.Header, d *flow.HTTP, from value) (*headMeta, *bodyMeta) {
 	if r == nil {
 		p.keyNull("response")
 		return nil, nil
 	}
 	m := responseOf(r)
 	at := p.open(tagDict)
-	p.keyTime("timestamp_end", p.f.End)
+	if !p.kept(from, "timestamp_end") {
+		p.keyTime("timestamp_end", p.f.End)
+	}
 	p.ended = p.f.End
+	if t := from.get("timestamp_end"); t.tag != 0 {
+		p.ended = t.time()
+	}
 	first := d.FirstByte
 	if p.meta.NoFirst = first.IsZero(); p.meta.NoFirst {
 		first = notZero(p.f.Start)
@@ -140,7 +157,9 @@ func (p *put) response(r *flow.ResponseHead, body flow.BodyRef, trailer flow.Hea
 	p.header("headers", m.header)
 	p.keyBytes("reason", m.reason)
 	p.keyInt("status_code", int64(m.status))
-	p.keyBytes("http_version", m.version)
+	if !p.kept(from, "http_version") {
+		p.keyBytes("http_version", m.version)
+	}
 	p.close(at)
 	p.key("response")
 	return responseMeta(&m, r, trailer), lost

@@ -195,9 +195,12 @@ func (p *put) ending() {
 		p.keyBool("closed_by_client", e.Dir == message.ToServer)
 		return
 	}
-	p.keyNull("close_reason")
-	p.keyNull("close_code")
-	p.keyNull("closed_by_client")
+	from := p.aside.get("websocket")
+	for _, name := range [...]string{"close_reason", "close_code", "closed_by_client"} {
+		if !p.kept(from, name) {
+			p.keyNull(name)
+		}
+	}
 }
 
 // dns puts a query and its answer, and reports whether there was something to put.

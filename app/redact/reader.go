@@ -74,6 +74,7 @@ func (c *Reader) Flow(ctx context.Context, f *flow.Flow) *flow.Flow {
 	delete(c.held, c.done)
 	c.done = f.ID
 	g := *f
+	g.Foreign = "" // nobody knows what is in there
 	switch d := f.Detail.(type) {
 	case *flow.HTTP:
 		h := *d

@@ -49,6 +49,9 @@ func AppendConn(dst []byte, c *flow.Conn, blobs []uint64) []byte {
 	}
 	w.leg(c.Server, c)
 	w.device(c.Device)
+	if c.Foreign != "" {
+		w.text(c.Foreign)
+	}
 	return w.b
 }
 
@@ -65,7 +68,7 @@ func ReadConn(b []byte, blob func(name uint64) ([]byte, error)) (c *flow.Conn, e
 		c.Layers = append(c.Layers, r.layer())
 	}
 	c.Server = r.leg(c)
-	c.Device = r.device()
+	c.Device, c.Foreign = r.device(), r.text()
 	if err != nil {
 		return nil, err
 	}

@@ -46,6 +46,9 @@ func AppendFlow(dst []byte, f *flow.Flow, conn uint64) []byte {
 		w.octet(noDetail)
 		w.nothing()
 	}
+	if f.Foreign != "" { // which is rare
+		w.text(f.Foreign)
+	}
 	return w.b
 }
 
@@ -76,6 +79,7 @@ func ReadFlow(b []byte) (f *flow.Flow, conn uint64, err error) {
 			r.fail("unknown kind of flow")
 		}
 	}
+	f.Foreign = r.text()
 	if err != nil {
 		return nil, 0, err
 	}
