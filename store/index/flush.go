@@ -173,7 +173,7 @@ func (x *Index) written(b *batch, wrote *block, words *run) {
 	if wrote != nil {
 		x.blocks, x.next = append(slices.Clone(x.blocks), wrote), wrote.number+1
 	}
-	x.hot = newHot() // without texts that no flow has any more
+	x.hot.clear() // of texts that no flow has any more, too
 	for i := range b.tail.id {
 		x.hot.take(b.tail, i)
 	}

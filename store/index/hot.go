@@ -1,7 +1,6 @@
 package index
 
 import (
-	"bytes"
 	"slices"
 
 	"transom/filter"
@@ -37,6 +36,7 @@ type hot struct {
 	values  [columns][]int64 // of texts, which one it is
 	dict    [filter.Texts][]string
 	code    [filter.Texts]map[string]int64
+	last    [filter.Texts]int64 // that was named: many flows have the same in a row
 	facts   filter.Facts
 	dirty   int // flows put since it was last written
 	changed bool
@@ -45,10 +45,26 @@ type hot struct {
 
 func newHot() *hot {
 	h := &hot{row: map[flow.ID]int{}}
-	for t := range h.code {
-		h.code[t] = map[string]int64{}
-	}
+	h.forget()
 	return h
+}
+
+// clear makes h as it was at first, but for the room it has.
+func (h *hot) clear() {
+	clear(h.row)
+	h.id = h.id[:0]
+	for c := range h.values {
+		h.values[c] = h.values[c][:0]
+	}
+	h.forget()
+	h.dirty, h.changed, h.frozen = 0, false, nil
+}
+
+// forget forgets texts: what is frozen has them, too.
+func (h *hot) forget() {
+	for t := range h.code {
+		h.dict[t], h.code[t] = nil, map[string]int64{}
+	}
 }
 
 func (h *hot) len() int { return len(h.id) }
@@ -87,12 +103,18 @@ func (h *hot) place(id flow.ID) int {
 
 // name returns the number of a text.
 func (h *hot) name(t filter.Text, list []byte) int64 {
-	if c, ok := h.code[t][string(list)]; ok {
+	dict := h.dict[t]
+	if c := h.last[t]; c < int64(len(dict)) && dict[c] == string(list) {
 		return c
 	}
-	text, c := string(list), int64(len(h.dict[t]))
-	h.dict[t] = append(h.dict[t], text)
-	h.code[t][text] = c
+	c, ok := h.code[t][string(list)]
+	if !ok {
+		text := string(list)
+		c = int64(len(dict))
+		h.dict[t] = append(dict, text)
+		h.code[t][text] = c
+	}
+	h.last[t] = c
 	return c
 }
 
@@ -136,7 +158,9 @@ func (h *hot) freeze() *frozen {
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortFunc(order, func(a, b int) int { return bytes.Compare(h.id[a][:], h.id[b][:]) })
+	if !slices.IsSortedFunc(h.id, compareIDs) { // most come in order
+		slices.SortFunc(order, func(a, b int) int { return compareIDs(h.id[a], h.id[b]) })
+	}
 	h.frozen = h.pick(order)
 	return h.frozen
 }
@@ -191,14 +215,23 @@ func (f *frozen) pack(column int) []byte {
 
 // some returns the rows that keep says.
 func (f *frozen) some(keep func(row int) bool) *frozen {
-	g := &frozen{dict: f.dict}
+	var rows []int
 	for i := range f.id {
-		if !keep(i) {
-			continue
+		if keep(i) {
+			rows = append(rows, i)
 		}
-		g.id = append(g.id, f.id[i])
-		for c := columnRev; c < columns; c++ {
-			g.values[c] = append(g.values[c], f.values[c][i])
+	}
+	if len(rows) == len(f.id) {
+		return f // it doesn't change
+	}
+	g := &frozen{id: make([]flow.ID, len(rows)), dict: f.dict}
+	for to, from := range rows {
+		g.id[to] = f.id[from]
+	}
+	for c := columnRev; c < columns; c++ {
+		g.values[c] = make([]int64, len(rows))
+		for to, from := range rows {
+			g.values[c][to] = f.values[c][from]
 		}
 	}
 	return g
