@@ -33,12 +33,13 @@ func (d *Disk) Put(_ context.Context, f *flow.Flow) error {
 		}
 		return errNoRoom
 	}
-	if d.supersededLocked(f) {
+	e := d.queued.get(f.ID)
+	if d.supersededLocked(f, e) {
 		d.freeLocked(cost)
 		return nil
 	}
 	d.referLocked(f)
-	if e := d.queued.get(f.ID); e != nil {
+	if e != nil {
 		d.freeLocked(e.cost)
 		e.flow, e.cost = f, cost
 	} else {
@@ -54,12 +55,14 @@ func (d *Disk) Put(_ context.Context, f *flow.Flow) error {
 	return nil
 }
 
-// supersededLocked reports whether a later state than f is there.
-func (d *Disk) supersededLocked(f *flow.Flow) bool {
-	for _, q := range []*flowQueue{&d.queued, &d.writing} {
-		if e := q.get(f.ID); e != nil {
-			return e.flow.Rev > f.Rev
-		}
+// supersededLocked reports whether a later state than f is there. queued is what waits
+// of it, nil if nothing does.
+func (d *Disk) supersededLocked(f *flow.Flow, queued *entry) bool {
+	if queued == nil {
+		queued = d.writing.get(f.ID)
+	}
+	if queued != nil {
+		return queued.flow.Rev > f.Rev
 	}
 	at, ok := d.known.flows.get(f.ID)
 	return ok && at.rev() > f.Rev
@@ -68,6 +71,9 @@ func (d *Disk) supersededLocked(f *flow.Flow) bool {
 // referLocked says of the bodies that are being written that a flow has them.
 func (d *Disk) referLocked(f *flow.Flow) {
 	for _, number := range bodiesOf(f) {
+		if number == 0 {
+			continue
+		}
 		if s := d.streams[number]; s != nil {
 			s.referred = true
 		}

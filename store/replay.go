@@ -131,6 +131,7 @@ func (r *replay) end() error {
 		r.known.bodies.set(number, placeOf(at[i]))
 	}
 	var open []*flow.Flow
+	var costs []int64
 	for _, hit := range r.known.open() {
 		f, err := r.read(hit)
 		if err != nil {
@@ -141,10 +142,10 @@ func (r *replay) end() error {
 		}
 		ended := *f
 		ended.Rev, ended.State, ended.Err, ended.End = f.Rev+1, flow.Failed, "transom ended before this did", f.Start
-		open = append(open, &ended)
+		open, costs = append(open, &ended), append(costs, flowCost(&ended))
 	}
 	places := make([]segment.Position, len(open))
-	if err := s.flows(open, places); err != nil {
+	if err := s.flows(open, costs, places); err != nil {
 		return err
 	}
 	for i, f := range open {

@@ -261,9 +261,9 @@ func (s *stream) dropped() bool {
 }
 
 // flows writes flows and their connections. at gets where they are.
-func (s *scribe) flows(all []*flow.Flow, at []segment.Position) error {
+func (s *scribe) flows(all []*flow.Flow, costs []int64, at []segment.Position) error {
 	for len(all) > 0 {
-		n := s.some(all)
+		n := some(costs)
 		for range tries {
 			if err := s.connections(all[:n]); err != nil {
 				return err
@@ -280,7 +280,7 @@ func (s *scribe) flows(all []*flow.Flow, at []segment.Position) error {
 				break
 			}
 		}
-		all, at = all[n:], at[n:]
+		all, costs, at = all[n:], costs[n:], at[n:]
 	}
 	return nil
 }
@@ -290,14 +290,14 @@ func (s *scribe) flows(all []*flow.Flow, at []segment.Position) error {
 const tries = 2
 
 // some is how many flows to write at once.
-func (s *scribe) some(all []*flow.Flow) int {
+func some(costs []int64) int {
 	size := int64(0)
-	for i, f := range all {
-		if size += flowCost(f); i > 0 && (size > 1<<20 || i == 1024) {
+	for i, cost := range costs {
+		if size += cost; i > 0 && (size > 1<<20 || i == 1024) {
 			return i
 		}
 	}
-	return len(all)
+	return len(costs)
 }
 
 func (s *scribe) connName(c *flow.Conn) uint64 {

@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"transom/flow"
@@ -44,6 +43,7 @@ type work struct {
 	scribe *scribe
 	thrift *thrift
 	flows  []*flow.Flow // being written, by ID
+	costs  []int64      // of these
 	dead   []tombstone
 	dirty  bool // something is not synced
 	wrote  bool // something was written
@@ -57,7 +57,7 @@ type work struct {
 // the index is so far behind that who asks it would have to wait for seconds.
 const (
 	quiet  = 500     // flows a second
-	behind = 100_000 // flows
+	behind = 200_000 // flows
 )
 
 // index has the index filled, if it is time for that. Before there is traffic it never
@@ -163,7 +163,7 @@ func (w *work) batch(due, all bool) error {
 		return err
 	}
 	at := make([]segment.Position, len(w.flows))
-	if err := w.scribe.flows(w.flows, at); err != nil {
+	if err := w.scribe.flows(w.flows, w.costs, at); err != nil {
 		return err
 	}
 	w.known(at)
@@ -182,7 +182,8 @@ func (w *work) take(due, all bool) []taken {
 	if w.leaveLocked(); len(w.flows) == 0 {
 		d.writing, d.queued = d.queued, flowQueue{}
 		for i := range d.writing.sorted {
-			w.flows = append(w.flows, d.writing.sorted[i].e.flow)
+			e := d.writing.sorted[i].e
+			w.flows, w.costs = append(w.flows, e.flow), append(w.costs, e.cost)
 		}
 	}
 	w.dead, d.dead = append(w.dead, d.dead...), nil
@@ -192,6 +193,9 @@ func (w *work) take(due, all bool) []taken {
 			continue
 		}
 		for _, number := range bodiesOf(f) {
+			if number == 0 {
+				continue
+			}
 			if s := d.streams[number]; s != nil {
 				whole[s] = true
 			}
@@ -217,7 +221,15 @@ func (w *work) take(due, all bool) []taken {
 // in the log already, before that it was deleted.
 func (w *work) leaveLocked() {
 	d := w.d
-	w.flows = slices.DeleteFunc(w.flows, func(f *flow.Flow) bool { return d.undone[f.ID] })
+	n := 0
+	for i, f := range w.flows {
+		if !d.undone[f.ID] {
+			w.flows[n], w.costs[n] = f, w.costs[i]
+			n++
+		}
+	}
+	clear(w.flows[n:])
+	w.flows, w.costs = w.flows[:n], w.costs[:n]
 	clear(d.undone)
 }
 
@@ -232,12 +244,12 @@ func (w *work) known(at []segment.Position) {
 			continue
 		}
 		d.known.put(f.ID, flowAtOf(at[i], f.Rev, f.State))
-		freed += d.writing.get(f.ID).cost
+		freed += w.costs[i]
 	}
 	d.freeLocked(freed)
 	clear(d.undone)
 	clear(w.flows)
-	w.flows, d.writing = w.flows[:0], flowQueue{}
+	w.flows, w.costs, d.writing = w.flows[:0], w.costs[:0], flowQueue{}
 }
 
 // sync makes what was written lasting. What the system could not put on disk is lost,
