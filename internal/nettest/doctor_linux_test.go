@@ -85,6 +85,7 @@ type breakage struct {
 	gateway       []string // its options
 	doctor        []string // the doctor's
 	silent        bool     // connections are captured all the same
+	port          uint16   // what is broken, if not 443
 }
 
 // TestDoctor breaks a gateway in ways that a person may, has the doctor name it, runs
@@ -103,6 +104,7 @@ func TestDoctor(t *testing.T) {
 		{name: "drop", id: "rules", after: drop},
 		{name: "drop-before", id: "rules", before: drop},
 		{name: "drop-by-iptables", id: "rules", after: "iptables -t mangle -I PREROUTING -p tcp -m multiport --dports 25,443 -j DROP; ip6tables -t raw -A PREROUTING -i lan0 -p tcp --dport 443 -j DROP"},
+		{name: "drop-of-one-port", id: "rules", gateway: []string{"--ports", "443,8443"}, port: 8443, after: "iptables -t raw -A PREROUTING -i lan0 -p tcp --dport 8443 -j DROP"},
 		{name: "drop-at-input", id: "rules", after: "nft 'add table inet other; add chain inet other in { type filter hook input priority 0; policy accept; }'; until nft list table inet other | grep -q transom; do :; done; nft insert rule inet other in tcp dport 443 drop"},
 		{
 			name: "drop-by-maps", id: "rules",
@@ -125,6 +127,10 @@ func TestDoctor(t *testing.T) {
 			after: "iptables -t mangle -A PREROUTING -i lan0 -p tcp --dport 443 -j TPROXY --on-port 3128; ip6tables -t mangle -A PREROUTING -i lan0 -p tcp --dport 443 -j TPROXY --on-port 3128",
 		},
 		{
+			name: "other-proxy-for-one-port", id: "other-proxy", gateway: []string{"--method", "redirect", "--ports", "443,8443"}, port: 8443,
+			after: "nft 'add table ip other; add chain ip other pre { type nat hook prerouting priority -120; }; add rule ip other pre iifname lan0 tcp dport 8443 redirect to :3128'; " + listens(3128),
+		},
+		{
 			name: "other-proxy-redirects", id: "other-proxy", gateway: []string{"--method", "redirect"},
 			after: "nft 'add table inet other; add chain inet other pre { type nat hook prerouting priority -120; }; add rule inet other pre iifname lan0 tcp dport 443 redirect to :3128'; " + listens(3128),
 		},
@@ -140,6 +146,9 @@ func listens(port int) string {
 
 func (b *breakage) test(t *testing.T) {
 	need(t, "iptables", "ip6tables", "sysctl", "python3", "ss")
+	if b.port == 0 {
+		b.port = 443
+	}
 	w := newGatewayWorld(t)
 	w.site()
 	broken := func(how string) {
@@ -154,12 +163,12 @@ func (b *breakage) test(t *testing.T) {
 	g := w.gateway(b.gateway...)
 	broken(b.after)
 	if b.after != "" {
-		if v := w.reach(w.Client, &net.Dialer{Timeout: time.Second}, addrPort(lab.ServerAddr4, 443)); (v.how == captured) != b.silent {
+		if v := w.reach(w.Client, &net.Dialer{Timeout: time.Second}, addrPort(lab.ServerAddr4, b.port)); (v.how == captured) != b.silent {
 			t.Errorf("broken, %s was %s", v.what, v.how)
 		}
 		w.mend(b.id, b.doctor...)
 	}
-	w.wantAll(w.Client, 443, captured, seenAnybody)
+	w.wantAll(w.Client, b.port, captured, seenAnybody)
 	g.stop()
 }
 

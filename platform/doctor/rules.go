@@ -254,7 +254,10 @@ func others(m *Machine) (found []Finding) {
 			continue
 		}
 		if o.ByHand {
-			found = append(found, Finding{ID: "other-proxy", Level: Note, What: fmt.Sprintf("rules by hand bring what devices behind %s send to %s", o.Interface, o.Listener)})
+			f := Finding{ID: "other-proxy", Level: Note, What: fmt.Sprintf("rules by hand bring what devices behind %s send to %s", o.Interface, o.Listener)}
+			if !slices.ContainsFunc(found, func(old Finding) bool { return old.What == f.What }) {
+				found = append(found, f) // once for both families
+			}
 			continue
 		}
 		f := Finding{ID: "other-proxy", Level: Fault, Why: "end it, and have it take its rules back; what they take, transom does not see"}

@@ -75,12 +75,9 @@ func (m *Machine) methodInForce(r *nft.Ruleset) {
 }
 
 // samples are the openings of connections that clients behind an interface could
-// send, one of each family.
+// send, one of each family to each port that a rule may be about.
 func (m *Machine) samples(iface string) (list []nft.Packet) {
-	p := nft.Packet{IIF: iface, IIFIndex: indexOf(iface), Proto: nft.TCP, DPort: 443}
-	if ports := m.Steering.Ports; len(ports) > 0 && !slices.ContainsFunc(ports, func(r platform.PortRange) bool { return r.First <= 443 && r.Last >= 443 }) {
-		p.DPort = ports[0].First
-	}
+	p := nft.Packet{IIF: iface, IIFIndex: indexOf(iface), Proto: nft.TCP}
 	networks := m.Steering.From
 	if len(networks) == 0 {
 		networks, _ = steer.Networks([]string{iface}) // none: then of any
@@ -96,7 +93,28 @@ func (m *Machine) samples(iface string) (list []nft.Packet) {
 			n = networks[i]
 		}
 		p.Src = m.inNetwork(n)
-		list = append(list, p)
+		for _, p.DPort = range m.sampled() {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// mostSampled is how many ports are tried: rules are read anew for each.
+const mostSampled = 8
+
+// sampled are HTTPS's port and HTTP's, if they are captured, and where the ranges
+// that are begin.
+func (m *Machine) sampled() (list []uint16) {
+	for _, port := range []uint16{443, 80} {
+		if m.captured(port) {
+			list = append(list, port)
+		}
+	}
+	for _, r := range m.Steering.Ports {
+		if len(list) < mostSampled && !slices.Contains(list, r.First) {
+			list = append(list, r.First)
+		}
 	}
 	return list
 }
@@ -150,7 +168,7 @@ func (m *Machine) ask(r *nft.Ruleset, iface string, p nft.Packet) {
 		case c.Hook == nft.Forward:
 			o.Place = Across
 			p.DPort = 22
-			if p.OIF = m.wayOut(); p.OIF == "" || m.excluded(p.DPort) {
+			if p.OIF = m.wayOut(); p.OIF == "" || m.captured(p.DPort) {
 				continue
 			}
 			p.OIFIndex = indexOf(p.OIF)
@@ -213,8 +231,8 @@ func (m *Machine) wayOut() string {
 	return ""
 }
 
-// excluded reports whether a port is captured, so that it says nothing of others.
-func (m *Machine) excluded(port uint16) bool {
+// captured reports whether a port is captured, so that it says nothing of others.
+func (m *Machine) captured(port uint16) bool {
 	return len(m.Steering.Ports) == 0 || slices.ContainsFunc(m.Steering.Ports, func(r platform.PortRange) bool { return r.First <= port && port <= r.Last })
 }
 
