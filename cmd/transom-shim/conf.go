@@ -37,18 +37,38 @@ type allowance struct {
 	caps    sandbox.Set
 }
 
-// readConf reads the file, which has to be root's.
-func readConf(name string) (conf, error) {
+// granted is what root's file gives a program if somebody runs it who is in the groups
+// that member reports true for.
+func granted(name, program string, member func(gid int) (bool, error)) (sandbox.Set, error) {
 	info, err := sandbox.RootsOwn(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s is not there: root has to write into it who may run what, as in \"/usr/local/bin/transom  transom-shim  cap_net_raw\"", name)
+		return 0, fmt.Errorf("%s is not there: root has to write into it who may run what, as in \"/usr/local/bin/transom  transom-shim  cap_net_raw\"", name)
 	}
 	if err == nil && !info.Mode().IsRegular() {
 		err = errors.New("it is no file")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("refuse %s: %w", name, err)
+		return 0, fmt.Errorf("refuse %s: %w", name, err)
 	}
+	c, err := readConf(name)
+	if err != nil {
+		return 0, discreet(err, name, info.Mode(), os.Getuid())
+	}
+	caps, err := c.of(program, member)
+	return caps, discreet(err, name, info.Mode(), os.Getuid())
+}
+
+// discreet is what a caller is told: of a file that is not for everybody nothing that it
+// has in it, since the launcher may read more than its caller.
+func discreet(err error, name string, mode fs.FileMode, uid int) error {
+	if err == nil || uid == 0 || mode.Perm()&0o004 != 0 {
+		return err
+	}
+	return fmt.Errorf("refused: what %s says is for root alone, who is told why", name)
+}
+
+// readConf reads the file.
+func readConf(name string) (conf, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err

@@ -57,11 +57,7 @@ func run(args []string) error {
 	given := os.Environ()
 	os.Clearenv() // of a uid that is in no file os/user believes HOME and USER
 	program := args[0]
-	allowed, err := readConf(confName)
-	if err != nil {
-		return err
-	}
-	caps, err := allowed.of(program, callerGroups)
+	caps, err := granted(confName, program, callerGroups)
 	if err != nil {
 		return err
 	}

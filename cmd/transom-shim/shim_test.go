@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"os/user"
 	"path"
 	"slices"
@@ -60,6 +62,23 @@ func TestAllowed(t *testing.T) {
 		if caps != tc.caps || (err == nil) != (tc.why == "") || err != nil && !strings.Contains(err.Error(), tc.why) {
 			t.Errorf("%s by %v: got %q, %v; want %q, %q", tc.program, tc.groups, caps, err, tc.caps, tc.why)
 		}
+	}
+}
+
+// TestDiscreet: what only root may read is told to root alone.
+func TestDiscreet(t *testing.T) {
+	why := errors.New(`line 2: program "secret"`)
+	for _, tc := range []struct {
+		mode fs.FileMode
+		uid  int
+		told bool
+	}{{0o644, 1000, true}, {0o640, 1000, false}, {0o600, 1000, false}, {0o600, 0, true}} {
+		if err := discreet(why, "shim.conf", tc.mode, tc.uid); err == nil || strings.Contains(err.Error(), "secret") != tc.told || !tc.told && strings.Contains(err.Error(), "line") {
+			t.Errorf("mode %v, uid %d: %v", tc.mode, tc.uid, err)
+		}
+	}
+	if err := discreet(nil, "shim.conf", 0o600, 1000); err != nil {
+		t.Error(err)
 	}
 }
 
