@@ -218,6 +218,18 @@ func (w *world) cable(a, b lab.End) {
 
 func prefixes(text string) []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix(text)} }
 
+// TestDoctorRoutes is TestDoctor for a device that is routed elsewhere, of which nothing
+// has been heard yet.
+func TestDoctorRoutes(t *testing.T) {
+	need(t, "ip")
+	w := newGatewayWorld(t)
+	w.site()
+	w.must(w.Gateway, "ip", "route", "add", lab.ClientAddr4, "dev", "wan0")
+	w.gateway("--spoof-source", "none")
+	w.mend("route", "--watch", "0s")
+	w.wantAll(w.Client, 443, captured, seenAnybody)
+}
+
 // TestDoctorWatches is TestDoctor for what only traffic shows.
 func TestDoctorWatches(t *testing.T) {
 	watching := []string{"--watch", "3s"}

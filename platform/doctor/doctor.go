@@ -43,7 +43,7 @@ type Finding struct {
 // a level.
 var checks = [...]func(*Machine) []Finding{
 	running, capabilities, kernel, interfaces,
-	forwarding, redirects, reversePath, bridges, offloads,
+	forwarding, redirects, reversePath, detours, bridges, offloads,
 	port, rules, others, leftovers,
 	arriving, quic, asymmetry,
 	authority, trusted, devices, clients,

@@ -98,6 +98,12 @@ var scenes = []struct {
 			Strays: []doctor.Stray{{From: addr("10.77.0.5"), Interface: "lan0", Route: "wan0"}},
 		}
 	}},
+	{"a device is routed elsewhere", func(m *doctor.Machine) {
+		m.Detours = []doctor.Detour{
+			{To: netip.MustParsePrefix("192.168.1.2/32"), Interface: "lan0", Route: "wan0"},
+			{To: netip.MustParsePrefix("10.0.8.0/24"), Interface: "elsewhere0", Route: "wan0"},
+		}
+	}},
 	{"something is filtered", func(m *doctor.Machine) {
 		m.Settings["net.ipv4.conf.all.rp_filter"] = "1"
 		m.Traffic = &doctor.Traffic{Captured: []netip.Addr{addr("192.168.1.2")}, Filtered: 3}

@@ -25,6 +25,7 @@ func Look(ctx context.Context, q Question) (*Machine, error) {
 		return nil, err
 	}
 	m.readSettings()
+	m.findDetours()
 	m.findListeners()
 	m.findOffloads()
 	m.findNamespaces()

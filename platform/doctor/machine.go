@@ -46,6 +46,7 @@ type Machine struct {
 	Left     []string // of an earlier run
 
 	Settings             Settings
+	Detours              []Detour
 	ReadOnly             bool     // the settings can't be changed from here
 	Bridges, BridgeMends []string // that show what they carry, and commands against it
 	XDP                  []string // interfaces with a program that sees packets first
