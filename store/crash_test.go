@@ -242,6 +242,56 @@ func TestDiskPowerCut(t *testing.T) {
 	}
 }
 
+// TestDiskSyncFails: what the system can't put on disk once is written again, and
+// survives a power cut; nothing of it is counted as lost.
+func TestDiskSyncFails(t *testing.T) {
+	for n := 1; n < 30; n++ {
+		synctest.Test(t, func(t *testing.T) {
+			fs := disk.New()
+			var log bytes.Buffer
+			d := newDisk(t, store.DiskOptions{FS: fs, SegmentSize: 32 << 10, Log: logged(&log)})
+			conns := someConns(3)
+			owed := map[flow.ID]int{}
+			fs.Set(func(fs *disk.Disk) { fs.SyncFail = n })
+			long := d.NewBody()
+			text := bytes.Repeat([]byte("0123456789"), 20_000)
+			for i := range 40 {
+				write(t, long, text[i*5000:(i+1)*5000])
+				f, err := recordOne(d, conns, i)
+				if err != nil {
+					t.Fatal(err)
+				}
+				owed[f.ID] = i
+				if i%2 == 0 {
+					time.Sleep(syncs)
+				}
+			}
+			put(t, d, httpFlow(id(1), 1, flow.Done, long.Ref()))
+			ref := long.Ref()
+			long.Close()
+			if err := d.Sync(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if s := d.Stats(); s.Unsynced != 0 || !bytes.Contains(log.Bytes(), []byte("written again")) {
+				t.Errorf("sync %d: %+v\n%s", n, s, &log)
+			}
+			for _, what := range []int{disk.None, disk.All} { // with one copy, and with both
+				d := newDisk(t, store.DiskOptions{FS: fs.Crash(what, nil)})
+				if err := checkOwed(d, owed); err != nil {
+					t.Errorf("sync %d: %v", n, err)
+				}
+				if b, err := open(d, ref); err != nil || !bytes.Equal(b, text) {
+					t.Errorf("sync %d: %d bytes of %d, %v", n, len(b), len(text), err)
+				}
+				d.Close()
+			}
+		})
+	}
+}
+
+// syncs is longer than the time between two.
+const syncs = 1100 * time.Millisecond
+
 // A full disk stops recording, and nothing that was recorded is lost by it. When there
 // is room again it goes on, with what has waited; what found no room is counted.
 func TestDiskFull(t *testing.T) {

@@ -57,6 +57,12 @@ func (s *scribe) forget() {
 	s.once = map[[sha256.Size]byte]segment.Position{}
 }
 
+// leave has nothing more refer to what was written up to now.
+func (s *scribe) leave() {
+	s.segment, s.conns = 0, nil
+	s.forget()
+}
+
 // record appends a record to those that append writes. It is built by write, behind
 // what is in its argument.
 func (s *scribe) record(kind uint8, write func(dst []byte) []byte) {

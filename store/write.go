@@ -119,12 +119,7 @@ func (w *work) flush() error {
 		err = w.batch(true, true)
 	}
 	if err == nil {
-		err = w.d.log.Sync()
-	}
-	if lost := (*segment.SyncError)(nil); errors.As(err, &lost) {
-		w.d.mu.Lock()
-		w.d.stats.Unsynced++
-		w.d.mu.Unlock()
+		err = w.toDisk()
 	}
 	if err != nil {
 		w.fail(err)
@@ -252,22 +247,37 @@ func (w *work) known(at []segment.Position) {
 	w.flows, w.costs, d.writing = w.flows[:0], w.costs[:0], flowQueue{}
 }
 
-// sync makes what was written lasting. What the system could not put on disk is lost,
-// though it can be read as long as the machine runs.
+// sync makes what was written lasting. What the system could not put on disk, and neither
+// when it was written again, is lost, though it can be read as long as the machine runs.
 func (w *work) sync() error {
-	err := w.d.log.Sync()
+	err := w.toDisk()
 	var lost *segment.SyncError
 	if errors.As(err, &lost) {
 		w.d.o.Log.Error("what was recorded is not safe: the system could not put it on disk", "err", err, "dir", w.d.o.Dir)
-		w.d.mu.Lock()
-		w.d.stats.Unsynced++
-		w.d.mu.Unlock()
 		err = nil
 	}
 	if err == nil {
 		w.dirty = false
 	}
 	return err
+}
+
+// toDisk syncs, and has what the system could not put on disk written again, once.
+func (w *work) toDisk() error {
+	err := w.d.log.Sync()
+	var lost *segment.SyncError
+	if !errors.As(err, &lost) {
+		return err
+	}
+	failed := w.again(lost)
+	if failed == nil {
+		w.d.o.Log.Warn("the system could not put on disk what was recorded: it was written again; see to the disk", "err", err, "dir", w.d.o.Dir)
+		return nil
+	}
+	w.d.mu.Lock()
+	defer w.d.mu.Unlock()
+	w.d.stats.Unsynced++
+	return errors.Join(err, failed)
 }
 
 // fail says once that nothing can be written.
