@@ -90,14 +90,48 @@ func (c *catalog) open() (open []found) {
 	return open
 }
 
-// remove forgets what is in a segment, and returns how many flows that were.
-func (c *catalog) remove(number uint64) int {
-	n := c.flows.len()
-	c.flows.filter(func(at flowAt) bool { return at.segment != uint32(number) })
-	c.bodies.filter(func(at place) bool { return at.segment != uint32(number) })
+// remove forgets what is in a segment, and returns how many flows that were. It looks at
+// all that there is, and lets others have their turn meanwhile.
+func (d *Disk) remove(number uint64) (flows int) {
+	of := func(p place) bool { return p.segment == uint32(number) }
+	sweep(d, &d.known.flows, func(_ flow.ID, at flowAt) bool {
+		if of(at.place) {
+			flows++
+		}
+		return !of(at.place)
+	})
+	sweep(d, &d.known.bodies, func(_ uint64, at place) bool { return !of(at) })
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.known.uncount(number)
+	return flows
+}
+
+// uncount forgets the counts of a segment that has nothing any more.
+func (c *catalog) uncount(number uint64) {
 	delete(c.live, uint32(number))
 	delete(c.waste, uint32(number))
-	return n - c.flows.len()
+}
+
+// openIn returns the flows of a segment that have not ended.
+func (d *Disk) openIn(number uint64) (open []found) {
+	sweep(d, &d.known.flows, func(id flow.ID, at flowAt) bool {
+		if at.open() && at.segment == uint32(number) {
+			open = append(open, found{id: id, at: at.position()})
+		}
+		return true
+	})
+	return open
+}
+
+// sweep is that of rows, for all of them. d is locked for a part at a time.
+func sweep[K comparable, V any](d *Disk, r *rows[K, V], keep func(K, V) bool) {
+	var from K
+	for more := true; more; {
+		d.mu.Lock()
+		from, more = r.sweep(from, keep)
+		d.mu.Unlock()
+	}
 }
 
 // A cache keeps a few values, and forgets all when they are too many.

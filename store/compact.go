@@ -193,7 +193,7 @@ func (c *compactor) rewrite(ctx context.Context, s segment.Info, part *part, p *
 	defer d.mu.Unlock()
 	c.looked[s.Number] = look{freed: d.known.freed}
 	if d.known.waste[uint32(s.Number)] = 0; after == 0 {
-		d.known.remove(s.Number) // there is none, but of counts
+		d.known.uncount(s.Number)
 		delete(c.looked, s.Number)
 	}
 	d.stats.Compacted++

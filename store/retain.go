@@ -1,7 +1,6 @@
 package store
 
 import (
-	"slices"
 	"time"
 
 	"transom/flow"
@@ -52,13 +51,7 @@ func (d *Disk) over(oldest segment.Info, size int64) bool {
 func (d *Disk) enough(number uint64) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	rest := int64(0)
-	d.known.flows.each(func(_ flow.ID, at flowAt) {
-		if at.segment != uint32(number) {
-			rest++
-		}
-	})
-	return rest >= d.o.MaxFlows
+	return int64(d.known.flows.len()-d.known.live[uint32(number)]) >= d.o.MaxFlows
 }
 
 // evict removes a segment, and what is in it but for flows that have not ended: these
@@ -73,8 +66,9 @@ func (w *work) evict(number uint64) error {
 			return err
 		}
 	}
+	n := d.remove(number)
 	d.mu.Lock()
-	d.stats.Evicted += int64(d.known.remove(number))
+	d.stats.Evicted += int64(n)
 	d.mu.Unlock()
 	return d.log.Remove(number)
 }
@@ -82,9 +76,7 @@ func (w *work) evict(number uint64) error {
 // keepOpen has the flows of a segment that have not ended written again, and returns how
 // many those are.
 func (d *Disk) keepOpen(number uint64) int {
-	d.mu.Lock()
-	open := slices.DeleteFunc(d.known.open(), func(hit found) bool { return hit.at.Segment != number })
-	d.mu.Unlock()
+	open := d.openIn(number)
 	for _, hit := range open {
 		f, err := d.read(hit)
 		if err != nil {

@@ -78,18 +78,33 @@ func (r *rows[K, V]) remove(key K) {
 	}
 }
 
-// filter leaves what keep says yes to.
-func (r *rows[K, V]) filter(keep func(V) bool) {
-	r.n = 0
-	for i, b := range r.blocks {
-		b = slices.DeleteFunc(b, func(a row[K, V]) bool { return !keep(a.value) })
+// sweepBlocks is how many blocks are looked at before others have their turn: some
+// hundred microseconds at most.
+const sweepBlocks = 16
+
+// sweep leaves out what keep says no to, of some blocks from a key on, and returns from
+// where to go on. Between calls the table may change.
+func (r *rows[K, V]) sweep(from K, keep func(K, V) bool) (next K, more bool) {
+	begin, _, _ := r.find(from)
+	end := min(begin+sweepBlocks, len(r.blocks))
+	left := begin
+	for _, b := range r.blocks[begin:end] {
+		n := len(b)
+		b = slices.DeleteFunc(b, func(a row[K, V]) bool { return !keep(a.key, a.value) })
+		r.n -= n - len(b)
 		if len(b) < cap(b)/4 {
 			b = slices.Clone(b)
 		}
-		r.blocks[i] = b
-		r.n += len(b)
+		if len(b) > 0 {
+			r.blocks[left] = b
+			left++
+		}
 	}
-	r.blocks = slices.DeleteFunc(r.blocks, func(b []row[K, V]) bool { return len(b) == 0 })
+	if end < len(r.blocks) {
+		next, more = r.blocks[end][0].key, true
+	}
+	r.blocks = slices.Delete(r.blocks, left, end)
+	return next, more
 }
 
 // after returns what yields the rows behind a key, one with each call. The table must

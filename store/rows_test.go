@@ -2,11 +2,15 @@ package store
 
 import (
 	"cmp"
+	"encoding/binary"
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
+
+	"transom/flow"
 )
 
 // Whatever is done, the table is what a map is, in order.
@@ -36,7 +40,18 @@ func TestRows(t *testing.T) {
 				}
 			case 4:
 				m := rapid.IntRange(2, 5).Draw(t, "every")
-				r.filter(func(v int) bool { return v%m != 0 })
+				parts := 0
+				for from, more := -1000, true; more; parts++ {
+					from, more = r.sweep(from, func(k, v int) bool {
+						if v != want[k] {
+							t.Fatalf("%d is %d, want %d", k, v, want[k])
+						}
+						return v%m != 0
+					})
+				}
+				if most := 1 + len(want)/(sweepBlocks*blockRows/8); parts > most {
+					t.Fatalf("%d parts for %d rows", parts, len(want))
+				}
 				maps.DeleteFunc(want, func(_, v int) bool { return v%m == 0 })
 			}
 		}
@@ -71,4 +86,28 @@ func TestRows(t *testing.T) {
 			}
 		}
 	})
+}
+
+// BenchmarkSweep looks at five million rows, as the removal of a segment does; the longest
+// part is what others wait.
+func BenchmarkSweep(b *testing.B) {
+	r := rows[flow.ID, flowAt]{compare: compareIDs}
+	for i := range 5_000_000 {
+		var id flow.ID
+		binary.BigEndian.PutUint64(id[:], uint64(i))
+		r.set(id, flowAt{place: place{segment: uint32(i / 20_000)}})
+	}
+	b.ReportAllocs()
+	longest := time.Duration(0)
+	n := uint32(0)
+	for b.Loop() {
+		n++
+		var from flow.ID
+		for more := true; more; {
+			begun := time.Now()
+			from, more = r.sweep(from, func(_ flow.ID, at flowAt) bool { return at.segment != n })
+			longest = max(longest, time.Since(begun))
+		}
+	}
+	b.ReportMetric(float64(longest), "longest-ns")
 }
