@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -551,4 +553,25 @@ func TestDiskBehind(t *testing.T) {
 			t.Errorf("all is indexed: %+v", s)
 		}
 	})
+}
+
+// TestDiskOpenedForNothing: a store that is opened, and closed again, is as it was.
+func TestDiskOpenedForNothing(t *testing.T) {
+	dir := t.TempDir()
+	d := newDisk(t, store.DiskOptions{Dir: dir})
+	record(t, d, 10, 100)
+	d.Close()
+	before := segments(t, dir)
+	for range 3 {
+		newDisk(t, store.DiskOptions{Dir: dir}).Close()
+	}
+	if after := segments(t, dir); !slices.Equal(after, before) {
+		t.Errorf("%q was there, %q is", before, after)
+	}
+}
+
+// segments lists the files of the log, with times and sizes.
+func segments(t *testing.T, dir string) []string {
+	t.Helper()
+	return slices.DeleteFunc(files(t, dir), func(s string) bool { return !strings.Contains(s, ".seg") })
 }

@@ -18,8 +18,8 @@ const maxBatch = 1 << 30
 // reason: the log is as it was before, and a later Append is as good as any.
 func (l *Log) Append(recs ...Record) ([]Position, error) {
 	total, err := l.measure(recs)
-	if err != nil {
-		return nil, err
+	if err != nil || len(recs) == 0 {
+		return nil, err // no segment is begun for nothing
 	}
 	at, failed, err := l.appendTo(recs, total)
 	if failed != nil {
