@@ -14,7 +14,7 @@ import (
 	"transom/coding"
 )
 
-const maxMessage = 64 << 20 // of a compressed message, decoded
+const maxMessage = 8 << 20 // of a compressed message, decoded; gRPC takes 4 MiB unless it is told to
 
 // grpc prints the messages of a gRPC body, each in its frame (gRPC over HTTP/2,
 // Length-Prefixed-Message; for the web, trailers in a last one).
@@ -67,10 +67,15 @@ func (p *printer) message(n int, flags byte, data []byte) {
 	}
 	var err error
 	if flags&1 != 0 {
-		from := len(data)
-		data, err = p.inflated(data)
+		from, size := len(data), ""
+		if data, err = p.inflated(data); len(data) > maxMessage {
+			data, size = data[:maxMessage], "more than "
+			cut := p.about.Cut
+			p.about.Cut = true
+			defer func() { p.about.Cut = cut }()
+		}
 		if err == nil {
-			what = append(what, fmt.Sprintf("%d bytes by %s from %d", len(data), p.about.Encoding, from))
+			what = append(what, fmt.Sprintf("%s%d bytes by %s from %d", size, len(data), p.about.Encoding, from))
 		}
 	}
 	m := p.schema.message(p.about)
@@ -101,8 +106,8 @@ func (p *printer) message(n int, flags byte, data []byte) {
 	}
 }
 
-// inflated undoes the coding of messages. After an error it returns data as it
-// was, but of data that is cut what there is.
+// inflated undoes the coding of messages, up to one byte more than maxMessage. After
+// an error it returns data as it was, but of data that is cut what there is.
 func (p *printer) inflated(data []byte) ([]byte, error) {
 	if p.about.Encoding == "" || strings.EqualFold(p.about.Encoding, "identity") {
 		return data, errors.New("there is no grpc-encoding")
@@ -112,7 +117,7 @@ func (p *printer) inflated(data []byte) ([]byte, error) {
 		return data, err
 	}
 	defer r.Close()
-	all, err := io.ReadAll(io.LimitReader(r, maxMessage))
+	all, err := io.ReadAll(io.LimitReader(r, maxMessage+1))
 	if err != nil && (!p.about.Cut || len(all) == 0) {
 		return data, err
 	}

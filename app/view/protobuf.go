@@ -97,6 +97,9 @@ func (p *printer) fields(b []byte, at, depth int) error {
 			continue
 		default:
 			size := protowire.ConsumeFieldValue(num, kind, b[i+n:])
+			if size < 0 && kind == protowire.BytesType && p.about.Cut && p.begins(strconv.Itoa(int(num)), b[i+n:]) {
+				return nil
+			}
 			if size < 0 {
 				return faultAt(at+i, "field %d: %v", num, protowire.ParseError(size))
 			}
@@ -110,6 +113,24 @@ func (p *printer) fields(b []byte, at, depth int) error {
 		return faultAt(at+len(b), "group %d has no end", groups[len(groups)-1])
 	}
 	return nil
+}
+
+// begins prints what there is of bytes that are cut, and reports whether b is that.
+func (p *printer) begins(name string, b []byte) bool {
+	size, n := protowire.ConsumeVarint(b)
+	if n < 0 || size <= uint64(len(b)-n) {
+		return false
+	}
+	v := b[n:]
+	if IsText(v, true) {
+		p.pair(name, String, strconv.Quote(string(v)))
+		return true
+	}
+	p.pair(name, Comment, strconv.Itoa(len(v))+" of "+strconv.FormatUint(size, 10)+" bytes")
+	p.indent++
+	p.plainly(v)
+	p.indent--
+	return true
 }
 
 func (p *printer) field(num protowire.Number, what string) {

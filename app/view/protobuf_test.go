@@ -61,6 +61,8 @@ func TestProtobuf(t *testing.T) {
 		{name: "protobuf", about: view.About{Type: "application/x-protobuf"}, body: message()},
 		{name: "protobuf-that-breaks", about: view.About{Type: "application/x-protobuf"}, body: message()[:20] + "\x07"},
 		{name: "protobuf-group-without-an-end", about: view.About{Type: "application/x-protobuf"}, body: "\x33\x08\x01"},
+		{name: "protobuf-cut-in-text", about: view.About{Type: "application/x-protobuf", Cut: true}, body: "\x08\x01\x12\x7fsome t\xc3"},
+		{name: "protobuf-cut-in-bytes", about: view.About{Type: "application/x-protobuf", Cut: true}, body: "\x08\x01\x12\x7f\xff\xfe"},
 		{name: "grpc", about: rpc, body: frame(0, message()[:11]) + frame(1, gzipped(message())) + frame(0, "")},
 		{name: "grpc-not-compressed-as-said", about: rpc, body: frame(1, "\x08\x01")},
 		{name: "grpc-cut", about: rpc, body: frame(0, message())[:20]},
@@ -68,6 +70,15 @@ func TestProtobuf(t *testing.T) {
 		{name: "grpc-json", about: view.About{Type: "application/grpc+json"}, body: frame(0, `{"a":1}`)},
 		{name: "grpc-web-text", about: view.About{Type: "application/grpc-web-text"}, body: base64.StdEncoding.EncodeToString([]byte(web[:30])) + base64.StdEncoding.EncodeToString([]byte(web[30:]))},
 	})
+}
+
+// What becomes too large when it is decompressed is cut, and says so.
+func TestLargeMessage(t *testing.T) {
+	body := frame(1, gzipped("\x0a\x80\x80\x80\x05"+strings.Repeat("a", 10<<20)))
+	got := shown(t, t.Context(), specimen{about: view.About{Type: "application/grpc", Encoding: "gzip"}, body: body})
+	if !strings.Contains(got[:200], "more than 8388608 bytes by gzip from") || len(got) < 8<<20 || len(got) > 9<<20 {
+		t.Errorf("%d bytes, %.200q", len(got), got)
+	}
 }
 
 func FuzzProtobuf(f *testing.F) {

@@ -125,6 +125,7 @@ func TestSchema(t *testing.T) {
 		{name: "schema-delimited", schema: schema, about: view.About{Type: `application/vnd.google.protobuf; proto=shop.v1.GetRequest; encoding=delimited`}, body: "\x03" + ask + "\x00\x03" + ask},
 		{name: "schema-lacks-fields", schema: schema, about: typed, body: m[:3] + "\xc0\x3e\x05\xcb\x3e\x08\x01\xcc\x3e"},
 		{name: "schema-cut", schema: schema, about: cut, body: m[:40]},
+		{name: "schema-cut-in-text", schema: schema, about: cut, body: m[:5] + "\x0a\x09eleven"},
 		{name: "schema-wrong-type", schema: schema, about: typed, body: "\x0a\x01x\x12\x01y"},
 		{name: "schema-wrong-inside", schema: schema, about: typed, body: "\x1a\x02\x0d\x01"},
 		{name: "schema-wrong-text", schema: schema, about: typed, body: "\x0a\x02\xff\xfe"},

@@ -164,6 +164,12 @@ func (p *printer) begun(m protoreflect.MessageDescriptor, b []byte) (f protorefl
 func (p *printer) rest(m protoreflect.MessageDescriptor, b []byte, at int) error {
 	f, rest := p.begun(m, b)
 	if f == nil {
+		num, kind, n := protowire.ConsumeTag(b)
+		if n > 0 && kind == protowire.BytesType {
+			if f = p.schema.field(m, num); f != nil && p.begins(f.TextName(), b[n:]) {
+				return nil
+			}
+		}
 		return p.fields(b, at, 0)
 	}
 	p.put(Key, f.TextName())

@@ -195,6 +195,27 @@ func TestLongLines(t *testing.T) {
 	}
 }
 
+// Every view has a fuzz target.
+func TestEveryViewIsFuzzed(t *testing.T) {
+	names, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tests []byte
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tests = append(tests, b...)
+	}
+	for _, name := range view.Names() {
+		if !strings.Contains(string(tests), `fuzz(f, "`+name+`"`) {
+			t.Errorf("%s has none", name)
+		}
+	}
+}
+
 func TestKinds(t *testing.T) {
 	v, err := view.Of(t.Context(), view.About{Type: "application/json"}, []byte(`{"a":["b",1.50,null]}`), view.Options{})
 	if err != nil {
