@@ -129,7 +129,11 @@ func (c *compiler) written(name string) (linker.File, error) {
 	if _, err = options.InterpretOptions(f, h); err != nil {
 		return nil, err
 	}
-	return f, f.ValidateOptions(h, &c.symbols)
+	if err = f.ValidateOptions(h, &c.symbols); err != nil {
+		return nil, err
+	}
+	f.RemoveAST() // which is several times as large
+	return f, nil
 }
 
 // imports compiles what a file imports.
