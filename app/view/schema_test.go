@@ -1,6 +1,7 @@
 package view_test
 
 import (
+	"encoding/base64"
 	"errors"
 	"io/fs"
 	"os"
@@ -121,6 +122,8 @@ func TestSchema(t *testing.T) {
 		{name: "schema-grpc-asked", schema: schema, about: asked, body: frame(0, ask)},
 		{name: "schema-grpc-web", schema: schema, about: view.About{Type: "application/grpc-web+proto", Target: "https://shop.example/api/shop.v1.Carts/Get?x=1"}, body: frame(0, ask) + frame(0x80, "grpc-status: 0\r\n")},
 		{name: "schema-grpc-unknown", schema: schema, about: other, body: frame(0, ask)},
+		{name: "schema-grpc-web-text", schema: schema, about: view.About{Type: "application/grpc-web-text+proto", Encoding: "deflate", Target: "/shop.v1.Carts/Get"}, body: base64.StdEncoding.EncodeToString([]byte(frame(1, "\x78\x9c\xe3\x62\x34\x07\x00\x00\x5a\x00\x43"))) + base64.StdEncoding.EncodeToString([]byte(frame(0x80, "grpc-status: 0\r\n")))},
+		{name: "schema-connect-stream", schema: schema, about: view.About{Type: "application/connect+proto", Encoding: "gzip", Target: "/shop.v1.Carts/Watch", Response: true}, body: frame(1, gzipped(m[:5])) + frame(2, `{"metadata":{}}`)},
 		{name: "schema-connect", schema: schema, about: view.About{Type: "application/proto", Target: "/shop.v1.Carts/Get"}, body: ask},
 		{name: "schema-delimited", schema: schema, about: view.About{Type: `application/vnd.google.protobuf; proto=shop.v1.GetRequest; encoding=delimited`}, body: "\x03" + ask + "\x00\x03" + ask},
 		{name: "schema-lacks-fields", schema: schema, about: typed, body: m[:3] + "\xc0\x3e\x05\xcb\x3e\x08\x01\xcc\x3e"},
@@ -130,6 +133,8 @@ func TestSchema(t *testing.T) {
 		{name: "schema-wrong-inside", schema: schema, about: typed, body: "\x1a\x02\x0d\x01"},
 		{name: "schema-wrong-text", schema: schema, about: typed, body: "\x0a\x02\xff\xfe"},
 		{name: "schema-wrong-packed", schema: schema, about: typed, body: "\x2a\x02\x01\xff"},
+		{name: "schema-wrong-group", schema: schema, about: view.About{Type: "application/protobuf; proto=shop.v1.Money"}, body: "\x2a\x03\x08\x01\x2c"},
+		{name: "schema-lacks-fields-inside", schema: schema, about: typed, body: "\x1a\x03\xc0\x3e\x05"},
 		{name: "schema-wrong-altogether", schema: schema, about: typed, body: "\xc0\x3e\x05"},
 	})
 }

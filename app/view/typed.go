@@ -14,8 +14,8 @@ import (
 )
 
 // misfit returns why b, which begins at byte at, can't be a message m, or nil.
-// Fields that m lacks are no reason, unless there are no others. cut says that
-// there may be more than b.
+// Fields that m lacks are no reason, unless a whole body has no others. cut says
+// that there may be more than b.
 func (p *printer) misfit(m protoreflect.MessageDescriptor, b []byte, at, depth int, cut bool) error {
 	if depth == maxDepth {
 		return faultAt(at, "%w", errDeep)
@@ -24,7 +24,7 @@ func (p *printer) misfit(m protoreflect.MessageDescriptor, b []byte, at, depth i
 		p.stopped = true
 		return nil
 	}
-	known := len(b) == 0 || cut
+	known := len(b) == 0 || cut || depth > 0 || m.Fields().Len() == 0
 	for i := 0; i < len(b); {
 		num, kind, n := protowire.ConsumeTag(b[i:])
 		size := 0
@@ -70,7 +70,7 @@ func (p *printer) misfits(f protoreflect.FieldDescriptor, kind protowire.Type, b
 		v, _ := protowire.ConsumeGroup(f.Number(), b)
 		return p.misfit(f.Message(), v, at, depth+1, false)
 	case kind == want:
-	case kind == protowire.BytesType && f.IsList():
+	case kind == protowire.BytesType && f.IsList() && f.Message() == nil:
 		v, n := protowire.ConsumeBytes(b)
 		for i := 0; i < len(v); {
 			k := protowire.ConsumeFieldValue(f.Number(), want, v[i:])
