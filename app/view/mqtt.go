@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"strconv"
+	"unicode"
+	"unicode/utf8"
 )
 
 var mqttNames = []string{
@@ -63,8 +65,56 @@ func mqttSize(b []byte) (size, n int) {
 	return 0, 0
 }
 
+// isMQTT reports whether body begins with a CONNECT, or is packets to its end of
+// which one at least is hardly anything else: messages of WebSocket have one or some.
 func isMQTT(body []byte) bool {
-	return len(body) > 9 && body[0] == 0x10 && (bytes.HasPrefix(body[2:], []byte("\x00\x04MQTT")) || bytes.HasPrefix(body[3:], []byte("\x00\x04MQTT")))
+	if len(body) > 9 && body[0] == 0x10 && (bytes.HasPrefix(body[2:], []byte("\x00\x04MQTT")) || bytes.HasPrefix(body[3:], []byte("\x00\x04MQTT"))) {
+		return true
+	}
+	sure := false
+	for len(body) > 0 {
+		kind, flags := body[0]>>4, body[0]&15
+		size, n := mqttSize(body[1:])
+		if kind == 0 || n == 0 || size > len(body)-1-n {
+			return false
+		}
+		packet := body[1+n : 1+n+size]
+		switch mqttNames[kind] {
+		case "PUBLISH":
+			if flags&6 == 6 || !hasTopic(packet) {
+				return false
+			}
+			sure = true
+		case "SUBSCRIBE", "UNSUBSCRIBE":
+			if flags != 2 || len(packet) < 2 || !hasTopic(packet[2:]) {
+				return false
+			}
+			sure = true
+		case "PUBREL":
+			if flags != 2 {
+				return false
+			}
+		default:
+			if flags != 0 {
+				return false
+			}
+		}
+		body = body[1+n+size:]
+	}
+	return sure
+}
+
+// hasTopic reports whether b begins with a topic that a person has chosen.
+func hasTopic(b []byte) bool {
+	if len(b) < 2 {
+		return false
+	}
+	n := int(binary.BigEndian.Uint16(b))
+	if n == 0 || n > len(b)-2 {
+		return false
+	}
+	topic := b[2 : 2+n]
+	return utf8.Valid(topic) && bytes.IndexFunc(topic, unicode.IsControl) < 0
 }
 
 // read prints what it knows of a packet and leaves the rest.

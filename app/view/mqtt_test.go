@@ -15,6 +15,9 @@ func TestMQTT(t *testing.T) {
 	golden(t, []specimen{
 		{name: "mqtt", body: mqttOld},
 		{name: "mqtt-5", body: mqttNew},
+		{name: "mqtt-published", body: "\x32\x0d\x00\x04home\x00\x07[1,2]\xc0\x00"},
+		{name: "mqtt-subscribed", body: "\x82\x09\x00\x01\x00\x04home\x01"},
+		{name: "mqtt-that-is-none", body: "\x30\x03\x00\x01\x07"},
 		{name: "mqtt-that-breaks", view: "mqtt", body: "\xc0\x00\x30\x7fab"},
 	})
 }
