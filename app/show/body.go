@@ -149,7 +149,7 @@ func (p *printer) cut(as string, data []byte) []byte {
 // content prints data, indented, in the view called as, or in the one that fits
 // it. It returns which, and whether that was all.
 func (p *printer) content(about view.About, as string, data []byte) (name string, whole bool) {
-	if len(data) > neat {
+	if len(data) > neat && as != "text" && as != "hex" {
 		as = plainly(data, about.Cut)
 	}
 	ctx, work := patient(p.ctx)
@@ -171,20 +171,36 @@ func (p *printer) content(about view.About, as string, data []byte) (name string
 			if p.o.Detail < 4 && len(text) > left {
 				text = upTo(text, left)
 			}
-			p.text(styles[token.Kind], text, 0)
+			if !p.token(styles[token.Kind], text, work) {
+				return v.Name, false
+			}
 			left -= len(token.Text)
 		}
 		left--
 		p.b = append(p.b, '\n')
+	}
+	return v.Name, left >= 0 || p.o.Detail >= 4
+}
+
+// token prints what has a meaning, however long, and reports whether it is wanted.
+func (p *printer) token(s style, text string, work *stint) bool {
+	for text != "" {
+		n := len(text)
+		if n > flushAt {
+			for n = flushAt; n > flushAt-utf8.UTFMax && !utf8.RuneStart(text[n]); n-- {
+			}
+		}
+		p.text(s, text[:n], 0)
+		text = text[n:]
 		if len(p.b) >= flushAt {
 			work.pause()
 			if p.flush() != nil {
-				return v.Name, false
+				return false
 			}
 			work.resume()
 		}
 	}
-	return v.Name, left >= 0 || p.o.Detail >= 4
+	return true
 }
 
 // plainly returns the name of the view that shows data as it is.

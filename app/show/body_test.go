@@ -78,3 +78,31 @@ func TestCodings(t *testing.T) {
 		})
 	}
 }
+
+// A long line goes out in pieces, and comes out whole.
+func TestLongLine(t *testing.T) {
+	s := &scene{store: store.NewMemory(store.MemoryOptions{MaxBytes: 64 << 20, BodyLimit: 64 << 20})}
+	defer s.store.Close()
+	body := strings.Repeat("é", 5<<20) + "\xff"
+	h := get("/")
+	h.Response.Header = flow.Header{{Name: "Content-Type", Value: "text/plain"}}
+	h.ResponseBody = s.body([]byte(body))
+	var out pieces
+	if err := show.Run(t.Context(), &out, seq(s.add(conn(), h, "")), show.Options{Detail: 4, Store: s.store, View: "text"}); err != nil {
+		t.Fatal(err)
+	}
+	if out.most > 2<<20 || !strings.Contains(out.String(), strings.TrimSuffix(body, "\xff")+`\xff`+"\n") {
+		t.Errorf("%d bytes, at most %d at once", out.Len(), out.most)
+	}
+}
+
+// pieces know how large the largest write was.
+type pieces struct {
+	bytes.Buffer
+	most int
+}
+
+func (p *pieces) Write(b []byte) (int, error) {
+	p.most = max(p.most, len(b))
+	return p.Buffer.Write(b)
+}
