@@ -321,9 +321,11 @@ func TestProxiedServerCloses(t *testing.T) {
 			w.serve(serverAddr, func(_ *testnet.Conn, r *bufio.Reader) { readHead(r) })
 			c := w.dialProxy()
 			w.say(c, request)
-			if got, _ := w.hearEnd(c); !strings.HasPrefix(got, "HTTP/1.1 502 ") {
+			got, _ := w.hearEnd(c)
+			if !strings.HasPrefix(got, "HTTP/1.1 502 ") {
 				t.Errorf("read %q", got)
 			}
+			w.toldOf(w.only("http"), got, "EOF")
 		})
 	})
 }

@@ -9,12 +9,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -120,6 +122,23 @@ func (w *world) only(kind string) *flow.Flow {
 		w.t.Fatalf("%d %s records, want 1", len(fs), kind)
 	}
 	return fs[0]
+}
+
+// toldOf fails unless f failed for a reason, and what its client has read, a whole
+// response of ours, is on the record as it was.
+func (w *world) toldOf(f *flow.Flow, read, why string) {
+	w.t.Helper()
+	head, body, _ := strings.Cut(read, "\r\n\r\n")
+	h := f.Detail.(*flow.HTTP)
+	if f.State != flow.Failed || !strings.Contains(f.Err, why) {
+		w.t.Errorf("recorded as %v, %q, want failed for %q", f.State, f.Err, why)
+	}
+	if r := h.Response; r == nil || !strings.HasPrefix(head, fmt.Sprintf("HTTP/1.1 %d %s", r.Status, r.Reason)) || r.Header.Get("Content-Length") != strconv.Itoa(len(body)) {
+		w.t.Errorf("recorded %+v, of\n%s", r, read)
+	}
+	if body == "" || h.ResponseBody.Size != int64(len(body)) || h.OriginalResponse != nil || w.body(h.ResponseBody) != body {
+		w.t.Errorf("recorded a body of %d bytes, want %q", h.ResponseBody.Size, body)
+	}
 }
 
 // body reads a recorded body.

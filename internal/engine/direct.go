@@ -114,27 +114,39 @@ func (x *explicit) Exchange(ctx context.Context, req *exchange.Request) (*exchan
 	}
 	req.Header.Del("Proxy-Connection")
 	req.Header.Del("Proxy-Authorization")
-	resp, err := x.handler(v, again).Exchange(ctx, req)
-	if err != nil && ctx.Err() == nil {
+	if v.Action == policy.Pass { // it goes straight to the server, and on no record
+		resp, err := x.s.up.Exchange(ctx, req)
+		if err != nil && ctx.Err() == nil {
+			return x.unanswered(authority, again, err)
+		}
+		return resp, err
+	}
+	lost := false
+	resp, err := x.handler(authority, again, &lost).Exchange(ctx, req)
+	switch {
+	case err != nil && ctx.Err() == nil:
 		return x.unanswered(authority, again, err)
+	case lost:
+		x.drop()
 	}
 	return resp, err
 }
 
-// handler is the one that policy wants for a request: what is not to be
-// recorded goes straight to the server. What is to be recorded as bytes is
-// recorded as HTTP, since it does not leave as the bytes that came.
-func (x *explicit) handler(v policy.Verdict, again bool) exchange.Handler {
-	if v.Action == policy.Pass {
-		return x.s.up
-	}
+// handler is for what is recorded. What is to be recorded as bytes is
+// recorded as HTTP, since it does not leave as the bytes that came. lost becomes
+// whether the server has not answered, which the client is told.
+func (x *explicit) handler(authority string, again bool, lost *bool) exchange.Handler {
 	return x.s.chain(exchange.HandlerFunc(func(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
 		resp, err := x.s.up.Exchange(ctx, req)
-		if err != nil && ctx.Err() == nil && answers(again, err) {
-			err = told(err)
+		if *lost = err != nil && ctx.Err() == nil && answers(again, err) && malformedResponse(err) == nil; *lost {
+			err = told(err, notAnswered(authority, err))
 		}
 		return resp, err
 	}))
+}
+
+func notAnswered(authority string, err error) string {
+	return "the server at " + authority + " did not answer: " + err.Error()
 }
 
 // unanswered answers a request that was sent in vain. A server that ends a
@@ -149,7 +161,7 @@ func (x *explicit) unanswered(authority string, again bool, err error) (*exchang
 	if !answers(again, err) {
 		return nil, serverError(err)
 	}
-	return badGateway("the server at " + authority + " did not answer: " + err.Error()), nil
+	return badGateway(notAnswered(authority, err)), nil
 }
 
 // answers reports whether a client is told of err by a response.
@@ -240,14 +252,14 @@ func (x *explicit) failed(ctx context.Context, req *exchange.Request, err error)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	x.record(ctx, req, told(err))
-	return badGateway("can't connect to " + x.authority(req) + ": " + err.Error()), nil
+	return x.record(ctx, req, told(err, "can't connect to "+x.authority(req)+": "+err.Error()))
 }
 
-// record puts a request on the record that never got to its server.
-func (x *explicit) record(ctx context.Context, req *exchange.Request, err error) {
+// record puts a request on the record that never got to its server, and returns what its
+// client is told.
+func (x *explicit) record(ctx context.Context, req *exchange.Request, err error) (*exchange.Response, error) {
 	failing := exchange.HandlerFunc(func(context.Context, *exchange.Request) (*exchange.Response, error) { return nil, err })
-	_, _ = x.s.rec.HTTP(nil)(failing).Exchange(ctx, req) // the error is the one it records
+	return x.s.rec.HTTP(nil)(failing).Exchange(ctx, req)
 }
 
 // landing answers what is meant for us, on the record.

@@ -205,29 +205,24 @@ func (s *session) chain(up exchange.Handler) exchange.Handler {
 			c = &chained{of: p, Handler: s.rec.HTTP(p.HTTP)(telling(up))}
 			now.Store(c)
 		}
-		resp, err := c.Exchange(ctx, req)
-		if why := malformedResponse(err); why != nil {
-			return badGateway("the server's response is malformed: " + why.Error()), nil
-		}
-		return resp, err
+		return c.Exchange(ctx, req)
 	})
 }
 
-// telling marks the errors of up that its client is told of by a 502, for the
-// record.
+// telling marks the errors of up that its client is told of by a 502.
 func telling(up exchange.Handler) exchange.Handler {
 	return exchange.HandlerFunc(func(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
 		resp, err := up.Exchange(ctx, req)
-		if malformedResponse(err) != nil {
-			err = told(err)
+		if why := malformedResponse(err); why != nil {
+			err = told(err, "the server's response is malformed: "+why.Error())
 		}
 		return resp, err
 	})
 }
 
-// told is err, with the 502 that says so.
-func told(err error) error {
-	return &record.Answered{Status: 502, Reason: "Bad Gateway", Err: err}
+// told is err, with the 502 that says why.
+func told(err error, why string) error {
+	return &record.Answered{Response: badGateway(why), Err: err}
 }
 
 // A chained handler is the middleware of one program.

@@ -3,15 +3,15 @@ package record
 import (
 	"strings"
 
+	"transom/exchange"
 	"transom/flow"
 )
 
-// Answered is the error of a handler whose client will be told by a response
-// that is made further out, where nothing is recorded. The record has both.
+// Answered is the error of a handler whose client is told by a response of ours. The
+// record has both, and whoever called what HTTP returned gets the response.
 type Answered struct {
-	Status int
-	Reason string
-	Err    error
+	Response *exchange.Response
+	Err      error
 }
 
 // Error says what went wrong.
@@ -19,11 +19,6 @@ func (a *Answered) Error() string { return a.Err.Error() }
 
 // Unwrap returns it.
 func (a *Answered) Unwrap() error { return a.Err }
-
-// head describes the response.
-func (a *Answered) head() flow.ResponseHead {
-	return flow.ResponseHead{Status: a.Status, Reason: a.Reason, Proto: flow.HTTP11}
-}
 
 // ours is a response that no server has sent as it goes to the client of a
 // request of version p: who answers says it in the terms of HTTP/1.1, and HTTP/2

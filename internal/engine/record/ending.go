@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"transom/exchange"
 	"transom/flow"
 )
 
@@ -43,16 +44,19 @@ func (x *live) settle() {
 	}
 }
 
-// fail ends the exchange without a response of the handler's.
-func (x *live) fail(err error) {
+// fail ends the exchange without a response of the handler's, or returns the one that
+// the client is told by, with which it ends.
+func (x *live) fail(err error) (ours *exchange.Response) {
 	var told *Answered
-	if errors.As(err, &told) {
-		x.mu.Lock()
-		x.kept.resp = ours(told.head(), x.kept.req.Proto)
-		x.kept.http.Response = &x.kept.resp
-		x.mu.Unlock()
+	if !errors.As(err, &told) {
+		x.cut(err.Error())
+		return nil
 	}
-	x.cut(err.Error())
+	x.mu.Lock()
+	x.failed, x.err = true, err.Error()
+	x.mu.Unlock()
+	x.respond(told.Response)
+	return told.Response
 }
 
 // abandon implements ender.
@@ -65,13 +69,15 @@ func (x *live) abandon(err error) {
 	x.cut(why)
 }
 
-// cut ends the exchange, if it has not ended, as failed.
+// cut ends the exchange, if it has not ended, as failed: for the reason that it has
+// failed for already, if it has.
 func (x *live) cut(why string) {
 	x.mu.Lock()
 	finish := !x.finished
-	if finish {
-		x.finished, x.failed, x.err = true, true, why
+	if finish && !x.failed {
+		x.failed, x.err = true, why
 	}
+	x.finished = true
 	x.mu.Unlock()
 	if finish {
 		x.finish()

@@ -37,7 +37,9 @@ func (o *outer) Exchange(ctx context.Context, req *exchange.Request) (*exchange.
 	x := o.c.begin(ctx, req)
 	resp, err := o.next.Exchange(x, req)
 	if err != nil {
-		x.fail(err)
+		if resp := x.fail(err); resp != nil {
+			return resp, nil
+		}
 		return nil, err
 	}
 	if resp.Takeover != nil {
