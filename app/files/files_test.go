@@ -204,8 +204,11 @@ func (f *regular) Write(p []byte) (int, error) {
 }
 
 func (f *regular) Seek(offset int64, whence int) (int64, error) {
-	if whence == io.SeekStart {
+	switch whence {
+	case io.SeekStart:
 		f.at = offset
+	case io.SeekEnd:
+		f.at = int64(len(f.b)) + offset
 	}
 	return f.at, nil
 }
@@ -262,6 +265,33 @@ func TestWhole(t *testing.T) {
 	has(3)
 	if log := w.log.String(); strings.Count(log, "\n") != 2 || !strings.Contains(log, "flows_lost=3") {
 		t.Errorf("logged %s", log)
+	}
+}
+
+// What does not fit until the end is not there in part.
+func TestCutBack(t *testing.T) {
+	w := newWorld()
+	f := &regular{room: 1 << 20}
+	n, _ := files.ParseName("f.mitm")
+	out, err := files.NewOutput(files.OutputOptions{
+		Name: n, Open: func(string) (io.WriteCloser, error) { return f, nil }, Option: "-w", Now: func() time.Time { return w.now },
+		Log:    slog.New(slog.NewTextHandler(&w.log, nil)),
+		Format: func(to io.Writer) (export.Writer, error) { return mitm.NewWriter(to, mitm.Options{}) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write(t, out, 2)
+	whole := len(f.b)
+	for _, more := range []int{50, 70} { // the second time some more of the first flow fits
+		f.room = whole + more
+		w.write(t, out, 1)
+	}
+	if err := out.Close(context.Background(), w.store); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("in the end: %v", err)
+	}
+	if len(f.b) != whole {
+		t.Errorf("%d bytes are there, want %d", len(f.b), whole)
 	}
 }
 

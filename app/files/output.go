@@ -47,6 +47,7 @@ type Output struct {
 	comp    compressor
 	writer  export.Writer
 	pending []byte // could not be written
+	begun   int64  // of what waits, how much had been written before
 	err     error  // why
 	direct  bool   // writer has the file itself
 	wrote   bool   // and has written to it
@@ -106,7 +107,7 @@ func (o *Output) Write(ctx context.Context, f *flow.Flow, bodies filter.Bodies) 
 	if !o.drain() {
 		return o.stuck(ctx, f)
 	}
-	o.wrote = false
+	o.wrote, o.begun = false, 0
 	if err := o.writer.Write(ctx, f, bodies); err != nil && o.direct && o.err != nil {
 		o.failed(ctx, f, o.err)
 		o.err = nil
@@ -152,7 +153,7 @@ func (o *Output) finish() error {
 	}
 	errs = append(errs, o.comp.Close())
 	if !o.drain() {
-		errs = append(errs, fmt.Errorf("the end of %s could not be written: %w", o.name, o.err))
+		errs = append(errs, fmt.Errorf("the end of %s could not be written: %w", o.name, o.err), o.cutBack())
 		o.pending = nil
 	}
 	errs = append(errs, o.file.Close())
@@ -160,10 +161,27 @@ func (o *Output) finish() error {
 	return errors.Join(errs...)
 }
 
+// cutBack takes back the beginning of a flow that does not fit, of a file that can: what
+// is before it is whole.
+func (o *Output) cutBack() error {
+	f, ok := o.file.(rewinder)
+	if !ok || Compressed(o.name) {
+		return nil
+	}
+	end, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil // a pipe
+	}
+	return f.Truncate(end - o.begun)
+}
+
 // Close writes what is left, and says if something was lost.
 func (o *Output) Close(ctx context.Context, bodies filter.Bodies) error {
 	if o.file == nil {
 		return o.lack()
+	}
+	if len(o.pending) == 0 {
+		o.begun = 0
 	}
 	err := o.writer.Finish(ctx, bodies)
 	if _, ok := o.writer.(interface{ Onto(io.Writer) }); ok {
@@ -197,6 +215,7 @@ func (b below) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	n, err := o.file.Write(p)
+	o.begun += int64(n)
 	if err != nil {
 		o.err = err
 		o.pending = append(o.pending, p[n:]...)
@@ -230,7 +249,7 @@ func (f itself) Write(p []byte) (int, error) {
 func (o *Output) drain() bool {
 	for len(o.pending) > 0 {
 		n, err := o.file.Write(o.pending)
-		o.pending = o.pending[n:]
+		o.pending, o.begun = o.pending[n:], o.begun+int64(n)
 		if err != nil {
 			o.err = err
 			return false

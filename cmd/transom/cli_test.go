@@ -80,6 +80,7 @@ func TestCommandLine(t *testing.T) {
 		{"run", "--filter", "~u (a", "true"},
 		{"listen", "--nonsense"},
 		{"listen", "--mode", "socks5"},
+		{"listen", "--mode", "regular"},
 		{"listen", "--mode", "transparent@"},
 		{"listen", "--mode", "transparent@::1:80"},
 		{"listen", "--mode", "transparent@host:80"},

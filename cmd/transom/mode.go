@@ -17,6 +17,9 @@ const defaultPort = 8080
 // defaults of --listen-host and --listen-port.
 func parseMode(spec, host string, port uint16) (capture.Redirect, error) {
 	kind, at, hasAt := strings.Cut(spec, "@")
+	if kind == "regular" {
+		return capture.Redirect{}, fmt.Errorf("mode %q has no listener of its own: the transparent one, which is the default, serves who uses it as a proxy, too", spec)
+	}
 	if kind != "transparent" {
 		return capture.Redirect{}, fmt.Errorf("mode %q is not known; known is transparent[@[host:]port]", spec)
 	}
