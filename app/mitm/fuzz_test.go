@@ -47,6 +47,36 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
+// FuzzForeign: whatever is put aside with flows, what is written with it is read again.
+func FuzzForeign(f *testing.F) {
+	for _, file := range foreign() {
+		to := store.NewMemory(store.MemoryOptions{})
+		if err := mitm.Read(context.Background(), strings.NewReader(file.data), to); err != nil {
+			f.Fatal(err)
+		}
+		for x, err := range to.Flows(context.Background(), store.Query{}) {
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(x.Foreign, x.Conn.Foreign)
+		}
+	}
+	f.Add(tnet(text("id"))+tnet(list{1}), tnet(text("client_conn"))+tnet(dict{"id": nil, "alpn": dict{}, "timestamp_start": "x"}))
+	f.Fuzz(func(t *testing.T, of, ofConn string) {
+		s := all(t)
+		c := *s.flows[0].Conn
+		c.Foreign = ofConn
+		for i, x := range s.flows {
+			y := *x
+			y.Foreign, y.Conn = of, &c
+			s.flows[i] = &y
+		}
+		for _, format := range []int{mitm.Oldest, 17, mitm.Newest} {
+			everything(t, read(t, written(t, s, format)))
+		}
+	})
+}
+
 // hostile are files that are wrong, with what is said of them.
 var hostile = []struct{ name, data, want string }{
 	{"no-length", "x", `offset 0: want a length and a colon, found "x"`},
