@@ -24,6 +24,8 @@ type Reader struct {
 	held  map[flow.ID]map[uint64]made // of handshakes, by what they began
 	done  flow.ID                     // of held, which is not asked for any more
 	notes []string
+
+	fouled, clean *flow.Conn // the last that had something foreign, and without that
 }
 
 // A made body is what is left of one.
@@ -74,7 +76,7 @@ func (c *Reader) Flow(ctx context.Context, f *flow.Flow) *flow.Flow {
 	delete(c.held, c.done)
 	c.done = f.ID
 	g := *f
-	g.Foreign = "" // nobody knows what is in there
+	g.Foreign, g.Conn = "", c.conn(f.Conn) // nobody knows what is in there
 	switch d := f.Detail.(type) {
 	case *flow.HTTP:
 		h := *d
@@ -96,6 +98,19 @@ func (c *Reader) Flow(ctx context.Context, f *flow.Flow) *flow.Flow {
 		g.Detail = &m
 	}
 	return &g
+}
+
+// conn returns a connection without what is foreign; the same for flows that share it.
+func (c *Reader) conn(of *flow.Conn) *flow.Conn {
+	if of == nil || of.Foreign == "" {
+		return of
+	}
+	if c.fouled != of {
+		clean := *of
+		clean.Foreign = ""
+		c.fouled, c.clean = of, &clean
+	}
+	return c.clean
 }
 
 // hold remembers how bodies of a handshake were made.

@@ -90,6 +90,17 @@ func TestHeldHandshake(t *testing.T) {
 	}
 }
 
+// What nobody here can read is left out.
+func TestForeign(t *testing.T) {
+	f := flowOf(exchange(""))
+	f.Foreign, f.Conn.Foreign = "topsecret", "topsecret"
+	r := redact.NewReader(rules(t, "secrets"), nil)
+	a, b := r.Flow(ctx, f), r.Flow(ctx, f)
+	if a.Foreign != "" || a.Conn.Foreign != "" || a.Conn != b.Conn || a.Conn.ID != f.Conn.ID || f.Conn.Foreign == "" {
+		t.Errorf("got %+v, of %+v", a, a.Conn)
+	}
+}
+
 // What has not ended has no bodies yet: who knows what they will have been?
 func TestNotEnded(t *testing.T) {
 	w := newWorld(t)
