@@ -40,6 +40,9 @@ type DiskOptions struct {
 
 	// Words has words in bodies found by index. It costs more than all the rest.
 	Words bool
+	// Trigrams has text in bodies found by index, and words. It costs some times as much
+	// again.
+	Trigrams bool
 
 	// Thrift has the process's collector take less memory, the more flows there are, unless
 	// GOGC says how much. It is for a program of which the store is the greatest part.

@@ -76,12 +76,12 @@ func (d *Disk) startIndex() {
 }
 
 func (x *indexer) open() (err error) {
-	if err = x.openFor(index.Options{}); !errors.Is(err, index.ErrRebuild) {
+	if err = x.openFor(index.Options{Trigrams: x.d.o.Trigrams}); !errors.Is(err, index.ErrRebuild) {
 		return err
 	}
 	x.d.o.Log.Info("the index is built again from the log", "dir", x.d.o.Dir, "err", err)
 	if err = index.Reset(x.path); err == nil {
-		err = x.openFor(index.Options{})
+		err = x.openFor(index.Options{Trigrams: x.d.o.Trigrams})
 	}
 	return err
 }
@@ -264,7 +264,7 @@ func (x *indexer) record(ctx context.Context, at segment.At) {
 			f.Conn = x.d.connOf(f, positionOf(name))
 		}
 		x.entries = append(x.entries, index.Put{Flow: f, Position: at.Position})
-		if f.State != flow.Open && x.d.o.Words {
+		if f.State != flow.Open && (x.d.o.Words || x.d.o.Trigrams) {
 			x.words(ctx, f)
 		}
 	case wire.KindChunk:

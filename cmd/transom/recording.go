@@ -27,6 +27,7 @@ type recordFlags struct {
 	lossless  bool
 	key       string
 	words     bool
+	trigrams  bool
 	flags     *pflag.FlagSet
 }
 
@@ -51,6 +52,7 @@ func (f *recordFlags) add(fl *pflag.FlagSet) {
 	fl.Var(&f.count, "store-count", "with --store DIR: about how many flows are kept; 0 is as many as there is room for")
 	fl.StringVar(&f.key, "store-key", "", "with --store DIR: encrypt what is recorded under the key in this `FILE`, of age-keygen, or the passphrase in it")
 	fl.BoolVar(&f.words, "store-words", false, "with --store DIR: index the words of bodies, which makes looking for them fast, and takes processor time")
+	fl.BoolVar(&f.trigrams, "store-trigrams", false, "with --store DIR: index each three characters of bodies, and words, which makes looking for text fast, and takes much processor time and room")
 	fl.BoolVar(&f.lossless, "lossless", false, "with --store DIR: lose nothing, and have traffic wait for the disk where it must")
 }
 
@@ -71,7 +73,7 @@ func (f *recordFlags) check() error {
 		}
 		return f.limits()
 	}
-	for _, name := range []string{"store-age", "store-count", "store-key", "store-words", "lossless"} {
+	for _, name := range []string{"store-age", "store-count", "store-key", "store-words", "store-trigrams", "lossless"} {
 		if f.flags.Changed(name) {
 			return fmt.Errorf("--%s is for a directory: name one with --store DIR", name)
 		}
@@ -116,7 +118,7 @@ func (f *recordFlags) open(r *rights, grace time.Duration, log *slog.Logger) (s 
 	}
 	o := store.DiskOptions{
 		MaxBytes: int64(f.max), BodyLimit: limit, MaxAge: time.Duration(f.age), MaxFlows: int64(f.count.value),
-		Lossless: f.lossless, Words: f.words, Thrift: true, Grace: max(grace, 1), Log: log,
+		Lossless: f.lossless, Words: f.words, Trigrams: f.trigrams, Thrift: true, Grace: max(grace, 1), Log: log,
 	}
 	if o.Dir, err = filepath.Abs(f.dir); err != nil {
 		return nil, nil, err

@@ -24,6 +24,7 @@ type million struct {
 	flows    int64
 	dir      string
 	words    bool
+	trigrams bool
 	profile  string
 	progress io.Writer
 
@@ -41,6 +42,7 @@ func millions(ctx context.Context, args []string, _ io.Reader, stdout, stderr io
 	fl.Int64Var(&x.flows, "flows", 1_000_000, "how many")
 	fl.StringVar(&x.dir, "dir", "", "where to record them, which must not be there yet (default: a directory that is removed in the end)")
 	fl.BoolVar(&x.words, "words", true, "index words, too")
+	fl.BoolVar(&x.trigrams, "trigrams", false, "index trigrams, too")
 	fl.StringVar(&x.profile, "profile", "", "write cpu.pprof and heap.pprof of the recording to this directory")
 	if err := fl.Parse(args); err != nil {
 		return err
@@ -56,7 +58,7 @@ func millions(ctx context.Context, args []string, _ io.Reader, stdout, stderr io
 	} else if _, err := os.Lstat(x.dir); err == nil {
 		return fmt.Errorf("%s is there already", x.dir)
 	}
-	if x.d, err = store.OpenDisk(store.DiskOptions{Dir: x.dir, Words: x.words, Thrift: true}); err != nil {
+	if x.d, err = store.OpenDisk(store.DiskOptions{Dir: x.dir, Words: x.words, Trigrams: x.trigrams, Thrift: true}); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, x.d.Close()) }()
@@ -146,7 +148,7 @@ func (x *million) record(ctx context.Context) error {
 	s := x.d.Stats()
 	x.say("flows", "%d, with %d MiB of bodies", s.Flows, x.mix.bodies>>20)
 	x.say("lost", "%d flows, %d ends of bodies", s.Refused, s.TruncatedBody)
-	x.say("written in", "%v, all processors %v", time.Since(began).Round(time.Second), (x.spent() - before).Round(time.Second))
+	x.say("written in", "%v, all processors %v", time.Since(began).Round(time.Second), (x.spent() - before).Round(time.Second/10))
 	return nil
 }
 
@@ -160,14 +162,14 @@ func (x *million) spent() time.Duration {
 
 // index waits until all is in the index.
 func (x *million) index(ctx context.Context) error {
-	before := x.d.Stats().Behind
-	began := time.Now()
+	behind := x.d.Stats().Behind
+	began, before := time.Now(), x.spent()
 	for _, err := range x.d.Flows(ctx, store.Query{By: store.BySize, Limit: 1}) {
 		if err != nil {
 			return err
 		}
 	}
-	x.say("indexed", "%v later: it was about %d records behind", time.Since(began).Round(time.Millisecond), before)
+	x.say("indexed", "%v later, all processors %v: it was about %d records behind", time.Since(began).Round(time.Millisecond), (x.spent() - before).Round(time.Second/10), behind)
 	return x.peak(ctx)
 }
 

@@ -33,7 +33,7 @@ func (x *Index) question(p *filter.Plan) (*question, error) {
 		}
 		q.found, err = x.find(hashes, false)
 		q.sure = true
-	case p.Bodies != nil && len(p.Literal) >= 3 && x.terms.trigrams:
+	case p.Bodies != nil && len(p.Literal) >= 3 && x.hasTrigrams():
 		var hashes []uint32
 		for i := 0; i+3 <= len(p.Literal); i++ {
 			hashes = append(hashes, hashTrigram(p.Literal[i:i+3]))

@@ -32,6 +32,13 @@ func (f foundSet) get(number uint64) byte {
 	return unknown
 }
 
+// hasTrigrams reports whether those of any body are known.
+func (x *Index) hasTrigrams() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.terms.trigrams || slices.ContainsFunc(x.runs, func(r *run) bool { return r.trigram })
+}
+
 // find looks for bodies that have all of some hashes.
 func (x *Index) find(hashes []uint32, trigrams bool) (foundSet, error) {
 	slices.Sort(hashes)
