@@ -21,7 +21,7 @@ type block struct {
 	dead    []uint64 // a bit for each row that is no more
 	low, up flow.ID
 	zones   [zones][2]int64 // the least and the greatest of some numbers
-	body    uint64          // the least number of a body, 0 if there is none
+	bodies  span            // the numbers of bodies are in
 }
 
 // Columns of which blocks know the least and the greatest.
@@ -41,21 +41,35 @@ func blockOf(number int64, f *frozen) *block {
 	for z, c := range zoneColumns {
 		b.zones[z] = [2]int64{slices.Min(f.values[c]), slices.Max(f.values[c])}
 	}
-	b.body = f.firstBody()
+	for n := range f.bodies {
+		b.bodies.add(n)
+	}
 	return b
 }
 
-// firstBody returns the least number of a body, 0 if there is none.
-func (f *frozen) firstBody() (least uint64) {
+// bodies yields the numbers of bodies.
+func (f *frozen) bodies(yield func(uint64) bool) {
 	for _, n := range []filter.Number{filter.RequestBody, filter.ResponseBody} {
 		for _, v := range f.values[columnNumbers+int(n)] {
-			if v > 0 && (least == 0 || uint64(v) < least) {
-				least = uint64(v)
+			if v > 0 && !yield(uint64(v)) {
+				return
 			}
 		}
 	}
-	return least
 }
+
+// A span is numbers from the least to the greatest; the zero span is none.
+type span struct{ low, up uint64 }
+
+func (s *span) add(n uint64) {
+	if s.low == 0 || n < s.low {
+		s.low = n
+	}
+	s.up = max(s.up, n)
+}
+
+// meets reports whether the two may have a number in common.
+func (s span) meets(o span) bool { return s.low != 0 && s.low <= o.up && o.low <= s.up }
 
 func (b *block) isDead(row int) bool { return b.dead != nil && b.dead[row/64]&(1<<(row%64)) != 0 }
 
@@ -95,7 +109,8 @@ func (b *block) head() []byte {
 		dst = binary.LittleEndian.AppendUint64(dst, uint64(z[0]))
 		dst = binary.LittleEndian.AppendUint64(dst, uint64(z[1]))
 	}
-	return binary.LittleEndian.AppendUint64(dst, b.body)
+	dst = binary.LittleEndian.AppendUint64(dst, b.bodies.low)
+	return binary.LittleEndian.AppendUint64(dst, b.bodies.up)
 }
 
 // deadBits is dead as it is written.
@@ -110,7 +125,7 @@ func (b *block) deadBits() []byte {
 // readBlock is the reverse of head and deadBits.
 func readBlock(number int64, head, dead []byte) (*block, error) {
 	n, used := binary.Uvarint(head)
-	if used <= 0 || n > math.MaxInt32 || len(head) != used+1+32+16*zones+8 {
+	if used <= 0 || n > math.MaxInt32 || len(head) != used+1+32+16*zones+16 {
 		return nil, errPacked
 	}
 	b := &block{number: number, n: int(n), live: int(n), tail: head[used] == 1}
@@ -122,7 +137,7 @@ func readBlock(number int64, head, dead []byte) (*block, error) {
 		b.zones[z][0] = int64(binary.LittleEndian.Uint64(head[16*z:]))
 		b.zones[z][1] = int64(binary.LittleEndian.Uint64(head[16*z+8:]))
 	}
-	b.body = binary.LittleEndian.Uint64(head[16*zones:])
+	b.bodies = span{binary.LittleEndian.Uint64(head[16*zones:]), binary.LittleEndian.Uint64(head[16*zones+8:])}
 	if len(dead) == 0 {
 		return b, nil
 	}

@@ -144,7 +144,11 @@ func (c *change) dropBodiesIn(s segments) error {
 	pages, err := c.pagesIn(s)
 	for _, page := range pages {
 		err = errors.Join(err, c.editPage(page, func(list []Body) []Body {
-			return slices.DeleteFunc(list, func(b Body) bool { return b.in(s) })
+			list = slices.DeleteFunc(list, func(b Body) bool { return b.in(s) })
+			if !slices.ContainsFunc(list, func(b Body) bool { return len(b.Extents) > 0 }) {
+				return nil // what is empty is in no segment, and goes with what came with it
+			}
+			return list
 		}))
 	}
 	return err

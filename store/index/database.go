@@ -22,7 +22,7 @@ import (
 
 const (
 	application = 0x54524e58 // says that a file is ours
-	version     = 1          // of the tables and of how columns are packed
+	version     = 2          // of the tables and of how columns are packed
 
 	pageSize = 8 << 10
 	// A writer that finds the file locked waits this long for another program.

@@ -73,3 +73,9 @@ func Packed() [][]byte {
 	bodies, _, _ := packBodies([]Body{{Number: 1, Size: 3, Extents: []Extent{{Length: 3}}}})
 	return append(list, bodies, packDocs([]doc{{7, true}, {9, false}}, true), packBucket([]uint64{1 << 32, 1<<32 + 1, 5 << 32}), blockOf(1, h.freeze()).head())
 }
+
+// BodyPages returns how many there are.
+func (x *Index) BodyPages() (n int, err error) {
+	err = x.db.read.QueryRow("SELECT count(*) FROM bodies").Scan(&n)
+	return n, err
+}

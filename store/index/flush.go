@@ -72,16 +72,17 @@ func (x *Index) batch(last bool) *batch {
 	return b
 }
 
-// staleLocked returns runs of which no body belongs to a flow any more.
+// staleLocked returns runs of which no body belongs to a flow any more. A flow that has
+// been going on for long keeps those of its own time, and none that came since.
 func (x *Index) staleLocked() (stale []*run) {
-	least := x.hot.freeze().firstBody()
-	for _, b := range x.blocks {
-		if b.body != 0 && (least == 0 || b.body < least) {
-			least = b.body
-		}
+	if len(x.runs) == 0 {
+		return nil
 	}
+	open := slices.Sorted(x.hot.freeze().bodies)
 	for _, r := range x.runs {
-		if r.up < least {
+		i, _ := slices.BinarySearch(open, r.bodies.low)
+		used := i < len(open) && open[i] <= r.bodies.up
+		if !used && !slices.ContainsFunc(x.blocks, func(b *block) bool { return b.bodies.meets(r.bodies) }) {
 			stale = append(stale, r)
 		}
 	}

@@ -119,7 +119,7 @@ type run struct {
 	number  int64
 	docs    []byte // packed
 	n       int
-	up      uint64 // the greatest number of a body
+	bodies  span // their numbers are in
 	trigram bool
 }
 
@@ -228,7 +228,7 @@ func inBucket(b []byte, want func(hash uint32) bool, found func(hash uint32, doc
 func (c *change) writeTerms(t *terms) (*run, error) {
 	r := &run{number: t.last, docs: packDocs(t.docs, t.trigrams), n: len(t.docs), trigram: t.trigrams}
 	for _, d := range t.docs {
-		r.up = max(r.up, d.number)
+		r.bodies.add(d.number)
 	}
 	rest := t.pairs
 	return r, c.putRun(r.number, r.docs, func(bucket int) []byte {
@@ -251,7 +251,7 @@ func (x *Index) readRuns() error {
 		}
 		r := &run{number: number, docs: data, n: len(docs), trigram: trigrams}
 		for _, d := range docs {
-			r.up = max(r.up, d.number)
+			r.bodies.add(d.number)
 		}
 		x.runs = append(x.runs, r)
 		return nil
