@@ -26,9 +26,12 @@ var orders = [...]struct {
 	{"by host", store.ByHost, false},
 }
 
+// tries is how often most things are looked for: other programs run, too.
+const tries = 3
+
 // firstPages says how long the first page takes of some filters: from many flows to none.
 func (x *million) firstPages(ctx context.Context) error {
-	head := []string{"first page, ms", ""}
+	head := []string{"first page, ms; the shortest of three", ""}
 	for _, o := range orders {
 		head = append(head, o.name)
 	}
@@ -40,7 +43,7 @@ func (x *million) firstPages(ctx context.Context) error {
 	} {
 		line := []string{text, ""}
 		for _, o := range orders {
-			took, _, err := x.first(ctx, text, store.Query{By: o.by, Descending: o.down, Limit: page})
+			took, _, err := x.shortest(ctx, text, store.Query{By: o.by, Descending: o.down, Limit: page})
 			if err != nil {
 				return err
 			}
@@ -68,13 +71,27 @@ func (x *million) first(ctx context.Context, text string, q store.Query) (took t
 	return time.Since(began), n, nil
 }
 
+// shortest is the shortest of some times.
+func (x *million) shortest(ctx context.Context, text string, q store.Query) (took time.Duration, n int, err error) {
+	for i := range tries {
+		again, found, err := x.first(ctx, text, q)
+		if err != nil {
+			return 0, 0, err
+		}
+		if n = found; i == 0 || again < took {
+			took = again
+		}
+	}
+	return took, n, nil
+}
+
 // lookForWords looks for words that are frequent, rare, and not there.
 func (x *million) lookForWords(ctx context.Context) error {
 	if !x.words {
 		return nil
 	}
 	for _, text := range []string{"~words " + word(0), "~words '" + word(19_990) + " " + word(15_000) + "'", "~words nosuchword"} {
-		took, n, err := x.first(ctx, text, store.Query{Descending: true, Limit: page})
+		took, n, err := x.shortest(ctx, text, store.Query{Descending: true, Limit: page})
 		if err != nil {
 			return err
 		}
@@ -87,7 +104,7 @@ func (x *million) lookForWords(ctx context.Context) error {
 // that none has.
 func (x *million) lookForText(ctx context.Context) error {
 	some := `"` + word(7)[1:] + `.*` + word(9) + `"`
-	took, n, err := x.first(ctx, "~b "+some, store.Query{Descending: true, Limit: 1})
+	took, n, err := x.shortest(ctx, "~b "+some, store.Query{Descending: true, Limit: 1})
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ func TestMillion(t *testing.T) {
 	if err := millions(t.Context(), []string{"-flows", "3000", "-dir", dir, "-profile", profile}, nil, &out, &progress); err != nil {
 		t.Fatalf("%v\n%s", err, &progress)
 	}
-	for _, want := range []string{"\nflows ", "3000, with", "0 flows, 0 ends of bodies", "\nin mitmproxy's file ", "\n~words nosuchword ", "\nfirst page, ms ", "\n~c 404 "} {
+	for _, want := range []string{"\nflows ", "3000, with", "0 flows, 0 ends of bodies", "\nin mitmproxy's file ", "\n~words nosuchword ", "\nfirst page, ms;", "\n~c 404 "} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, &out)
 		}
