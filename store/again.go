@@ -84,8 +84,8 @@ func (a *again) record(at segment.At) error {
 		}
 		return a.body(at.Position, &b)
 	case wire.KindDeleted:
-		id, _, err := wire.ReadDeleted(at.Payload)
-		if _, there := a.d.where(id); err != nil || there || !a.has(at.Position) {
+		gone, err := wire.ReadDeleted(at.Payload)
+		if _, there := a.d.where(gone.ID); err != nil || there || !a.has(at.Position) {
 			return err
 		}
 		_, err = a.append(at.Kind, at.Payload)
@@ -105,7 +105,7 @@ func (a *again) append(kind uint8, payload []byte) (segment.Position, error) {
 
 // flow takes note of a flow, if this is its last state.
 func (a *again) flow(id flow.ID, at segment.Position) {
-	if last, ok := a.d.where(id); ok && last == placeOf(at) {
+	if last, ok := a.d.where(id); ok && last.place == placeOf(at) {
 		a.flows = append(a.flows, found{id: id, at: at})
 	}
 }

@@ -57,9 +57,9 @@ type stray struct {
 // maxHaunts bounds what is remembered for tombstones.
 const maxHaunts = 1 << 17
 
-func newAlive(d *Disk, chosen []segment.Info, p *pace) *alive {
+func newAlive(d *Disk, some []chosen, p *pace) *alive {
 	a := &alive{d: d, pace: p, parts: map[uint64]*part{}, haunts: map[uint64]bool{}, conns: map[segment.Position][]uint64{}}
-	for _, s := range chosen {
+	for _, s := range some {
 		a.parts[s.Number] = &part{number: s.Number}
 	}
 	return a
@@ -140,15 +140,15 @@ func (a *alive) record(at segment.At) error {
 }
 
 func (a *alive) flow(at segment.At) error {
-	id, _, _, err := wire.ReadState(at.Payload)
+	id, rev, _, err := wire.ReadState(at.Payload)
 	if err != nil {
 		return err
 	}
 	last, there := a.d.where(id)
-	if !there && a.parts[at.Segment] == nil {
-		a.haunt(keyOf(id))
+	if (!there || rev > last.rev()) && a.parts[at.Segment] == nil {
+		a.haunt(keyOf(id)) // it would be there again
 	}
-	if !there || last != placeOf(at.Position) {
+	if !there || last.place != placeOf(at.Position) {
 		return nil
 	}
 	_, name, err := wire.ReadFlow(at.Payload)
@@ -167,11 +167,10 @@ func (a *alive) flow(at segment.At) error {
 }
 
 // where returns where the last state of a flow is.
-func (d *Disk) where(id flow.ID) (place, bool) {
+func (d *Disk) where(id flow.ID) (flowAt, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	at, ok := d.known.flows.get(id)
-	return at.place, ok
+	return d.known.flows.get(id)
 }
 
 // conn remembers what a connection refers to, if something of that may go.
@@ -209,13 +208,13 @@ func (a *alive) body(at segment.At, p *part, number uint64) bool {
 }
 
 func (a *alive) deleted(at segment.At, p *part) error {
-	id, bodies, err := wire.ReadDeleted(at.Payload)
+	gone, err := wire.ReadDeleted(at.Payload)
 	if err != nil || p == nil {
 		return err
 	}
 	p.records[len(p.records)-1].alive = true // until it is known better
 	if len(p.graves) < maxHaunts {
-		p.graves = append(p.graves, grave{len(p.records) - 1, append(bodies, keyOf(id))})
+		p.graves = append(p.graves, grave{len(p.records) - 1, append(gone.Bodies, keyOf(gone.ID))})
 	}
 	return nil
 }
@@ -273,12 +272,17 @@ func (p *part) keeps(offset int64) bool {
 	return !ok || p.records[i].alive
 }
 
-// alive returns how many bytes are.
-func (p *part) alive() (n int64) {
+// dead returns how many bytes may go.
+func (p *part) dead() (n int64) {
 	for _, r := range p.records {
-		if r.alive {
-			n += int64(r.length) + 16 // a frame
+		if !r.alive {
+			n += int64(r.length) + frameSize
 		}
 	}
 	return n
+}
+
+// empty reports whether all may go.
+func (p *part) empty() bool {
+	return !slices.ContainsFunc(p.records, func(r standing) bool { return r.alive })
 }

@@ -14,10 +14,12 @@ type catalog struct {
 	flows  rows[flow.ID, flowAt]
 	bodies rows[uint64, place]
 
-	live  map[uint32]int // last states of flows, by segment
-	waste map[uint32]int // states that a later segment has superseded, of deleted flows, and tombstones
-	freed int64          // bytes of bodies that were deleted
+	live map[uint32]int   // last states of flows, by segment
+	dead map[uint32]int64 // about how many bytes are of no use any more, by segment
 }
+
+// frameSize is what a record takes besides its payload.
+const frameSize = 16
 
 // A place is a position, in half the room: a segment has less than 4 GiB.
 type place struct{ segment, offset uint32 }
@@ -49,23 +51,23 @@ func newCatalog() catalog {
 	return catalog{
 		flows:  rows[flow.ID, flowAt]{compare: compareIDs},
 		bodies: rows[uint64, place]{compare: cmp.Compare[uint64]},
-		live:   map[uint32]int{}, waste: map[uint32]int{},
+		live:   map[uint32]int{}, dead: map[uint32]int64{},
 	}
 }
 
 func compareIDs(a, b flow.ID) int { return bytes.Compare(a[:], b[:]) }
 
-// put says where a state of a flow is. One that is older than what is known is left out.
-func (c *catalog) put(id flow.ID, at flowAt) {
+// put says where a state of a flow is, and how large; the one that it supersedes will have been
+// about as large. One that is older than what is known is left out.
+func (c *catalog) put(id flow.ID, at flowAt, size int64) {
 	old, ok := c.flows.get(id)
 	if ok && old.rev() > at.rev() {
+		c.dead[at.segment] += size
 		return
 	}
 	if ok {
 		c.live[old.segment]--
-		if old.segment != at.segment {
-			c.waste[old.segment]++
-		}
+		c.dead[old.segment] += size
 	}
 	c.live[at.segment]++
 	c.flows.set(id, at)
@@ -75,7 +77,6 @@ func (c *catalog) put(id flow.ID, at flowAt) {
 func (c *catalog) drop(id flow.ID) {
 	if at, ok := c.flows.get(id); ok {
 		c.live[at.segment]--
-		c.waste[at.segment]++
 		c.flows.remove(id)
 	}
 }
@@ -110,7 +111,7 @@ func (d *Disk) remove(number uint64) (flows int) {
 // uncount forgets the counts of a segment that has nothing any more.
 func (c *catalog) uncount(number uint64) {
 	delete(c.live, uint32(number))
-	delete(c.waste, uint32(number))
+	delete(c.dead, uint32(number))
 }
 
 // openIn returns the flows of a segment that have not ended.

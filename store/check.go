@@ -40,7 +40,7 @@ func whole(r segment.Record) (err error) {
 	case wire.KindBody:
 		_, err = wire.ReadBody(r.Payload)
 	case wire.KindDeleted:
-		_, _, err = wire.ReadDeleted(r.Payload)
+		_, err = wire.ReadDeleted(r.Payload)
 	default:
 		err = errors.New("a record of a kind that is not known here")
 	}

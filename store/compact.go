@@ -1,10 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"transom/store/segment"
@@ -21,14 +23,8 @@ type compactor struct {
 	stop context.CancelFunc
 	done chan struct{}
 
-	turn   chan struct{} // taken by who compacts
-	looked map[uint64]look
-}
-
-// A look is what was known of a segment when it was looked at.
-type look struct {
-	waste int
-	freed int64
+	turn    chan struct{}   // taken by who compacts
+	damaged map[uint64]bool // segments that are left as they are
 }
 
 const (
@@ -36,11 +32,14 @@ const (
 	compactRate = 32 << 20 // bytes a second that are read in the background
 	compactStep = 1 << 20  // what is read at once
 	compactSome = 8        // segments a pass
+
+	compactPart  = 4   // one in so many bytes of a segment have to be dead
+	compactShare = 128 // and in the background of all that is read for it
 )
 
 func (d *Disk) startCompactor() {
 	ctx, stop := context.WithCancel(context.Background())
-	d.compactor = &compactor{d: d, ctx: ctx, stop: stop, done: make(chan struct{}), turn: make(chan struct{}, 1), looked: map[uint64]look{}}
+	d.compactor = &compactor{d: d, ctx: ctx, stop: stop, done: make(chan struct{}), turn: make(chan struct{}, 1), damaged: map[uint64]bool{}}
 	go d.compactor.run()
 }
 
@@ -55,7 +54,7 @@ func (c *compactor) run() {
 			return
 		case <-tick.C:
 		}
-		if err := c.compact(c.ctx, &pace{d: c.d, rate: compactRate}); err != nil && c.ctx.Err() == nil && !errors.Is(err, fs.ErrClosed) {
+		if err := c.compact(c.ctx, &pace{d: c.d, rate: compactRate}, compactShare); err != nil && c.ctx.Err() == nil && !errors.Is(err, fs.ErrClosed) {
 			c.d.o.Log.Warn("the room that deleted flows take is not given back", "dir", c.d.o.Dir, "err", err)
 		}
 	}
@@ -73,11 +72,12 @@ func (d *Disk) Compact(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	defer context.AfterFunc(d.compactor.ctx, func() { stop(fs.ErrClosed) })()
-	return d.compactor.compact(ctx, &pace{d: d})
+	return d.compactor.compact(ctx, &pace{d: d}, 0)
 }
 
-// compact makes passes until nothing seems mostly dead.
-func (c *compactor) compact(ctx context.Context, p *pace) error {
+// compact makes passes until none is worth it: until it would give back less than one in share
+// of all bytes; 0 is whatever there is.
+func (c *compactor) compact(ctx context.Context, p *pace, share int64) error {
 	select {
 	case c.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -85,21 +85,27 @@ func (c *compactor) compact(ctx context.Context, p *pace) error {
 	}
 	defer func() { <-c.turn }()
 	for {
-		chosen := c.choose()
-		if len(chosen) == 0 {
+		some := c.choose(share)
+		if len(some) == 0 {
 			return nil
 		}
-		if err := c.pass(ctx, chosen, p); err != nil {
+		if err := c.pass(ctx, some, p); err != nil {
 			return err
 		}
 	}
 }
 
-// choose returns segments that seem mostly dead and were not looked at since. Nothing
-// that is written from now on refers to them: they are on disk, and the one who writes
-// has gone on to a later one. After a failed sync nothing is chosen, since a later
-// state may be among what is lost.
-func (c *compactor) choose() (chosen []segment.Info) {
+// A chosen segment, and how many bytes seemed to be dead in it.
+type chosen struct {
+	segment.Info
+	dead int64
+}
+
+// choose returns segments that seem to have most to give back, by number. Nothing that is written
+// from now on refers to them: they are on disk, and the one who writes has gone on to a
+// later one. After a failed sync nothing is chosen, since a later state may be among what is
+// lost.
+func (c *compactor) choose(share int64) (some []chosen) {
 	d := c.d
 	all := d.log.Segments()
 	d.mu.Lock()
@@ -107,26 +113,31 @@ func (c *compactor) choose() (chosen []segment.Info) {
 	if d.stats.Unsynced > 0 || d.stats.Failing {
 		return nil
 	}
+	size, gain := int64(0), int64(0)
 	for _, s := range all {
-		number := uint32(s.Number)
-		waste, live := d.known.waste[number], d.known.live[number]
-		old := c.looked[s.Number]
-		switch {
-		case !s.Sealed || s.Number >= d.written:
-		case waste > live && waste > old.waste, live == 0 && d.known.freed-old.freed >= max(d.o.SegmentSize/2, 1):
-			c.looked[s.Number] = look{waste, d.known.freed}
-			chosen = append(chosen, s)
-		}
-		if len(chosen) == compactSome {
-			break
+		size += s.Size
+		if s.Sealed && s.Number < d.written && !c.damaged[s.Number] && worth(d.known.dead[uint32(s.Number)], s) {
+			some = append(some, chosen{s, d.known.dead[uint32(s.Number)]})
 		}
 	}
-	return chosen
+	slices.SortStableFunc(some, func(a, b chosen) int { return cmp.Compare(b.dead, a.dead) })
+	some = some[:min(len(some), compactSome)]
+	for _, s := range some {
+		gain += s.dead
+	}
+	if gain*share < size && share > 0 {
+		return nil
+	}
+	slices.SortFunc(some, func(a, b chosen) int { return cmp.Compare(a.Number, b.Number) })
+	return some
 }
 
+// worth reports whether a segment is written anew for the sake of what is dead in it.
+func worth(dead int64, s segment.Info) bool { return dead > 0 && dead >= s.Size/compactPart }
+
 // pass looks at what is alive in segments, and compacts them.
-func (c *compactor) pass(ctx context.Context, chosen []segment.Info, p *pace) error {
-	a := newAlive(c.d, chosen, p)
+func (c *compactor) pass(ctx context.Context, some []chosen, p *pace) error {
+	a := newAlive(c.d, some, p)
 	if err := a.look(ctx); err != nil {
 		return err
 	}
@@ -137,43 +148,59 @@ func (c *compactor) pass(ctx context.Context, chosen []segment.Info, p *pace) er
 	if c.d.Stats().Unsynced > 0 {
 		return nil
 	}
-	whole := true // all before are compacted
-	done := 0
-	for _, s := range chosen {
+	whole := true   // all before are compacted
+	all := int64(0) // bytes given back
+	for _, s := range some {
 		part := a.parts[s.Number]
-		if part.damaged || 2*part.alive() > s.Size {
-			whole = false
-			continue
-		}
 		if whole {
 			a.exorcise(part)
 		}
-		if err := c.rewrite(ctx, s, part, p); err != nil {
+		dead := part.dead()
+		if part.damaged || !worth(dead, s.Info) {
+			whole = false
+			c.counted(s, dead)
+			c.damaged[s.Number] = part.damaged
+			continue
+		}
+		freed, err := c.rewrite(ctx, s, part, p)
+		if err != nil {
 			return err
 		}
-		done++
+		all += freed
 	}
-	c.again(a, done)
+	for _, part := range a.parts {
+		if all > 0 {
+			c.again(part)
+		}
+	}
 	return nil
 }
 
-// again has segments looked at again that have stayed for the sake of tombstones, if
-// something of what those are for is gone.
-func (c *compactor) again(a *alive, done int) {
-	for number, part := range a.parts {
-		if l, ok := c.looked[number]; ok && done > 0 && len(part.graves) > 0 {
-			l.waste = 0
-			c.looked[number] = l
+// counted says what is dead in a segment, besides what was since it was chosen.
+func (c *compactor) counted(s chosen, dead int64) {
+	c.d.mu.Lock()
+	defer c.d.mu.Unlock()
+	c.d.known.dead[uint32(s.Number)] += dead - s.dead
+}
+
+// again has the tombstones of a segment, for which something was left, count as dead: some of
+// that is gone now.
+func (c *compactor) again(part *part) {
+	c.d.mu.Lock()
+	defer c.d.mu.Unlock()
+	for _, g := range part.graves {
+		if r := part.records[g.record]; r.alive {
+			c.d.known.dead[uint32(part.number)] += int64(r.length) + frameSize
 		}
 	}
 }
 
-// rewrite compacts a segment, or removes it if nothing in it is alive.
-func (c *compactor) rewrite(ctx context.Context, s segment.Info, part *part, p *pace) error {
+// rewrite compacts a segment, or removes it if nothing in it is alive. It returns how many bytes
+// that gave back.
+func (c *compactor) rewrite(ctx context.Context, s chosen, part *part, p *pace) (freed int64, err error) {
 	d := c.d
 	after := int64(0)
-	var err error
-	if part.alive() == 0 {
+	if part.empty() {
 		err = d.log.Remove(s.Number)
 	} else {
 		var done segment.Compacted
@@ -184,21 +211,20 @@ func (c *compactor) rewrite(ctx context.Context, s segment.Info, part *part, p *
 		after = done.After
 	}
 	if errors.Is(err, segment.ErrGone) {
-		return nil // retention was first
+		return 0, nil // retention was first
 	}
 	if err != nil {
-		return fmt.Errorf("give back what is deleted: %w", err)
+		return 0, fmt.Errorf("give back what is deleted: %w", err)
 	}
+	c.counted(s, 0)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	c.looked[s.Number] = look{freed: d.known.freed}
-	if d.known.waste[uint32(s.Number)] = 0; after == 0 {
+	if after == 0 {
 		d.known.uncount(s.Number)
-		delete(c.looked, s.Number)
 	}
 	d.stats.Compacted++
 	d.stats.Reclaimed += s.Size - after
-	return nil
+	return s.Size - after, nil
 }
 
 // A pace bounds what is read: to a rate, 0 is none, and not while the queue is over a

@@ -93,8 +93,8 @@ type Disk struct {
 	queued   flowQueue // to be written next
 	writing  flowQueue // being written
 	undone   map[flow.ID]bool
-	dead     []tombstone // to be written
-	dirty    []*stream   // with something to be written
+	dead     []wire.Deleted // to be written
+	dirty    []*stream      // with something to be written
 	streams  map[uint64]*stream
 	last     uint64 // number of the last body
 	written  uint64 // what is written from now on refers to no segment before this one but for bodies under way

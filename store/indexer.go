@@ -284,12 +284,12 @@ func (x *indexer) record(ctx context.Context, at segment.At) {
 		}
 		x.entries = append(x.entries, body)
 	case wire.KindDeleted:
-		id, bodies, err := wire.ReadDeleted(at.Payload)
+		gone, err := wire.ReadDeleted(at.Payload)
 		if err != nil {
 			return
 		}
-		x.entries = append(x.entries, index.Deleted{ID: id})
-		for _, number := range bodies {
+		x.entries = append(x.entries, index.Deleted{ID: gone.ID})
+		for _, number := range gone.Bodies {
 			x.entries = append(x.entries, index.Dropped{Number: number})
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"transom/flow"
+	"transom/store/wire"
 )
 
 // A flowQueue is flows that wait to be written, by ID. A later state takes the place of
@@ -80,23 +81,6 @@ func (d *Disk) referLocked(f *flow.Flow) {
 	}
 }
 
-// keptOf returns how much is kept of the bodies of a flow.
-func keptOf(f *flow.Flow) int64 {
-	switch d := f.Detail.(type) {
-	case *flow.HTTP:
-		return d.RequestBody.Kept + d.ResponseBody.Kept
-	case *flow.Messages:
-		return d.Log.Kept
-	}
-	return 0
-}
-
-// A tombstone is a flow that was deleted, with its bodies.
-type tombstone struct {
-	id     flow.ID
-	bodies [4]uint64
-}
-
 // Delete implements Store. IDs that are not kept are ignored.
 func (d *Disk) Delete(ctx context.Context, deleted ...flow.ID) error {
 	for _, id := range deleted {
@@ -107,15 +91,34 @@ func (d *Disk) Delete(ctx context.Context, deleted ...flow.ID) error {
 		if err != nil {
 			return err
 		}
+		bodies := d.standingOf(f)
 		d.mu.Lock()
-		d.deleteLocked(f)
+		d.deleteLocked(f, bodies)
 		d.mu.Unlock()
 	}
 	wake(d.soon)
 	return nil
 }
 
-func (d *Disk) deleteLocked(f *flow.Flow) {
+// standingOf returns the bodies of a flow that are all in the log. What can't be read can't be
+// counted.
+func (d *Disk) standingOf(f *flow.Flow) (bodies []*stream) {
+	for _, number := range bodiesOf(f) {
+		d.mu.Lock()
+		at, ok := d.known.bodies.get(number)
+		d.mu.Unlock()
+		if !ok {
+			continue
+		}
+		if s, err := d.stream(number, at.position()); err == nil {
+			bodies = append(bodies, s)
+		}
+	}
+	return bodies
+}
+
+// deleteLocked forgets a flow, and its bodies, of which standing are in the log.
+func (d *Disk) deleteLocked(f *flow.Flow, standing []*stream) {
 	if e := d.queued.get(f.ID); e != nil {
 		d.queued.remove(f.ID)
 		d.freeLocked(e.cost)
@@ -125,15 +128,39 @@ func (d *Disk) deleteLocked(f *flow.Flow) {
 		d.freeLocked(e.cost)
 		d.undone[f.ID] = true
 	}
-	d.known.drop(f.ID)
-	d.known.freed += keptOf(f)
-	grave := tombstone{f.ID, bodiesOf(f)}
-	for _, number := range grave.bodies {
+	bodies := bodiesOf(f)
+	grave := wire.Deleted{ID: f.ID, Bodies: bodies[:]}
+	if at, ok := d.known.flows.get(f.ID); ok {
+		grave.Dead = append(grave.Dead, wire.Dead{Segment: uint64(at.segment), Bytes: int64(len(wire.AppendFlow(nil, f, 0))) + frameSize})
+		d.known.drop(f.ID)
+	}
+	for _, s := range standing {
+		grave.Dead = s.bury(grave.Dead)
+	}
+	for _, number := range bodies {
 		if s := d.streams[number]; s != nil {
+			grave.Dead = s.bury(grave.Dead)
 			s.forgetLocked()
 			delete(d.streams, number)
 		}
 		d.known.bodies.remove(number)
 	}
+	for _, dead := range grave.Dead {
+		d.known.dead[uint32(dead.Segment)] += dead.Bytes
+	}
 	d.dead = append(d.dead, grave)
+}
+
+// bury adds what is in the log of a body to what is dead with it.
+func (s *stream) bury(dead []wire.Dead) []wire.Dead {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.stored {
+		n := len(dead) - 1
+		if n < 0 || dead[n].Segment != e.Segment {
+			dead, n = append(dead, wire.Dead{Segment: e.Segment}), n+1
+		}
+		dead[n].Bytes += e.Length + frameSize
+	}
+	return dead
 }

@@ -62,7 +62,7 @@ func (r *replay) record(at segment.Line) (err error) {
 		if err != nil {
 			return err
 		}
-		r.known.put(id, flowAtOf(at.Position, rev, state))
+		r.known.put(id, flowAtOf(at.Position, rev, state), int64(at.Length)+frameSize)
 	case wire.KindChunk:
 		c, err := wire.ReadChunk(at.Gist) // all but the data
 		if err != nil {
@@ -83,19 +83,32 @@ func (r *replay) record(at segment.Line) (err error) {
 		r.known.bodies.set(number, placeOf(at.Position))
 		delete(r.parts, number)
 	case wire.KindDeleted:
-		id, bodies, err := wire.ReadDeleted(at.Gist)
+		gone, err := wire.ReadDeleted(at.Gist)
 		if err != nil {
 			return err
 		}
-		r.known.drop(id)
-		r.known.waste[uint32(at.Segment)]++
-		r.known.freed = r.o.SegmentSize // nobody knows how much that was
-		for _, number := range bodies {
-			r.known.bodies.remove(number)
-			delete(r.parts, number)
-		}
+		r.known.dead[uint32(at.Segment)] += int64(at.Length) + frameSize
+		r.deleted(&gone)
 	}
 	return nil
+}
+
+// deleted forgets a flow. What is dead of it was counted when it was deleted; where neither it nor
+// a body is left that has gone since.
+func (r *replay) deleted(gone *wire.Deleted) {
+	_, left := r.known.flows.get(gone.ID)
+	r.known.drop(gone.ID)
+	for _, number := range gone.Bodies {
+		_, there := r.known.bodies.get(number)
+		left = left || there || r.parts[number] != nil
+		r.known.bodies.remove(number)
+		delete(r.parts, number)
+	}
+	for _, dead := range gone.Dead {
+		if left {
+			r.known.dead[uint32(dead.Segment)] += dead.Bytes
+		}
+	}
 }
 
 // part takes note of a chunk of a body whose end has not come. What stands behind one that
@@ -144,12 +157,12 @@ func (r *replay) end() error {
 		ended.Rev, ended.State, ended.Err, ended.End = f.Rev+1, flow.Failed, "transom ended before this did", f.Start
 		open, costs = append(open, &ended), append(costs, flowCost(&ended))
 	}
-	places := make([]segment.Position, len(open))
+	places := make([]stood, len(open))
 	if err := s.flows(open, costs, places); err != nil {
 		return err
 	}
 	for i, f := range open {
-		r.known.put(f.ID, flowAtOf(places[i], f.Rev, f.State))
+		r.known.put(f.ID, flowAtOf(places[i].Position, f.Rev, f.State), places[i].size)
 	}
 	return nil
 }

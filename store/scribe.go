@@ -266,8 +266,14 @@ func (s *stream) dropped() bool {
 	return s.gone
 }
 
+// stood is where a record stands, and what it takes.
+type stood struct {
+	segment.Position
+	size int64
+}
+
 // flows writes flows and their connections. at gets where they are.
-func (s *scribe) flows(all []*flow.Flow, costs []int64, at []segment.Position) error {
+func (s *scribe) flows(all []*flow.Flow, costs []int64, at []stood) error {
 	for len(all) > 0 {
 		n := some(costs)
 		for range tries {
@@ -277,11 +283,16 @@ func (s *scribe) flows(all []*flow.Flow, costs []int64, at []segment.Position) e
 			for _, f := range all[:n] {
 				s.record(wire.KindFlow, func(dst []byte) []byte { return wire.AppendFlow(dst, f, s.connName(f.Conn)) })
 			}
+			for i := range n {
+				at[i].size = int64(s.bounds[2*i+1]-s.bounds[2*i]) + frameSize
+			}
 			places, err := s.append()
 			if err != nil {
 				return err
 			}
-			copy(at, places)
+			for i := range places {
+				at[i].Position = places[i]
+			}
 			if len(s.missing(all[:n])) == 0 {
 				break
 			}
@@ -399,16 +410,18 @@ func (s *scribe) blobsOf(conns []*flow.Conn) error {
 	return nil
 }
 
-// deleted writes that flows were deleted.
-func (s *scribe) deleted(dead []tombstone) error {
+// deleted writes that flows were deleted. Records that say so are of no use once nothing is left
+// of those.
+func (s *scribe) deleted(dead []wire.Deleted) error {
 	for i := range dead {
-		s.record(wire.KindDeleted, func(dst []byte) []byte { return wire.AppendDeleted(dst, dead[i].id, dead[i].bodies[:]) })
+		s.record(wire.KindDeleted, func(dst []byte) []byte { return wire.AppendDeleted(dst, &dead[i]) })
 	}
+	size := int64(len(s.buf)/max(len(dead), 1)) + frameSize
 	at, err := s.append()
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()
 	for _, p := range at {
-		s.d.known.waste[uint32(p.Segment)]++
+		s.d.known.dead[uint32(p.Segment)] += size
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 
 	"transom/flow"
 	"transom/store/segment"
+	"transom/store/wire"
 )
 
 // write is the goroutine that writes. It gathers for a moment, writes all that there
@@ -44,7 +45,7 @@ type work struct {
 	thrift *thrift
 	flows  []*flow.Flow // being written, by ID
 	costs  []int64      // of these
-	dead   []tombstone
+	dead   []wire.Deleted
 	dirty  bool // something is not synced
 	wrote  bool // something was written
 	recent int  // flows that were written since the last look
@@ -157,7 +158,7 @@ func (w *work) batch(due, all bool) error {
 	if err := w.scribe.streams(bodies); err != nil {
 		return err
 	}
-	at := make([]segment.Position, len(w.flows))
+	at := make([]stood, len(w.flows))
 	if err := w.scribe.flows(w.flows, w.costs, at); err != nil {
 		return err
 	}
@@ -229,16 +230,17 @@ func (w *work) leaveLocked() {
 }
 
 // known says where flows are, and gives their room back.
-func (w *work) known(at []segment.Position) {
+func (w *work) known(at []stood) {
 	d := w.d
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	freed := int64(0)
 	for i, f := range w.flows {
 		if d.undone[f.ID] {
+			d.known.dead[uint32(at[i].Segment)] += at[i].size
 			continue
 		}
-		d.known.put(f.ID, flowAtOf(at[i], f.Rev, f.State))
+		d.known.put(f.ID, flowAtOf(at[i].Position, f.Rev, f.State), at[i].size)
 		freed += w.costs[i]
 	}
 	d.freeLocked(freed)

@@ -107,38 +107,58 @@ func ReadBody(b []byte) (body Body, err error) {
 	return body, nil
 }
 
-// AppendDeleted appends to dst that a flow was deleted, and the bodies of these
-// numbers with it; 0 is none.
-func AppendDeleted(dst []byte, id flow.ID, bodies []uint64) []byte {
+// A Deleted says that a flow was deleted, and bodies with it.
+type Deleted struct {
+	ID     flow.ID
+	Bodies []uint64 // by number; 0 is none, and not read again
+	Dead   []Dead   // what was of no use from then on
+}
+
+// Dead is how many bytes of a segment are of no use any more.
+type Dead struct {
+	Segment uint64
+	Bytes   int64
+}
+
+// AppendDeleted appends d to dst.
+func AppendDeleted(dst []byte, d *Deleted) []byte {
 	w := writer{dst}
 	w.octet(version)
-	w.id(id)
+	w.id(d.ID)
 	n := 0
-	for _, number := range bodies {
+	for _, number := range d.Bodies {
 		if number != 0 {
 			n++
 		}
 	}
 	w.number(uint64(n))
-	for _, number := range bodies {
+	for _, number := range d.Bodies {
 		if number != 0 {
 			w.number(number)
 		}
+	}
+	w.number(uint64(len(d.Dead)))
+	for _, dead := range d.Dead {
+		w.number(dead.Segment)
+		w.integer(dead.Bytes)
 	}
 	return w.b
 }
 
 // ReadDeleted reads what AppendDeleted has written.
-func ReadDeleted(b []byte) (id flow.ID, bodies []uint64, err error) {
+func ReadDeleted(b []byte) (d Deleted, err error) {
 	r := newReader(b, &err)
-	id = r.id()
+	d.ID = r.id()
 	for range r.count(1) {
-		bodies = append(bodies, r.number())
+		d.Bodies = append(d.Bodies, r.number())
+	}
+	for range r.count(2) {
+		d.Dead = append(d.Dead, Dead{Segment: r.number(), Bytes: r.integer()})
 	}
 	if err != nil {
-		return flow.ID{}, nil, err
+		return Deleted{}, err
 	}
-	return id, bodies, nil
+	return d, nil
 }
 
 // Gist returns how much of the begin of a record a catalog has to know: which flow it is

@@ -29,9 +29,13 @@ func TestBodiesRoundTrip(t *testing.T) {
 			t.Fatal(got, err)
 		}
 		id := flow.NewID(time.Now())
-		x, bodies, err := wire.ReadDeleted(wire.AppendDeleted(nil, id, []uint64{0, 7, 0, 9}))
-		if err != nil || x != id || !cmp.Equal(bodies, []uint64{7, 9}) {
-			t.Fatal(x, bodies, err)
+		gone := wire.Deleted{ID: id, Bodies: []uint64{0, 7, 0, 9}}
+		for range rapid.IntRange(0, 3).Draw(t, "dead") {
+			gone.Dead = append(gone.Dead, wire.Dead{Segment: number.Draw(t, "segment"), Bytes: rapid.Int64Min(1).Draw(t, "bytes")})
+		}
+		got, err := wire.ReadDeleted(wire.AppendDeleted(nil, &gone))
+		if gone.Bodies = []uint64{7, 9}; err != nil || !cmp.Equal(got, gone, equal) {
+			t.Fatal(got, err)
 		}
 	})
 }
@@ -39,7 +43,7 @@ func TestBodiesRoundTrip(t *testing.T) {
 func FuzzReadBody(f *testing.F) {
 	f.Add(wire.AppendBody(nil, &wire.Body{Number: 1, Extents: []wire.Extent{{Position: segment.Position{Segment: 1, Offset: 64}, Length: 5}}}))
 	f.Add(wire.AppendChunk(nil, &wire.Chunk{Number: 1, Data: []byte("hello")}))
-	f.Add(wire.AppendDeleted(nil, flow.ID{1}, []uint64{1, 2}))
+	f.Add(wire.AppendDeleted(nil, &wire.Deleted{ID: flow.ID{1}, Bodies: []uint64{1, 2}, Dead: []wire.Dead{{Segment: 3, Bytes: 500}}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if got, err := wire.ReadBody(b); err == nil {
 			again, err := wire.ReadBody(wire.AppendBody(nil, &got))
@@ -58,7 +62,7 @@ func FuzzReadBody(f *testing.F) {
 // TestGist: of its gist each record reads as of all of it.
 func TestGist(t *testing.T) {
 	f := &flow.Flow{ID: flow.ID{1, 15: 9}, Rev: 1 << 30, State: flow.Failed, Err: "so it is"}
-	deleted := wire.AppendDeleted(nil, f.ID, []uint64{7, 0, 1 << 62})
+	deleted := wire.AppendDeleted(nil, &wire.Deleted{ID: f.ID, Bodies: []uint64{7, 0, 1 << 62}, Dead: []wire.Dead{{Segment: 9, Bytes: 1 << 40}}})
 	for _, c := range []struct {
 		kind uint8
 		b    []byte
@@ -73,10 +77,7 @@ func TestGist(t *testing.T) {
 			return []any{c.Number, c.Offset, c.Whole, len(c.Data)}, err
 		}},
 		{wire.KindBody, wire.AppendBody(nil, &wire.Body{Number: 1 << 62, Extents: []wire.Extent{{Length: 1}}}), func(b []byte) (any, error) { return wire.ReadNumber(b) }},
-		{wire.KindDeleted, deleted, func(b []byte) (any, error) {
-			id, bodies, err := wire.ReadDeleted(b)
-			return []any{id, bodies}, err
-		}},
+		{wire.KindDeleted, deleted, func(b []byte) (any, error) { return wire.ReadDeleted(b) }},
 	} {
 		n := wire.Gist(c.kind, c.b)
 		want, err := c.read(c.b)
