@@ -128,7 +128,7 @@ type journal interface {
 // DiskStats tell what a Disk holds and what it has lost.
 type DiskStats struct {
 	Flows, Bodies int   // kept now
-	Bytes, Max    int64 // taken on disk, and the bound
+	Bytes, Max    int64 // taken on disk, with the index, and the bound
 	Segments      int
 	Queued        int64 // bytes that wait to be written
 
@@ -206,12 +206,14 @@ func newDisk(o DiskOptions, log journal) *Disk {
 func (d *Disk) Stats() DiskStats {
 	segments := d.log.Segments()
 	records, bytes := d.index.behind(segments, d.log.End())
+	index := d.index.size()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s := d.stats
 	s.Behind, s.BehindBytes, s.Unindexed = records, bytes, d.index.broken.Load()
 	s.Flows, s.Bodies = d.countLocked(), d.known.bodies.len()+len(d.streams)
 	s.Max, s.Queued, s.Segments = d.o.MaxBytes, d.used, len(segments)
+	s.Bytes = index
 	for _, seg := range segments {
 		s.Bytes += seg.Size
 	}

@@ -395,6 +395,39 @@ func TestDiskRetention(t *testing.T) {
 	})
 }
 
+// What the index takes counts.
+func TestDiskRetentionOfAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		d := newDisk(t, store.DiskOptions{Dir: dir, MaxBytes: 4 << 20, SegmentSize: 64 << 10})
+		for i := range 10_000 {
+			put(t, d, someFlow(i, someConns(1), flow.BodyRef{}, flow.BodyRef{}))
+			if i%1000 == 999 {
+				ids(t, d, store.Query{By: store.BySize}) // has it filled
+				time.Sleep(2 * time.Second)
+			}
+		}
+		all, index := int64(0), int64(0)
+		names, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range names {
+			info, err := e.Info()
+			if err != nil {
+				t.Fatal(err)
+			}
+			all += info.Size()
+			if strings.HasPrefix(e.Name(), "index.db") {
+				index += info.Size()
+			}
+		}
+		if s := d.Stats(); all > 4<<20 || s.Bytes != all || index < 256<<10 || s.Evicted == 0 || s.Flows == 0 {
+			t.Errorf("%d bytes, %d of them the index; %+v", all, index, s)
+		}
+	})
+}
+
 func TestDiskAgeAndCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for name, o := range map[string]store.DiskOptions{"age": {MaxAge: time.Hour}, "count": {MaxFlows: 100}} {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -118,6 +119,19 @@ func (x *indexer) read() error {
 		return fmt.Errorf("it lacks %d MiB of what was recorded", bytes>>20)
 	}
 	return x.fill(context.Background())
+}
+
+// size returns what the index takes on disk.
+func (x *indexer) size() (n int64) {
+	if x.path == "" {
+		return 0
+	}
+	for _, end := range []string{"", "-wal", "-shm"} {
+		if info, err := os.Stat(x.path + end); err == nil { // else there is none, or it takes nothing
+			n += info.Size()
+		}
+	}
+	return n
 }
 
 func (x *indexer) run(ctx context.Context) {

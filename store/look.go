@@ -169,6 +169,7 @@ func (r *DiskReader) OpenBody(ctx context.Context, ref flow.BodyRef) (io.ReadSee
 // is, it does not know, and how many bodies there are only without an index.
 func (r *DiskReader) Stats() (s DiskStats, err error) {
 	all, err := r.log.Segments()
+	s.Bytes = r.d.index.size()
 	for _, seg := range all {
 		s.Bytes += seg.Size
 	}

@@ -15,7 +15,7 @@ func (w *work) retain() {
 	if n := len(all); n > 0 && all[n-1].Records > 0 && d.o.MaxAge > 0 && time.Since(all[n-1].First) > d.o.MaxAge/ages {
 		d.log.Turn() // or what is too old would stay for the sake of what is not
 	}
-	size := int64(0)
+	size := min(d.index.size(), d.o.MaxBytes/2) // it has to leave room for what it is of
 	for _, s := range all {
 		size += s.Size
 	}
