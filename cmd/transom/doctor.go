@@ -95,6 +95,9 @@ func (f *doctorFlags) question(cmd *cobra.Command) (q doctor.Question, err error
 	q.Command = shellLine(append([]string{"transom"}, os.Args[1:]...))
 	c, s := &f.captureFlags, &f.spoof
 	q.Running = doctor.Steers()
+	if pids, err := platform.Controls(); q.Running == nil && os.Geteuid() != 0 && err == nil {
+		q.Running = doctor.Seen(pids)
+	}
 	if q.Running != nil && !f.given(cmd.Flags()) {
 		if g := gatewayOf(q.Running.Args); g != nil {
 			c, s = &g.captureFlags, &g.spoof

@@ -25,7 +25,7 @@ const (
 
 // refused is how connections are recorded whose client did not take our certificate,
 // but for those that were shown one that verifies no better than the server's.
-const refused = `~reason "refused our certificate|may not accept our certificate" & !~reason "does not verify"`
+const refused = `~reason "refused our certificate|may not accept our certificate|does not trust our certificate" & !~reason "does not verify"`
 
 // lookAtClients adds what the transom that runs has recorded of clients that refused the
 // certificate.

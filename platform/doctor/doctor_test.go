@@ -144,6 +144,10 @@ var scenes = []struct {
 	{"an authority that is exposed", func(m *doctor.Machine) { m.Authority = trouble(ca.Exposed) }},
 	{"an authority without a key", func(m *doctor.Machine) { m.Authority = trouble(ca.Keyless) }},
 	{"an authority that is damaged", func(m *doctor.Machine) { m.Authority = trouble(ca.Damaged) }},
+	{"a transom runs, and there is no root", func(m *doctor.Machine) {
+		runs(m)
+		m.Root, m.Ports[0] = false, doctor.Listener{Addr: addrPort("[::]:8080")}
+	}},
 	{"nobody trusts", func(m *doctor.Machine) { m.Authority = doctor.Authority{Dir: "/ca"} }},
 	{"another authority is trusted", func(m *doctor.Machine) {
 		m.CADir = "/the ca"

@@ -13,7 +13,7 @@ func port(m *Machine) (found []Finding) {
 	}
 	seen := map[int]bool{}
 	for _, l := range m.Ports {
-		if l.Ours {
+		if l.Ours || l.PID == 0 && m.Running != nil && !m.Root { // whose it is only root sees
 			return ok("port", fmt.Sprintf("the transom that runs listens on port %d", p))
 		}
 		if seen[l.PID] {

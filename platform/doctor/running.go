@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"transom/platform/helper"
@@ -15,11 +16,27 @@ func Steers() *Running {
 	if who == nil {
 		return nil
 	}
-	r := &Running{PID: who.PID}
-	if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", who.PID)); err == nil && r.PID != 0 {
+	return process(who.PID)
+}
+
+// Seen returns the first of some transoms that was started as a gateway, for who has no
+// right to see which of them steers; nil if none was.
+func Seen(pids []int) *Running {
+	for _, pid := range pids {
+		if r := process(pid); slices.Contains(r.Args, "gateway") {
+			return r
+		}
+	}
+	return nil
+}
+
+// process says how a transom was started.
+func process(pid int) *Running {
+	r := &Running{PID: pid}
+	if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err == nil && r.PID != 0 {
 		r.Args = strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")
 	}
-	r.Dir, _ = os.Readlink(fmt.Sprintf("/proc/%d/cwd", who.PID)) // who may not see it does without
+	r.Dir, _ = os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid)) // who may not see it does without
 	return r
 }
 
