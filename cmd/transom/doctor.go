@@ -19,6 +19,7 @@ import (
 	"transom/egress"
 	"transom/platform"
 	"transom/platform/doctor"
+	"transom/platform/sandbox"
 	"transom/platform/steer"
 )
 
@@ -92,6 +93,7 @@ func (f *doctorFlags) run(cmd *cobra.Command) error {
 // question is what the flags ask: about the transom that runs as it was started,
 // where nothing is said of what is captured.
 func (f *doctorFlags) question(cmd *cobra.Command) (q doctor.Question, err error) {
+	_, q.Sudo, _ = sandbox.Caller(os.Getenv) // an error of it ends lookAtAuthority
 	q.Command = shellLine(append([]string{"transom"}, os.Args[1:]...))
 	c, s := &f.captureFlags, &f.spoof
 	q.Running = doctor.Steers()

@@ -67,7 +67,7 @@ func Examine(m *Machine) (found []Finding) {
 	for _, check := range list {
 		found = append(found, check(m)...)
 	}
-	if !m.Root {
+	if !m.Root || m.Sudo {
 		for i := range found {
 			found[i].Mend = byRoot(found[i].Mend)
 		}
@@ -89,7 +89,7 @@ func byRoot(command string) string {
 	first, _, _ := strings.Cut(command, " ")
 	second, _, _ := strings.Cut(strings.TrimPrefix(command, "transom "), " ")
 	if slices.Contains([]string{"sysctl", "nft", "iptables", "ip6tables", "ip", "modprobe", "kill", "timedatectl", "ifconfig", "pfctl", "kldload", "sockstat"}, first) ||
-		first == "transom" && slices.Contains([]string{"gateway", "cleanup"}, second) {
+		first == "transom" && slices.Contains([]string{"gateway", "cleanup", "doctor"}, second) {
 		return "sudo " + strings.ReplaceAll(command, " && ", " && sudo ")
 	}
 	return command

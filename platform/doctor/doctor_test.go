@@ -148,6 +148,12 @@ var scenes = []struct {
 		runs(m)
 		m.Root, m.Ports[0] = false, doctor.Listener{Addr: addrPort("[::]:8080")}
 	}},
+	{"by sudo", func(m *doctor.Machine) {
+		runs(m)
+		m.Sudo = true
+		m.Settings["net.ipv4.ip_forward"] = "0"
+		m.Traffic = &doctor.Traffic{}
+	}},
 	{"nobody trusts", func(m *doctor.Machine) { m.Authority = doctor.Authority{Dir: "/ca"} }},
 	{"another authority is trusted", func(m *doctor.Machine) {
 		m.CADir = "/the ca"

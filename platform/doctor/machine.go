@@ -24,6 +24,8 @@ type Question struct {
 	// Command and Gateway are what was typed, and what would be to capture, for
 	// remedies that say them again.
 	Command, Gateway string
+	// Sudo says that who asks is not root, and has become it for this one command.
+	Sudo bool
 	// Backend is what would be steered by, "" or "auto" for the best.
 	Backend string
 	// CADir is the directory of the authority that was named, "" if none was.
