@@ -49,8 +49,8 @@ them; the process that reads traffic has none.
 Servers see the devices' own addresses and ports (--spoof-source) where answers
 to them come back through this host.
 
-On macOS, FreeBSD and OpenBSD it is pf that redirects, or FreeBSD's ipfw. What isn't there (--local,
---udp-ports, --spoof-source, --mark) is refused by name.
+On macOS, FreeBSD and OpenBSD it is pf that redirects, or FreeBSD's ipfw. What
+isn't there (--local, --udp-ports, --spoof-source, --mark) is refused by name.
 
 With FILTER, which is --filter, only flows that match it are shown.`,
 		Example: `  sudo transom gateway
