@@ -172,6 +172,26 @@ func (b *breakage) test(t *testing.T) {
 	g.stop()
 }
 
+// TestDoctorLooksWhereItCaptures has an interface come when a gateway runs already.
+func TestDoctorLooksWhereItCaptures(t *testing.T) {
+	w := newGatewayWorld(t)
+	g := w.startGateway(w.command(w.Gateway, "transom", "gateway", "--ca-dir", w.path("ca"), "--json"))
+	w.must(w.Gateway, "sh", "-euc", "ip link add late0 type veth peer late1; ip address add 10.66.0.1/24 dev late0; ip link set late0 up; ip link set late1 up")
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "behind lan0, wan0"},
+		{[]string{"--interface", "late0"}, "behind late0"},
+	} {
+		found := w.doctor(c.args...)
+		if i := slices.IndexFunc(found, func(f finding) bool { return f.ID == "interfaces" }); i < 0 || !strings.HasSuffix(found[i].What, c.want) {
+			t.Errorf("%v: %+v, want %s", c.args, found, c.want)
+		}
+	}
+	g.stop()
+}
+
 // while has something done again and again until the test is over.
 func (w *world) while(do func()) {
 	stop, done := make(chan struct{}), make(chan struct{})

@@ -25,6 +25,7 @@ func (m *Machine) findLinks() (err error) {
 	if m.NoInterface {
 		return nil
 	}
+	m.named = len(m.Steering.Interfaces) > 0
 	chosen, _, err := steer.Choose(m.Links, m.Steering.Interfaces)
 	switch {
 	case m.Steering.Local && errors.Is(err, steer.ErrNoClients):

@@ -40,6 +40,7 @@ type Machine struct {
 	Root, Admin, Raw bool
 	Links            []steer.Link
 	NoClients        error // why there is no interface to capture at
+	named            bool  // who asks has named interfaces
 
 	// Ways are the methods that were tried, until one that works; nothing if there
 	// was no right to, or a transom runs.

@@ -42,6 +42,7 @@ func (m *Machine) readRules() {
 		return
 	}
 	m.methodInForce(r)
+	m.interfacesInForce(r)
 	m.Docker = slices.ContainsFunc(r.Chains, func(c nft.ChainInfo) bool { return c.Name == "DOCKER-USER" && c.Family == nft.IPv4 })
 	for _, iface := range m.Steering.Interfaces {
 		for _, p := range m.samples(iface) {
@@ -71,6 +72,23 @@ func (m *Machine) methodInForce(r *nft.Ruleset) {
 		if m.Steering.Method = platform.TPROXY; c.Type == "nat" {
 			m.Steering.Method = platform.Redirect
 		}
+	}
+}
+
+// interfacesInForce are those that the transom that runs captures at, if nobody named
+// any: one that came later is none.
+func (m *Machine) interfacesInForce(r *nft.Ruleset) {
+	i := slices.IndexFunc(r.Chains, func(c nft.ChainInfo) bool { return steer.IsOurs(c.Family, c.Table) && c.Name == "capture" })
+	if m.Running == nil || m.named || i < 0 {
+		return
+	}
+	taken := slices.DeleteFunc(slices.Clone(m.Steering.Interfaces), func(iface string) bool {
+		return !slices.ContainsFunc(m.samples(iface), func(p nft.Packet) bool {
+			return slices.ContainsFunc(r.Fates(r.Chains[i], p), func(f nft.Fate) bool { return f.Deed == nft.Diverted || f.Deed == nft.Redirected })
+		})
+	})
+	if len(taken) > 0 { // else new connections go direct for now, or the samples are excluded
+		m.Steering.Interfaces = taken
 	}
 }
 
