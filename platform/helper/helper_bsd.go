@@ -41,9 +41,10 @@ type Options struct {
 // ServeOptions are what Serve is given by the command.
 type ServeOptions struct {
 	Rights
-	// Test and Patience are Linux's.
-	Test     func(ctx context.Context, c Charter) error
-	Patience time.Duration
+	// Test, Translated and Patience are Linux's.
+	Test       func(ctx context.Context, c Charter) error
+	Translated func(c Charter) ([]string, error)
+	Patience   time.Duration
 }
 
 // WatchOptions are what Watch is given by the command.

@@ -31,8 +31,9 @@ type Options struct {
 // ServeOptions are what Serve is given by the command.
 type ServeOptions struct {
 	Rights
-	Test     func(ctx context.Context, c Charter) error
-	Patience time.Duration
+	Test       func(ctx context.Context, c Charter) error
+	Translated func(c Charter) ([]string, error)
+	Patience   time.Duration
 }
 
 // WatchOptions are what Watch is given by the command.
