@@ -87,10 +87,14 @@ func addRefusal(c *doctor.Clients, f *flow.Flow) {
 	case d != nil:
 		r.Name = cmp.Or(d.Name, d.MAC)
 	}
-	i := slices.IndexFunc(c.Refusals, func(o doctor.Refusal) bool { return o.Client == r.Client && o.Name == r.Name && o.Local == r.Local })
+	// A device's name may not be known of each connection, which makes it no other one.
+	i := slices.IndexFunc(c.Refusals, func(o doctor.Refusal) bool {
+		return o.Client == r.Client && o.Local == r.Local && (o.Name == r.Name || !r.Local)
+	})
 	switch {
 	case i >= 0:
 		c.Refusals[i].Count++
+		c.Refusals[i].Name = cmp.Or(c.Refusals[i].Name, r.Name)
 	case len(c.Refusals) == refusersMost:
 		c.More = true
 	default:
