@@ -95,6 +95,9 @@ func TestFlush(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			for _, h := range []*lab.Host{n.Client, n.Gateway} {
+				acknowledge(t, h)
+			}
 			serve(t, n.Server, 80)
 			talker(t, n.Server, 443)
 			before := state(t, n.Gateway)
@@ -137,6 +140,22 @@ func TestFlush(t *testing.T) {
 			}
 			same(t, n.Gateway, before)
 		})
+	}
+}
+
+// acknowledge has a host acknowledge at once what comes by IPv4. An acknowledgement that
+// is put off by 40 ms may leave while our tables are gone, and ends the connection.
+func acknowledge(t testing.TB, h *lab.Host) {
+	t.Helper()
+	if err := h.Do(func() error {
+		routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
+		for _, r := range routes {
+			r.QuickACK = 1
+			err = errors.Join(err, netlink.RouteReplace(&r))
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 

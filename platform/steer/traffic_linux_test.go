@@ -41,6 +41,7 @@ func accept(t testing.TB, l net.Listener, f func(c net.Conn)) {
 			}
 			all.Go(func() {
 				defer c.Close()
+				defer context.AfterFunc(t.Context(), func() { c.Close() })() // or who lost the other side waits for ever
 				f(c)
 			})
 		}
