@@ -144,7 +144,9 @@ func TestFlush(t *testing.T) {
 }
 
 // acknowledge has a host acknowledge at once what comes by IPv4. An acknowledgement that
-// is put off by 40 ms may leave while our tables are gone, and ends the connection.
+// is put off by 40 ms may leave while our tables are gone. Conntrack sees it then, takes
+// the client's and our connection for one, and where there are nat chains gives ours
+// another port: the server resets it.
 func acknowledge(t testing.TB, h *lab.Host) {
 	t.Helper()
 	if err := h.Do(func() error {
