@@ -72,10 +72,13 @@ func (w *work) index() {
 	w.recent = 0
 }
 
-func (d *Disk) tables() int64 {
+func (d *Disk) tables() (n int64) {
+	if d.index.x != nil {
+		n = d.index.x.Tables()
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.known.tables()
+	return n + d.known.tables()
 }
 
 // linger waits for more to write.

@@ -40,7 +40,7 @@ func newMix(to store.Store) *mix {
 	for i := range 20_000 {
 		m.words = append(m.words, word(uint32(i)))
 	}
-	for len(m.text) < 4<<20 {
+	for len(m.text) < 2<<20 {
 		m.text = fmt.Appendf(m.text, `{"%s": %d, "%s": "%s %s %s"}`+"\n",
 			m.word(), m.IntN(100_000), m.word(), m.word(), m.word(), m.word())
 	}

@@ -37,6 +37,13 @@ type terms struct {
 	changed  bool
 }
 
+// Tables returns how many bytes tables without pointers take.
+func (x *Index) Tables() int64 {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return 8 * int64(cap(x.terms.pairs)+cap(x.terms.spare)+len(x.terms.seen.slots))
+}
+
 // clear begins the next run.
 func (t *terms) clear() {
 	t.docs, t.pairs, t.changed = t.docs[:0], t.pairs[:0], false
