@@ -46,10 +46,11 @@ type work struct {
 	flows  []*flow.Flow // being written, by ID
 	costs  []int64      // of these
 	dead   []wire.Deleted
-	dirty  bool // something is not synced
-	wrote  bool // something was written
-	recent int  // flows that were written since the last look
-	lag    int  // flows that may not be in the index
+	dirty  bool  // something is not synced
+	unsafe error // of a sync since the last flush: what was Put before is not on disk
+	wrote  bool  // something was written
+	recent int   // flows that were written since the last look
+	lag    int   // flows that may not be in the index
 	failed error
 	lost   DiskStats // when it began to fail
 }
@@ -132,7 +133,8 @@ func (w *work) flush() error {
 	w.dirty = false
 	w.works()
 	w.retain()
-	return nil
+	err, w.unsafe = w.unsafe, nil
+	return err
 }
 
 func (d *Disk) ending() bool {
@@ -259,7 +261,7 @@ func (w *work) sync() error {
 	var lost *segment.SyncError
 	if errors.As(err, &lost) {
 		w.d.o.Log.Error("what was recorded is not safe: the system could not put it on disk", "err", err, "dir", w.d.o.Dir)
-		err = nil
+		w.unsafe, err = err, nil
 	}
 	if err == nil {
 		w.dirty = false
