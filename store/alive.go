@@ -26,6 +26,9 @@ type alive struct {
 	haunts map[uint64]bool // dead flows and bodies of which something stays
 	vague  bool            // of more than it may remember: no tombstone goes
 	conns  map[segment.Position][]uint64
+	ahead  map[segment.Position]uint8 // records of bodies that one before refers to, and by how many steps
+	all    bool                       // there are more than that
+	twins  map[likeness]*twins
 }
 
 // A part is a segment that is looked at.
@@ -35,6 +38,10 @@ type part struct {
 	graves  []grave
 	strays  []stray
 	damaged bool
+
+	anew  map[int64][]byte // what takes the place of records, by offset
+	saved int64            // bytes of bodies of which these are
+	left  []wire.Extent    // what these refer to elsewhere, until they are written anew
 }
 
 type standing struct {
@@ -58,7 +65,7 @@ type stray struct {
 const maxHaunts = 1 << 17
 
 func newAlive(d *Disk, some []chosen, p *pace) *alive {
-	a := &alive{d: d, pace: p, parts: map[uint64]*part{}, haunts: map[uint64]bool{}, conns: map[segment.Position][]uint64{}}
+	a := &alive{d: d, pace: p, parts: map[uint64]*part{}, haunts: map[uint64]bool{}, conns: map[segment.Position][]uint64{}, ahead: map[segment.Position]uint8{}, twins: map[likeness]*twins{}}
 	for _, s := range some {
 		a.parts[s.Number] = &part{number: s.Number}
 	}
@@ -89,7 +96,7 @@ func (a *alive) look(ctx context.Context) error {
 	for _, at := range held {
 		a.mark(at)
 	}
-	return nil
+	return a.unite(ctx)
 }
 
 // held are the chunks of bodies that are being written.
@@ -122,15 +129,13 @@ func (a *alive) record(at segment.At) error {
 	case wire.KindChunk:
 		c, err := wire.ReadChunk(at.Payload)
 		if err == nil {
-			a.body(at, p, c.Number)
+			a.body(at, p, c.Number, c.Whole)
 		}
 		return err
 	case wire.KindBody:
 		b, err := wire.ReadBody(at.Payload)
-		if err == nil && a.body(at, p, b.Number) {
-			for _, e := range b.Extents {
-				a.mark(e.Position)
-			}
+		if err == nil && a.body(at, p, b.Number, true) {
+			a.refer(at.Position, p, &b)
 		}
 		return err
 	case wire.KindDeleted:
@@ -188,15 +193,21 @@ func (a *alive) conn(at segment.At) error {
 	return err
 }
 
-// body marks a record of a body that is there, and reports whether it is.
-func (a *alive) body(at segment.At, p *part, number uint64) bool {
+// body marks a record of a body that is there, and reports whether it is. A chunk of one that
+// has a record of its own is alive if that refers to it: it is not called for by number.
+func (a *alive) body(at segment.At, p *part, number uint64, called bool) bool {
 	a.d.mu.Lock()
 	_, ok := a.d.known.bodies.get(number)
-	ok = ok || a.d.streams[number] != nil
+	called = ok && called || a.d.streams[number] != nil
+	ok = ok || called
 	a.d.mu.Unlock()
+	_, referred := a.ahead[at.Position]
+	referred = referred || a.all && at.Kind == wire.KindBody
+	if called || referred {
+		a.mark(at.Position)
+	}
 	switch {
 	case ok:
-		a.mark(at.Position)
 	case p == nil:
 		a.haunt(number)
 	case len(p.strays) < maxHaunts:
@@ -204,7 +215,7 @@ func (a *alive) body(at segment.At, p *part, number uint64) bool {
 	default:
 		a.vague = true
 	}
-	return ok
+	return ok || referred
 }
 
 func (a *alive) deleted(at segment.At, p *part) error {
@@ -278,6 +289,14 @@ func (p *part) dead() (n int64) {
 		if !r.alive {
 			n += int64(r.length) + frameSize
 		}
+	}
+	return n
+}
+
+// elsewhere returns how many bytes more may go from other segments then.
+func (p *part) elsewhere() (n int64) {
+	for _, e := range p.left {
+		n += e.Length
 	}
 	return n
 }

@@ -25,6 +25,7 @@ type compactor struct {
 
 	turn    chan struct{}   // taken by who compacts
 	damaged map[uint64]bool // segments that are left as they are
+	met     bool            // what was there when the store was opened
 }
 
 const (
@@ -84,6 +85,9 @@ func (c *compactor) compact(ctx context.Context, p *pace, share int64) error {
 		return context.Cause(ctx)
 	}
 	defer func() { <-c.turn }()
+	if err := c.meet(ctx, p); err != nil {
+		return err
+	}
 	for {
 		some := c.choose(share)
 		if len(some) == 0 {
@@ -156,7 +160,7 @@ func (c *compactor) pass(ctx context.Context, some []chosen, p *pace) error {
 			a.exorcise(part)
 		}
 		dead := part.dead()
-		if part.damaged || !worth(dead, s.Info) {
+		if part.damaged || !worth(dead+part.elsewhere(), s.Info) {
 			whole = false
 			c.counted(s, dead)
 			c.damaged[s.Number] = part.damaged
@@ -207,7 +211,7 @@ func (c *compactor) rewrite(ctx context.Context, s chosen, part *part, p *pace) 
 		done, err = d.log.Compact(ctx, s.Number, func(at segment.Position, _ uint8, length int) bool {
 			_ = p.spend(ctx, int64(length)) // Compact looks at ctx itself
 			return part.keeps(at.Offset)
-		})
+		}, func(at segment.Position) []byte { return part.anew[at.Offset] })
 		after = done.After
 	}
 	if errors.Is(err, segment.ErrGone) {
@@ -224,6 +228,10 @@ func (c *compactor) rewrite(ctx context.Context, s chosen, part *part, p *pace) 
 	}
 	d.stats.Compacted++
 	d.stats.Reclaimed += s.Size - after
+	d.stats.Shared += part.saved
+	for _, e := range part.left {
+		d.known.dead[uint32(e.Segment)] += e.Length + frameSize
+	}
 	return s.Size - after, nil
 }
 

@@ -101,6 +101,7 @@ type Disk struct {
 	known    catalog
 	stats    DiskStats
 	conns    cache[segment.Position, *flow.Conn]
+	twins    cache[likeness, segment.Position] // where the newest of equal large bodies is
 	blobs    cache[segment.Position, []byte]
 
 	soon, now chan struct{} // there is something to write; it is urgent
@@ -121,7 +122,9 @@ type journal interface {
 	Segments() []segment.Info
 	Remove(number uint64) error
 	Turn()
-	Compact(ctx context.Context, number uint64, keep func(p segment.Position, kind uint8, length int) bool) (segment.Compacted, error)
+	Compact(ctx context.Context, number uint64, keep func(p segment.Position, kind uint8, length int) bool, anew func(p segment.Position) []byte) (segment.Compacted, error)
+	Outline(ctx context.Context) iter.Seq2[segment.Line, error]
+	Renew(number uint64)
 	Close() error
 }
 
@@ -142,6 +145,7 @@ type DiskStats struct {
 	Evicted       int64 // flows that went with the oldest segments
 	Compacted     int64 // segments that what was deleted was taken out of
 	Reclaimed     int64 // bytes that this gave back
+	Shared        int64 // of these, what large bodies take that there are more than once
 	Damaged       int64 // places in the log that could not be read when it was opened
 
 	Behind      int64 // about how many records the index does not have yet
@@ -195,7 +199,7 @@ func (o DiskOptions) withDefaults() DiskOptions {
 func newDisk(o DiskOptions, log journal) *Disk {
 	d := &Disk{
 		o: o, log: log, known: newCatalog(), undone: map[flow.ID]bool{}, streams: map[uint64]*stream{},
-		conns: newCache[segment.Position, *flow.Conn](256), blobs: newCache[segment.Position, []byte](1024),
+		conns: newCache[segment.Position, *flow.Conn](256), blobs: newCache[segment.Position, []byte](1024), twins: newCache[likeness, segment.Position](maxTwins),
 		soon: make(chan struct{}, 1), now: make(chan struct{}, 1), flush: make(chan chan error), closing: make(chan struct{}), closed: make(chan struct{}),
 	}
 	d.room.L = &d.mu

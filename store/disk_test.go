@@ -211,8 +211,8 @@ func TestDiskReadWhileWritten(t *testing.T) {
 
 // A small body is written once however often it comes.
 func TestDiskKeepsSmallBodiesOnce(t *testing.T) {
-	dir := t.TempDir()
-	d := newDisk(t, store.DiskOptions{Dir: dir})
+	o := store.DiskOptions{FS: disk.New()} // without an index beside
+	d := newDisk(t, o)
 	p := bytes.Repeat([]byte("twenty thousand bytes"), 1000)
 	var refs []flow.BodyRef
 	for i := range 200 {
@@ -223,7 +223,7 @@ func TestDiskKeepsSmallBodiesOnce(t *testing.T) {
 		refs = append(refs, w.Ref())
 	}
 	d.Close()
-	d = newDisk(t, store.DiskOptions{Dir: dir})
+	d = newDisk(t, o)
 	for _, ref := range refs {
 		if got, err := open(d, ref); err != nil || !bytes.Equal(got, p) {
 			t.Fatal(len(got), err)

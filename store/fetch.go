@@ -298,7 +298,7 @@ func (d *Disk) OpenBody(_ context.Context, ref flow.BodyRef) (io.ReadSeekCloser,
 	if err != nil {
 		return nil, err
 	}
-	return &diskReader{d: d, s: s, from: at, watch: true}, nil
+	return &diskReader{d: d, s: s, from: at, watch: true, root: at.position()}, nil
 }
 
 // stream returns a body of which the log says at at where it is.
@@ -353,6 +353,10 @@ type diskReader struct {
 	buf    []byte
 	chunk  []byte // that was read last
 	begins int64  // where it does
+
+	root  segment.Position // its record, if that is known
+	hops  int              // from there
+	fresh bool             // it was looked for again since something was read
 }
 
 // Read implements io.Reader.
@@ -381,27 +385,48 @@ func (r *diskReader) Read(p []byte) (n int, err error) {
 
 // some reads what stands together.
 func (r *diskReader) some(p []byte) (int, error) {
-	e, k, err := r.s.read(r.off, p)
-	if err != nil || k > 0 {
-		return k, err
-	}
-	if r.chunk == nil || r.begins != e.off {
-		if err := r.load(e); err != nil {
+	for {
+		e, k, err := r.s.read(r.off, p)
+		if err != nil || k > 0 {
+			return k, err
+		}
+		if r.chunk == nil || r.begins != e.off {
+			err = r.load(e)
+		}
+		if errors.Is(err, ErrGone) {
+			err = r.again()
+		}
+		if err == errElsewhere {
+			continue
+		}
+		if err != nil {
 			return 0, err
 		}
+		r.fresh = false
+		return copy(p, r.chunk[r.off-r.begins:]), nil
 	}
-	return copy(p, r.chunk[r.off-r.begins:]), nil
 }
 
 // load reads a chunk.
 func (r *diskReader) load(e stored) error {
 	if r.buf == nil {
-		r.buf = make([]byte, e.Length+64)
+		r.buf = make([]byte, min(e.Length, maxPiece)+64)
 	}
-	b, err := r.d.record(e.Position, wire.KindChunk, r.buf)
-	if err != nil {
+	if r.fresh {
+		r.d.log.Renew(e.Segment)
+	}
+	rec, err := r.d.log.Read(e.Position, r.buf)
+	switch {
+	case errors.Is(err, segment.ErrGone):
+		return ErrGone
+	case err != nil:
 		return err
+	case rec.Kind == wire.KindBody:
+		return r.follow(e, rec.Payload)
+	case rec.Kind != wire.KindChunk:
+		return fmt.Errorf("segment %d, offset %d: a record of kind %d in place of a chunk", e.Segment, e.Offset, rec.Kind)
 	}
+	b := rec.Payload
 	c, err := wire.ReadChunk(b)
 	if err == nil && int64(len(c.Data)) != e.Length {
 		err = fmt.Errorf("segment %d, offset %d: a chunk of %d bytes, want %d", e.Segment, e.Offset, len(c.Data), e.Length)

@@ -291,10 +291,9 @@ func (x *indexer) record(ctx context.Context, at segment.At) {
 		if err != nil {
 			return
 		}
-		body := index.Body{Number: b.Number}
-		for _, e := range b.Extents {
-			body.Size += e.Length
-			body.Extents = append(body.Extents, index.Extent{Position: e.Position, Length: e.Length})
+		body := index.Body{Number: b.Number, Size: b.Size()}
+		if body.Size > 0 { // its bytes may come to be elsewhere, but its record stays
+			body.Extents = []index.Extent{{Position: at.Position, Length: body.Size}}
 		}
 		x.entries = append(x.entries, body)
 	case wire.KindDeleted:

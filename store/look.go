@@ -220,7 +220,7 @@ func (r readJournal) End() segment.Position {
 }
 
 // Compact implements journal.
-func (readJournal) Compact(context.Context, uint64, func(segment.Position, uint8, int) bool) (segment.Compacted, error) {
+func (readJournal) Compact(context.Context, uint64, func(segment.Position, uint8, int) bool, func(segment.Position) []byte) (segment.Compacted, error) {
 	return segment.Compacted{}, errReadOnly
 }
 

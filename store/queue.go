@@ -101,7 +101,7 @@ func (d *Disk) Delete(ctx context.Context, deleted ...flow.ID) error {
 }
 
 // standingOf returns the bodies of a flow that are all in the log. What can't be read can't be
-// counted.
+// counted; what another flow has, too, is found to be alive when it is looked at.
 func (d *Disk) standingOf(f *flow.Flow) (bodies []*stream) {
 	for _, number := range bodiesOf(f) {
 		d.mu.Lock()
@@ -110,12 +110,19 @@ func (d *Disk) standingOf(f *flow.Flow) (bodies []*stream) {
 		if !ok {
 			continue
 		}
-		if s, err := d.stream(number, at.position()); err == nil {
+		s, err := d.stream(number, at.position())
+		for n := 0; err == nil && s.elsewhere() && n <= maxHops; n++ {
+			s, err = d.stream(number, s.stored[0].Position)
+		}
+		if err == nil {
 			bodies = append(bodies, s)
 		}
 	}
 	return bodies
 }
+
+// elsewhere reports whether it is an equal body that has the bytes: no chunk is as long.
+func (s *stream) elsewhere() bool { return len(s.stored) == 1 && s.stored[0].Length >= twinsFrom }
 
 // deleteLocked forgets a flow, and its bodies, of which standing are in the log.
 func (d *Disk) deleteLocked(f *flow.Flow, standing []*stream) {

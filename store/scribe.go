@@ -231,9 +231,22 @@ func (s *scribe) bodies(all []taken) error {
 
 // wroteAt says where the chunks are, and gives their room back.
 func (t *taken) wroteAt(at []segment.Position) {
+	if !t.whole && len(t.chunks) > 0 {
+		t.hash()
+	}
 	freed := t.wrote(at)
 	t.chunks, t.whole = nil, false
 	t.d.free(freed)
+}
+
+// hash hashes the chunks of a body that is more than one: by that it is known among others.
+func (t *taken) hash() {
+	if t.digest == nil {
+		t.digest = sha256.New()
+	}
+	for i := range t.chunks {
+		t.digest.Write(t.chunks[i].data)
+	}
 }
 
 // where says where all chunks of the body are.
@@ -241,6 +254,9 @@ func (s *stream) where() *wire.Body {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := &wire.Body{Number: s.number, Extents: make([]wire.Extent, len(s.stored))}
+	if s.digest != nil {
+		s.digest.Sum(b.Sum[:0])
+	}
 	for i := range s.stored {
 		b.Extents[i] = s.stored[i].Extent
 	}
@@ -256,6 +272,7 @@ func (d *Disk) ended(all []taken, places []segment.Position) {
 		if all[i].last && d.streams[number] == all[i].stream && !all[i].dropped() {
 			d.known.bodies.set(number, placeOf(places[i]))
 			delete(d.streams, number)
+			d.metLocked(all[i].where(), places[i])
 		}
 	}
 }

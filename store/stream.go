@@ -1,6 +1,7 @@
 package store
 
 import (
+	"hash"
 	"slices"
 	"sync"
 
@@ -28,6 +29,8 @@ type stream struct {
 	stored  []stored
 	pieces  []piece // what is in memory; as in a Memory
 	taken   int     // pieces that are being written
+
+	digest hash.Hash // of what is stored; of the one who writes, nil if it is one chunk or none
 }
 
 // stored is bytes of a body in the log.

@@ -28,6 +28,8 @@ type writing struct {
 	TruncatedBody int64 `json:"cut_bodies"`
 	DroppedBytes  int64 `json:"lost_bytes"`
 	Unsynced      int64 `json:"failed_syncs"`
+	Reclaimed     int64 `json:"reclaimed_bytes"`
+	Shared        int64 `json:"shared_bytes"`
 }
 
 // directoryOf returns nil of what is not one.
@@ -45,6 +47,7 @@ func directoryOf(ctx context.Context, from recording) (*directory, error) {
 		return &directory{Bytes: s.Bytes, Segments: s.Segments, Writer: &writing{
 			Failing: s.Failing, Queued: s.Queued, Behind: s.Behind, BehindBytes: s.BehindBytes, Unindexed: s.Unindexed,
 			Refused: s.Refused, TruncatedBody: s.TruncatedBody, DroppedBytes: s.DroppedBytes, Unsynced: s.Unsynced,
+			Reclaimed: s.Reclaimed, Shared: s.Shared,
 		}}, nil
 	}
 	return nil, nil
@@ -65,6 +68,9 @@ func (d *directory) lines() (lines []string) {
 		lines = append(lines, "index: failed, so filters read all that is recorded")
 	case w.Behind > 0:
 		lines = append(lines, fmt.Sprintf("index: about %d records behind, %s", w.Behind, show.Size(w.BehindBytes)))
+	}
+	if w.Reclaimed > 0 {
+		lines = append(lines, fmt.Sprintf("given back since it began to record: %s, of that %s of large bodies that there are more than once", show.Size(w.Reclaimed), show.Size(w.Shared)))
 	}
 	if w.Refused+w.TruncatedBody+w.Unsynced > 0 {
 		lines = append(lines, fmt.Sprintf("lost since it began to record: %d flows, the ends of %d bodies, %s; %d failed syncs", w.Refused, w.TruncatedBody, show.Size(w.DroppedBytes), w.Unsynced))

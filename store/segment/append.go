@@ -57,6 +57,9 @@ func (l *Log) measure(recs []Record) (total int64, err error) {
 		if recs[i].Kind == kindOwn {
 			return 0, errors.New("records of kind 0 are the log's own")
 		}
+		if recs[i].Kind >= kindAnew {
+			return 0, fmt.Errorf("a record of kind %d: kinds are less than %d", recs[i].Kind, kindAnew)
+		}
 		if n > MaxPayload {
 			return 0, fmt.Errorf("a record of %d bytes is too large: at most %d", n, MaxPayload)
 		}

@@ -15,11 +15,12 @@ type Compacted struct {
 
 // Compact leaves out of a segment the records for which keep says no; length is that
 // of the payload as stored. The others keep their positions, so that nothing that
-// refers to them has to change. Nobody waits for it, and it ends when the log is closed.
+// refers to them has to change. What anew returns, unless it is nil, takes the place of the payload of
+// one that is kept; if it is longer than that it does not. Nobody waits for it, and it ends when the log is closed.
 // The segment must be sealed, or given up by a Sync that failed. A crash at any moment
 // leaves it as it was or as it is to be. What is read of it at the moment is read on as
 // it was.
-func (l *Log) Compact(ctx context.Context, number uint64, keep func(p Position, kind uint8, length int) bool) (Compacted, error) {
+func (l *Log) Compact(ctx context.Context, number uint64, keep func(p Position, kind uint8, length int) bool, anew func(p Position) []byte) (Compacted, error) {
 	e, err := l.startCompaction(number)
 	if err != nil {
 		return Compacted{}, err
@@ -30,7 +31,7 @@ func (l *Log) Compact(ctx context.Context, number uint64, keep func(p Position, 
 		return Compacted{}, err
 	}
 	defer p.release()
-	c := compaction{ctx: ctx, closing: l.closing, from: p, keep: keep, outline: outline{gist: l.gist}, last: footer{last: e.Last, end: p.end}}
+	c := compaction{ctx: ctx, closing: l.closing, from: p, keep: keep, anew: anew, outline: outline{gist: l.gist}, last: footer{last: e.Last, end: p.end}}
 	done, err := l.compact(e, &c)
 	if err != nil {
 		return Compacted{}, fmt.Errorf("compact %s: %w", e.name, explain(err))
@@ -115,6 +116,7 @@ type compaction struct {
 	closing <-chan struct{}
 	from    piece
 	keep    func(Position, uint8, int) bool
+	anew    func(Position) []byte // nil is none
 	marks   []mark
 	outline outline
 	damage  []*Damage
@@ -164,7 +166,8 @@ func (c *compaction) copy(w *appender) error {
 			c.damage = append(c.damage, damage)
 		case err != nil:
 			return err
-		case f.kind != kindOwn && c.keep(Position{c.from.number, f.offset}, f.kind, f.length):
+		case f.kind != kindOwn && c.keep(Position{c.from.number, f.offset}, f.kind&^kindAnew, f.length):
+			f, stored = c.replace(f, stored)
 			c.marks = addMark(c.marks, f.offset, w.size())
 			c.outline.addStored(c.from.handle, f, stored)
 			c.last.records++
@@ -173,6 +176,27 @@ func (c *compaction) copy(w *appender) error {
 			}
 		}
 	}
+}
+
+// replace puts what there is anew in the place of a payload.
+func (c *compaction) replace(f frame, stored []byte) (frame, []byte) {
+	if c.anew == nil {
+		return f, stored
+	}
+	payload := c.anew(Position{c.from.number, f.offset})
+	if payload == nil {
+		return f, stored
+	}
+	g := f
+	g.length = len(payload)
+	if c.from.box != nil {
+		g, payload = c.from.box.sealAnew(f, payload)
+	}
+	if g.length > f.length { // the offset behind it is another's
+		return f, stored
+	}
+	g.sum = checksum(payload)
+	return g, payload
 }
 
 // An appender writes a file from its begin.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -82,7 +83,7 @@ func TestCompactKeepsPositions(t *testing.T) {
 	var size int64
 	for range 2 { // the second time of what is compacted
 		for n := range uint64(2) {
-			c, err := l.Compact(context.Background(), n+1, keep)
+			c, err := l.Compact(context.Background(), n+1, keep, nil)
 			if err != nil || c.After > c.Before || len(c.Damage) > 0 {
 				t.Fatalf("%+v, %v", c, err)
 			}
@@ -104,7 +105,7 @@ func TestCompactKeepsPositions(t *testing.T) {
 		t.Errorf("size was %d, is %d", size, l.Size())
 	}
 	check(l)
-	if _, err := l.Compact(context.Background(), 99, keep); !errors.Is(err, ErrGone) {
+	if _, err := l.Compact(context.Background(), 99, keep, nil); !errors.Is(err, ErrGone) {
 		t.Error(err)
 	}
 }
@@ -124,7 +125,7 @@ func TestCompactWhileRead(t *testing.T) {
 		if i == 10 {
 			for _, info := range l.Segments() {
 				if info.Sealed {
-					if _, err := l.Compact(context.Background(), info.Number, func(p Position, _ uint8, _ int) bool { return p.Segment > at[0].Segment }); err != nil {
+					if _, err := l.Compact(context.Background(), info.Number, func(p Position, _ uint8, _ int) bool { return p.Segment > at[0].Segment }, nil); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -178,11 +179,11 @@ func TestCompactWaitsForNobody(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	compact := func(n uint64) {
-		go func() { _, err := l.Compact(context.Background(), n, keep); ended <- err }()
+		go func() { _, err := l.Compact(context.Background(), n, keep, nil); ended <- err }()
 		<-began
 	}
 	compact(2)
-	if _, err := l.Compact(context.Background(), 2, keep); err == nil || errors.Is(err, ErrGone) {
+	if _, err := l.Compact(context.Background(), 2, keep, nil); err == nil || errors.Is(err, ErrGone) {
 		t.Errorf("twice at once: %v", err)
 	}
 	if err := errors.Join(l.Remove(1), l.Remove(2)); err != nil {
@@ -212,6 +213,66 @@ func TestCompactWaitsForNobody(t *testing.T) {
 	for _, e := range names {
 		if strings.HasSuffix(e.Name(), newSuffix) || e.Name() == fileName(2) {
 			t.Errorf("there is %s", e.Name())
+		}
+	}
+}
+
+// What takes the place of a payload is read there from then on, also when the log is encrypted: then it
+// is sealed under a nonce of its own. What would be longer does not.
+func TestCompactAnew(t *testing.T) {
+	for _, secret := range []string{"", "AGE-SECRET-KEY-1X9KP3TVDL9ZKR7XCCUURF5JZPXDQW7TKGP055R3DML3YFSU03J4SHX5X52"} {
+		o := Options{Dir: t.TempDir(), SegmentSize: 20 << 10, Secret: []byte(secret), Gist: func(_ uint8, b []byte) int { return min(len(b), 4) }}
+		l := open(t, o)
+		at := fill(t, l, 100)
+		if err := l.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		for round := range 3 { // again, of what was replaced, too
+			_, err := l.Compact(context.Background(), 1, func(Position, uint8, int) bool { return true }, func(p Position) []byte {
+				switch i := slices.Index(at, p); {
+				case i == 30:
+					return make([]byte, 10_000)
+				case i%2 == 1 && i > 20:
+					return fmt.Appendf(nil, "anew %d, %d", i, round)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				for i, p := range at[:50] {
+					r, err := l.Read(p, nil)
+					if err != nil {
+						t.Fatalf("record %d: %v", i, err)
+					}
+					if i%2 == 0 || i <= 20 {
+						same(t, r, i)
+					} else if want := fmt.Sprintf("anew %d, %d", i, round); r.Kind != text(i).Kind || string(r.Payload) != want {
+						t.Fatalf("record %d: kind %d, %q", i, r.Kind, r.Payload)
+					}
+				}
+				n := 0
+				for r, err := range l.Scan(context.Background(), Position{}) {
+					if err != nil || r.Position != at[n] {
+						t.Fatalf("record %d is at %v: %v", n, r.Position, err)
+					}
+					n++
+				}
+				for line, err := range l.Outline(context.Background()) {
+					if err != nil || line.Kind > 5 {
+						t.Fatalf("%+v, %v", line, err)
+					}
+					n--
+				}
+				if n != 0 {
+					t.Fatalf("%d records more than lines", n)
+				}
+				if err := l.Close(); err != nil {
+					t.Fatal(err)
+				}
+				l = open(t, o)
+			}
 		}
 	}
 }

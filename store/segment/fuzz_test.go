@@ -50,7 +50,7 @@ func FuzzOpen(f *testing.F) {
 			t.Errorf("a reader finds %d records, the log %d, in the outline", len(listed), len(again))
 		}
 		var gone *Damage
-		if _, err := l.Compact(context.Background(), 1, func(p Position, _ uint8, _ int) bool { return p.Offset%3 > 0 }); err != nil && !errors.Is(err, ErrGone) && !errors.As(err, &gone) {
+		if _, err := l.Compact(context.Background(), 1, func(p Position, _ uint8, _ int) bool { return p.Offset%3 > 0 }, nil); err != nil && !errors.Is(err, ErrGone) && !errors.As(err, &gone) {
 			t.Fatal(err)
 		}
 		walkAll(t, l.Scan(context.Background(), Position{}), l.Read, len(b), mend)
@@ -124,7 +124,7 @@ func corpus(f *testing.F) (out [][]byte) {
 		f.Fatal(err)
 	}
 	take()
-	if _, err := l.Compact(context.Background(), 1, func(p Position, _ uint8, _ int) bool { return p.Offset%2 == 0 }); err != nil {
+	if _, err := l.Compact(context.Background(), 1, func(p Position, _ uint8, _ int) bool { return p.Offset%2 == 0 }, nil); err != nil {
 		f.Fatal(err)
 	}
 	take()

@@ -23,7 +23,7 @@ func numbered(n uint64) segment.Record {
 	for range r.IntN(200) {
 		b = binary.LittleEndian.AppendUint64(b, r.Uint64())
 	}
-	return segment.Record{Kind: uint8(1 + n%200), Payload: b}
+	return segment.Record{Kind: uint8(1 + n%100), Payload: b}
 }
 
 // writeForEver writes numbered records until it is killed, and says on stdout which are
@@ -73,7 +73,7 @@ func compactOdd(l *segment.Log, info segment.Info) error {
 		return nil
 	}
 	fmt.Printf("/ 0 %d 0\n", info.Number)
-	_, err := l.Compact(context.Background(), info.Number, func(p segment.Position, _ uint8, _ int) bool { return p.Offset%2 == 0 })
+	_, err := l.Compact(context.Background(), info.Number, func(p segment.Position, _ uint8, _ int) bool { return p.Offset%2 == 0 }, nil)
 	return err
 }
 

@@ -65,7 +65,7 @@ func (o *outline) addStored(h *handle, f frame, stored []byte) {
 			return
 		}
 	}
-	o.add(f.offset, f.kind, stored)
+	o.add(f.offset, f.kind&^kindAnew, stored)
 }
 
 // frames returns the outline as it stands in the file from a place on. Offsets of frames

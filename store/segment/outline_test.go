@@ -79,7 +79,7 @@ func TestOutline(t *testing.T) {
 			agree(l) // the last segment has none
 			for _, s := range l.Segments() {
 				if s.Sealed && s.Number%2 == 0 {
-					if _, err := l.Compact(t.Context(), s.Number, func(p Position, _ uint8, _ int) bool { return p.Offset%3 > 0 }); err != nil {
+					if _, err := l.Compact(t.Context(), s.Number, func(p Position, _ uint8, _ int) bool { return p.Offset%3 > 0 }, nil); err != nil {
 						t.Fatal(err)
 					}
 				}

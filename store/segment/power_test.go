@@ -131,7 +131,7 @@ func (b *book) compact(l *segment.Log) error {
 				delete(b.synced, p)
 			}
 		}
-		if _, err := l.Compact(context.Background(), info.Number, func(p segment.Position, _ uint8, _ int) bool { return keep(p) }); err != nil {
+		if _, err := l.Compact(context.Background(), info.Number, func(p segment.Position, _ uint8, _ int) bool { return keep(p) }, nil); err != nil {
 			return err
 		}
 	}
@@ -396,19 +396,19 @@ func TestCompactFails(t *testing.T) {
 	all := func(segment.Position, uint8, int) bool { return true }
 	before := l.Segments()
 	d.Set(func(d *disk.Disk) { d.Room = 1 })
-	if _, err := l.Compact(context.Background(), 1, all); !errors.Is(err, segment.ErrFull) {
+	if _, err := l.Compact(context.Background(), 1, all, nil); !errors.Is(err, segment.ErrFull) {
 		t.Errorf("without room: %v", err)
 	}
 	d.Set(func(d *disk.Disk) { d.Room = 0 })
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := l.Compact(ctx, 1, all); !errors.Is(err, context.Canceled) {
+	if _, err := l.Compact(ctx, 1, all, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 	if now := l.Segments(); !slices.Equal(now, before) {
 		t.Errorf("was %v, is %v", before, now)
 	}
-	if _, err := l.Compact(context.Background(), before[len(before)-1].Number, all); err == nil {
+	if _, err := l.Compact(context.Background(), before[len(before)-1].Number, all, nil); err == nil {
 		t.Error("of the segment that is appended to")
 	}
 	names, err := d.List()
@@ -423,7 +423,7 @@ func TestCompactFails(t *testing.T) {
 	if _, err := f.WriteAt([]byte{0xff}, 100); err != nil {
 		t.Fatal(err)
 	}
-	c, err := l.Compact(context.Background(), 2, all)
+	c, err := l.Compact(context.Background(), 2, all, nil)
 	if err != nil || len(c.Damage) != 1 {
 		t.Fatalf("%+v, %v", c, err)
 	}

@@ -65,7 +65,7 @@ func (s *piece) read(offset int64, dst []byte) (Record, error) {
 			return Record{}, forged(s.name, at, f)
 		}
 	}
-	return Record{Kind: f.kind, Payload: stored}, nil
+	return Record{Kind: f.kind &^ kindAnew, Payload: stored}, nil
 }
 
 // forged is a frame that was changed by who could not seal its payload.

@@ -65,6 +65,9 @@ func (r *Reader) torn(p Position, err error) bool {
 	return e != nil && !e.closed && damage.Offset+damage.Length >= e.limit
 }
 
+// Renew is as that of a Log.
+func (r *Reader) Renew(number uint64) { r.table.Renew(number) }
+
 // Scan is as that of a Log. A record of which not all is there yet is the end: a Scan
 // from the last Next goes on when there is more.
 func (r *Reader) Scan(ctx context.Context, from Position) iter.Seq2[At, error] {

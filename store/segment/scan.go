@@ -105,7 +105,7 @@ func (w *walk) segment(p piece) (more bool) {
 		case f.offset < from || f.kind == kindOwn:
 		default:
 			w.at = Position{p.number, f.offset + f.size()}
-			if !w.yield(At{Position{p.number, f.offset}, w.at, Record{f.kind, stored}}, nil) {
+			if !w.yield(At{Position{p.number, f.offset}, w.at, Record{f.kind &^ kindAnew, stored}}, nil) {
 				return false
 			}
 		}

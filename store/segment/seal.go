@@ -2,6 +2,7 @@ package segment
 
 import (
 	"crypto/cipher"
+	"crypto/rand"
 	"encoding/binary"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -38,6 +39,7 @@ type place struct {
 }
 
 func (p *place) set(f frame) {
+	clear(p.nonce[8:])
 	binary.LittleEndian.PutUint64(p.nonce[:], uint64(f.offset))
 	binary.LittleEndian.PutUint32(p.word[:], uint32(f.length)|uint32(f.kind)<<24)
 }
@@ -49,9 +51,29 @@ func (x *box) seal(p *place, f frame, payload []byte) []byte {
 	return x.Seal(payload[:0], p.nonce[:], payload, p.word[:])
 }
 
+// kindAnew is set in the kind of a payload that was sealed in place of another one. The offset has been
+// a nonce then: the payload begins with one of its own, by chance.
+const kindAnew = 0x80
+
+// sealAnew seals what takes the place of a payload.
+func (x *box) sealAnew(f frame, payload []byte) (frame, []byte) {
+	var p place
+	f.kind |= kindAnew
+	f.length = len(p.nonce) + len(payload) + sealSize
+	p.set(f)
+	rand.Read(p.nonce[:])
+	stored := append(make([]byte, 0, f.length), p.nonce[:]...)
+	return f, x.Seal(stored, p.nonce[:], payload, p.word[:])
+}
+
 // open opens a payload where it stands.
 func (x *box) open(p *place, f frame, stored []byte) (payload []byte, ok bool) {
-	p.set(f)
+	if p.set(f); f.kind&kindAnew != 0 {
+		if len(stored) < len(p.nonce) {
+			return nil, false
+		}
+		stored = stored[copy(p.nonce[:], stored):]
+	}
 	payload, err := x.Open(stored[:0], p.nonce[:], stored, p.word[:])
 	return payload, err == nil
 }

@@ -84,6 +84,10 @@ func (t *table) drop(number uint64) {
 	t.shut(number)
 }
 
+// Renew has a segment opened anew by who reads it next: it may have been compacted by
+// another process since.
+func (t *table) Renew(number uint64) { t.shut(number) }
+
 // shut has a segment opened anew by who reads it next.
 func (t *table) shut(number uint64) {
 	t.mu.Lock()

@@ -101,7 +101,7 @@ func TestTogether(t *testing.T) {
 			case i == 0:
 				err = l.Remove(info.Number)
 			default:
-				_, err = l.Compact(context.Background(), info.Number, func(p segment.Position, _ uint8, n int) bool { return n%3 > 0 })
+				_, err = l.Compact(context.Background(), info.Number, func(p segment.Position, _ uint8, n int) bool { return n%3 > 0 }, nil)
 			}
 			if err != nil && !errors.Is(err, segment.ErrGone) {
 				return err

@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"crypto/sha256"
+
 	"transom/flow"
 	"transom/store/segment"
 )
@@ -54,9 +56,19 @@ func (r *reader) chunk() Chunk {
 type Body struct {
 	Number  uint64
 	Extents []Extent
+	Sum     [sha256.Size]byte // of the bytes; zero is not known
 }
 
-// An Extent is bytes of a body: those of the chunk at a position.
+// Size returns how many bytes it has.
+func (b *Body) Size() (n int64) {
+	for _, e := range b.Extents {
+		n += e.Length
+	}
+	return n
+}
+
+// An Extent is bytes of a body: those of the chunk at a position, or all of the equal body
+// whose record is there.
 type Extent struct {
 	segment.Position
 	Length int64
@@ -77,6 +89,9 @@ func AppendBody(dst []byte, b *Body) []byte {
 		w.integer(e.Offset - last.Offset)
 		w.integer(e.Length)
 		last = e.Position
+	}
+	if b.Sum != ([sha256.Size]byte{}) {
+		w.b = append(w.b, b.Sum[:]...)
 	}
 	return w.b
 }
@@ -100,6 +115,9 @@ func ReadBody(b []byte) (body Body, err error) {
 			r.fail("not a place")
 		}
 		last = e.Position
+	}
+	if r.left() {
+		copy(body.Sum[:], r.cut(sha256.Size))
 	}
 	if err != nil {
 		return Body{}, err
@@ -162,8 +180,8 @@ func ReadDeleted(b []byte) (d Deleted, err error) {
 }
 
 // Gist returns how much of the begin of a record a catalog has to know: which flow it is
-// a state of, and which state; of a chunk all but the data; the number of a body; and
-// all of a deletion. ReadState, ReadChunk, ReadNumber and ReadDeleted read that.
+// a state of, and which state; of a chunk all but the data; the number of a body, or all of
+// one that has another's bytes; and all of a deletion. ReadState, ReadChunk, ReadNumber and ReadDeleted read that.
 func Gist(kind uint8, b []byte) int {
 	var err error
 	r := newReader(b[:min(len(b), 40)], &err)
@@ -173,7 +191,9 @@ func Gist(kind uint8, b []byte) int {
 	case KindChunk:
 		r.chunk()
 	case KindBody:
-		r.number()
+		if r.number(); len(b) <= shortBody {
+			return len(b)
+		}
 	case KindDeleted:
 		return len(b)
 	default:
@@ -181,6 +201,9 @@ func Gist(kind uint8, b []byte) int {
 	}
 	return min(r.at, len(b))
 }
+
+// shortBody is longer than a body's record that names one place.
+const shortBody = 40
 
 // ReadNumber reads which body it is, of what AppendBody has written.
 func ReadNumber(b []byte) (number uint64, err error) {

@@ -25,6 +25,9 @@ func TestBodiesRoundTrip(t *testing.T) {
 			at := segment.Position{Segment: number.Draw(t, "segment"), Offset: rapid.Int64Min(0).Draw(t, "offset")}
 			b.Extents = append(b.Extents, wire.Extent{Position: at, Length: rapid.Int64Min(1).Draw(t, "length")})
 		}
+		if rapid.Bool().Draw(t, "summed") {
+			b.Sum[3] = 7
+		}
 		if got, err := wire.ReadBody(wire.AppendBody(nil, &b)); err != nil || !cmp.Equal(b, got, equal) {
 			t.Fatal(got, err)
 		}
