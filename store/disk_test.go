@@ -417,7 +417,7 @@ func TestDiskRetentionOfAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		d := newDisk(t, store.DiskOptions{Dir: dir, MaxBytes: 4 << 20, SegmentSize: 64 << 10})
-		for i := range 10_000 {
+		for i := range 14_000 {
 			put(t, d, someFlow(i, someConns(1), flow.BodyRef{}, flow.BodyRef{}))
 			if i%1000 == 999 {
 				ids(t, d, store.Query{By: store.BySize}) // has it filled

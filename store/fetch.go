@@ -365,8 +365,15 @@ func (r *diskReader) Read(p []byte) (n int, err error) {
 		r.d.mu.Lock()
 		at, ok := r.d.known.bodies.get(r.s.number)
 		r.d.mu.Unlock()
-		if !ok || at != r.from {
+		if !ok {
 			return 0, ErrGone
+		}
+		if at != r.from { // it was written again
+			s, err := r.d.stream(r.s.number, at.position())
+			if err != nil {
+				return 0, err
+			}
+			r.s, r.chunk, r.hops, r.from, r.root = s, nil, 0, at, at.position()
 		}
 	}
 	for n < len(p) {
