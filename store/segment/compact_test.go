@@ -276,3 +276,46 @@ func TestCompactAnew(t *testing.T) {
 		}
 	}
 }
+
+// An opening is an FS that calls back when a file was opened.
+type opening struct {
+	FS
+	opened func(name string)
+}
+
+func (o *opening) Open(name string) (File, error) {
+	f, err := o.FS.Open(name)
+	if o.opened != nil {
+		o.opened(name)
+	}
+	return f, err
+}
+
+// Who opens a file just before it is replaced reads that, and not for ever.
+func TestCompactWhileOpened(t *testing.T) {
+	files, err := Dir(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &opening{FS: files}
+	l := open(t, Options{FS: o, SegmentSize: 10 << 10})
+	at := fill(t, l, 100)
+	if err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	l.Renew(1)
+	o.opened = func(string) {
+		o.opened = nil
+		if _, err := l.Compact(context.Background(), 1, func(p Position, _ uint8, _ int) bool { return p != at[3] }, nil); err != nil {
+			t.Error(err)
+		}
+	}
+	r, err := l.Read(at[3], nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, r, 3)
+	if _, err := l.Read(at[3], nil); !errors.Is(err, ErrGone) {
+		t.Errorf("of what is in no file any more: %v", err)
+	}
+}

@@ -43,6 +43,7 @@ type table struct {
 	mu      sync.Mutex
 	entries []*entry
 	open    []*handleOf // those used last come last
+	shuts   int         // how often one was shut
 }
 
 // handleOf is an open segment.
@@ -91,6 +92,7 @@ func (t *table) Renew(number uint64) { t.shut(number) }
 // shut has a segment opened anew by who reads it next.
 func (t *table) shut(number uint64) {
 	t.mu.Lock()
+	t.shuts++
 	i := slices.IndexFunc(t.open, func(h *handleOf) bool { return h.number == number })
 	var h *handleOf
 	if i >= 0 {
@@ -135,7 +137,7 @@ func (t *table) piece(number uint64, later bool) (piece, error) {
 	}
 	e := t.entries[i]
 	p := piece{number: e.Number, limit: e.limit, end: e.end, grows: !e.closed}
-	broken, name := e.broken, e.name
+	broken, name, shuts := e.broken, e.name, t.shuts
 	switch p.handle = t.openedLocked(e.Number); {
 	case p.handle != nil:
 	case e.w != nil && e.w.use():
@@ -153,7 +155,7 @@ func (t *table) piece(number uint64, later bool) (piece, error) {
 		if err != nil {
 			return p, err
 		}
-		p.handle = t.keep(p.number, h)
+		p.handle = t.keep(p.number, h, shuts)
 	}
 	if foot := p.foot; foot != nil { // the file may be newer than its entry
 		p.limit, p.end, p.grows = foot.at, foot.end, false
@@ -174,10 +176,16 @@ func (t *table) openedLocked(number uint64) *handle {
 	return h.handle
 }
 
-// keep keeps h for later, with a use more, and closes what was not used for longest.
-func (t *table) keep(number uint64, h *handle) *handle {
+// keep keeps h for later, with a use more, and closes what was not used for longest. If a
+// segment was shut since there had been shuts, h may be of a file that was replaced meanwhile, and is
+// used this once.
+func (t *table) keep(number uint64, h *handle, shuts int) *handle {
 	var old *handleOf
 	t.mu.Lock()
+	if t.shuts != shuts {
+		t.mu.Unlock()
+		return h
+	}
 	if there := t.openedLocked(number); there != nil {
 		t.mu.Unlock()
 		h.release()
