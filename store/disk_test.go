@@ -211,7 +211,8 @@ func TestDiskReadWhileWritten(t *testing.T) {
 
 // A small body is written once however often it comes.
 func TestDiskKeepsSmallBodiesOnce(t *testing.T) {
-	o := store.DiskOptions{FS: disk.New()} // without an index beside
+	dir := t.TempDir()
+	o := store.DiskOptions{Dir: dir}
 	d := newDisk(t, o)
 	p := bytes.Repeat([]byte("twenty thousand bytes"), 1000)
 	var refs []flow.BodyRef
