@@ -104,8 +104,12 @@ func (p *printer) subject(f *flow.Flow, at time.Time) {
 
 // when is the time that the line of f's end tells: when f began, or ended if its
 // beginning has a line of its own, or if it is a connection, which ends after
-// all that happened in it. So times rise from line to line.
+// all that happened in it. So times rise from line to line; of what was recorded,
+// which has one line in the order in which it began, it is when f began.
 func (p *printer) when(f *flow.Flow) time.Time {
+	if p.o.Recorded {
+		return f.Start
+	}
 	if _, ok := f.Detail.(*flow.Connection); (ok || p.o.Detail >= 3) && !f.End.IsZero() {
 		return f.End
 	}

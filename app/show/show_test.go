@@ -555,3 +555,19 @@ func BenchmarkLine(b *testing.B) {
 		})
 	}
 }
+
+// TestRecordedTimes: what was recorded is told in the order in which it began, whatever is
+// told of it.
+func TestRecordedTimes(t *testing.T) {
+	end := began.Add(3 * time.Second)
+	flows := []*flow.Flow{
+		{ID: id(1), Rev: 1, State: flow.Done, Conn: conn(), Start: began, End: end, Detail: get("/")},
+		{ID: id(2), Rev: 1, State: flow.Done, Conn: conn(), Start: began, End: end, Detail: &flow.Connection{Action: "pass", Reason: "ignored by rule", Bytes: [2]int64{1, 2}}},
+	}
+	for _, detail := range []int{1, 2, 4} {
+		got := run(t, show.Options{Detail: detail, Recorded: true}, flows...)
+		if n := strings.Count(got, " 05:06:07.080 "); n != 2 {
+			t.Errorf("detail %d:\n%s", detail, got)
+		}
+	}
+}
