@@ -14,11 +14,6 @@ import (
 	"transom/policy"
 )
 
-// placeholder reports whether a word stands for one that somebody chooses.
-func placeholder(w string) bool {
-	return strings.ContainsAny(w, "…[]") || w == strings.ToUpper(w) && w != strings.ToLower(w)
-}
-
 // option looks for a command that has an option, and takes its value; either may
 // stand as a choice: a|b.
 func (r *reader) option(name, value string) error {

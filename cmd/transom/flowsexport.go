@@ -60,9 +60,14 @@ The name of the file says which: .mitm, .har, .pcapng, .json or .ndjson, and .gz
 	return cmd
 }
 
+// exportFormats are those that there are.
+func exportFormats() []string {
+	return append([]string{"mitm", "har", "pcapng", "json"}, command.Formats()...)
+}
+
 // choose finds out which format is meant.
 func (f *flowsExport) choose() error {
-	known := append([]string{"mitm", "har", "pcapng", "json"}, command.Formats()...)
+	known := exportFormats()
 	switch {
 	case f.format != "" && !slices.Contains(known, f.format):
 		return usagef("--format %q: want one of %s", f.format, strings.Join(known, ", "))

@@ -142,6 +142,7 @@ and carries them on.`,
 			}
 		}
 	}
+	completeValues(root)
 	return root
 }
 
