@@ -218,7 +218,8 @@ func TestDiskKeepsSmallBodiesOnce(t *testing.T) {
 	var refs []flow.BodyRef
 	for i := range 200 {
 		w := d.NewBody()
-		write(t, w, p)
+		write(t, w, p[:5000*(i%4)]) // as it comes
+		write(t, w, p[5000*(i%4):])
 		put(t, d, httpFlow(id(i), 1, flow.Done, w.Ref()))
 		w.Close()
 		refs = append(refs, w.Ref())

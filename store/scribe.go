@@ -24,6 +24,7 @@ type scribe struct {
 
 	batch map[[sha256.Size]byte]int // small bodies that are written at once
 
+	joined  []byte // of a small body
 	buf     []byte
 	records []segment.Record
 	bounds  []int
@@ -157,10 +158,10 @@ func (t *taken) giveBack() {
 // chunks makes records of what was taken of a body, unless it is there already.
 func (s *scribe) chunks(all []taken, n int) {
 	t := &all[n]
-	t.whole = t.last && len(t.chunks) == 1 && t.chunks[0].off == 0
-	t.found, t.like = segment.Position{}, -1
-	if t.isSmall() {
-		t.sum = sha256.Sum256(t.chunks[0].data)
+	data, whole := s.small(t)
+	t.whole, t.found, t.like = whole, segment.Position{}, -1
+	if whole {
+		t.sum = sha256.Sum256(data)
 		if at, ok := s.once[t.sum]; ok && at.Segment == s.segment {
 			t.found = at
 			return
@@ -170,17 +171,37 @@ func (s *scribe) chunks(all []taken, n int) {
 			return
 		}
 		s.batch[t.sum] = n
+		s.record(wire.KindChunk, func(dst []byte) []byte {
+			return wire.AppendChunk(dst, &wire.Chunk{Number: t.number, Whole: true, Data: data})
+		})
+		return
 	}
 	for i := range t.chunks {
 		p := &t.chunks[i]
 		s.record(wire.KindChunk, func(dst []byte) []byte {
-			return wire.AppendChunk(dst, &wire.Chunk{Number: t.number, Offset: p.off, Whole: t.whole, Data: p.data})
+			return wire.AppendChunk(dst, &wire.Chunk{Number: t.number, Offset: p.off, Data: p.data})
 		})
 	}
 }
 
-// isSmall reports whether the body is one to be looked for.
-func (t *taken) isSmall() bool { return t.whole && len(t.chunks[0].data) <= onceUpTo }
+// small returns the bytes of a body, if these are all and so few that it is looked for, and
+// written as one chunk. They are valid until the next call.
+func (s *scribe) small(t *taken) (data []byte, ok bool) {
+	if !t.last || len(t.chunks) == 0 || t.chunks[0].off != 0 {
+		return nil, false
+	}
+	if len(t.chunks) == 1 {
+		return t.chunks[0].data, len(t.chunks[0].data) <= onceUpTo
+	}
+	s.joined = s.joined[:0]
+	for i := range t.chunks {
+		if len(s.joined)+len(t.chunks[i].data) > onceUpTo {
+			return nil, false
+		}
+		s.joined = append(s.joined, t.chunks[i].data...)
+	}
+	return s.joined, true
+}
 
 // bodies writes the chunks, and then where bodies are that are more than one chunk of
 // their own.
@@ -205,10 +226,11 @@ func (s *scribe) bodies(all []taken) error {
 		if t.whole {
 			places[i] = at[0]
 		}
-		if t.isSmall() {
-			s.once[t.sum] = at[0]
-		}
 		n := len(t.chunks)
+		if t.whole {
+			s.once[t.sum] = at[0]
+			n = 1
+		}
 		t.wroteAt(at[:n])
 		at = at[n:]
 	}

@@ -230,8 +230,12 @@ func (s *stream) wrote(at []segment.Position) (freed int64) {
 	for i := range s.taken {
 		p := &s.pieces[i]
 		freed += p.cost()
-		if !s.gone {
+		switch n := len(s.stored) - 1; {
+		case s.gone:
+		case i < len(at):
 			s.stored = append(s.stored, stored{p.off, wire.Extent{Position: at[i], Length: int64(len(p.data))}})
+		default: // they are one chunk
+			s.stored[n].Length += int64(len(p.data))
 		}
 	}
 	s.pieces, s.taken = slices.Clone(s.pieces[s.taken:]), 0
