@@ -69,7 +69,12 @@ func (c *compactor) meet(ctx context.Context, p *pace) error {
 			continue
 		case err != nil:
 			return err
-		case at.Kind != wire.KindBody || at.Length < sha256.Size:
+		}
+		// Where there is no outline all of it is read.
+		if err := p.spend(ctx, int64(at.Length)); err != nil {
+			return err
+		}
+		if at.Kind != wire.KindBody || at.Length < sha256.Size {
 			continue
 		}
 		b, err := c.d.bodyAt(at.Position)
@@ -84,9 +89,6 @@ func (c *compactor) meet(ctx context.Context, p *pace) error {
 			c.d.metLocked(&b, at.Position)
 		}
 		c.d.mu.Unlock()
-		if err := p.spend(ctx, 8<<10); err != nil {
-			return err
-		}
 	}
 	c.met = true
 	return nil
