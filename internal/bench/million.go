@@ -19,7 +19,7 @@ import (
 
 // A million is a store with very many flows, and what it takes to record them, and to
 // find some. All is one process, so the memory that it has is that of the store and of
-// what makes up the flows, which is about 12 MiB.
+// what makes up the flows, which is about 10 MiB.
 type million struct {
 	flows    int64
 	dir      string
