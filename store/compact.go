@@ -141,6 +141,7 @@ func worth(dead int64, s segment.Info) bool { return dead > 0 && dead >= s.Size/
 
 // pass looks at what is alive in segments, and compacts them.
 func (c *compactor) pass(ctx context.Context, some []chosen, p *pace) error {
+	moved := c.d.movements()
 	a := newAlive(c.d, some, p)
 	if err := a.look(ctx); err != nil {
 		return err
@@ -149,8 +150,8 @@ func (c *compactor) pass(ctx context.Context, some []chosen, p *pace) error {
 	if err := c.d.Sync(ctx); err != nil {
 		return err
 	}
-	if c.d.Stats().Unsynced > 0 {
-		return nil
+	if c.d.Stats().Unsynced > 0 || c.d.movements() != moved {
+		return nil // what was seen may be elsewhere now, and not on disk where it was
 	}
 	whole := true   // all before are compacted
 	all := int64(0) // bytes given back
@@ -178,6 +179,13 @@ func (c *compactor) pass(ctx context.Context, some []chosen, p *pace) error {
 		}
 	}
 	return nil
+}
+
+// movements returns how often what was written has come to be elsewhere.
+func (d *Disk) movements() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.moved
 }
 
 // counted says what is dead in a segment, besides what was since it was chosen.

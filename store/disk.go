@@ -100,6 +100,7 @@ type Disk struct {
 	written  uint64 // what is written from now on refers to no segment before this one but for bodies under way
 	known    catalog
 	stats    DiskStats
+	moved    int // how often what the system could not put on disk was written again
 	conns    cache[segment.Position, *flow.Conn]
 	twins    cache[likeness, segment.Position] // where the newest of equal large bodies is
 	blobs    cache[segment.Position, []byte]

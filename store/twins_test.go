@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -214,5 +215,42 @@ func TestDiskLargeBodiesPowerCut(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	}
+}
+
+// TestDiskLargeBodiesSyncFails: where the system could not put on disk the newest of equal
+// bodies just before older ones are to be where that is, these stay as they are.
+func TestDiskLargeBodiesSyncFails(t *testing.T) {
+	p := image(4, 70_000)
+	for n := 1; n < 20; n++ {
+		synctest.Test(t, func(t *testing.T) {
+			fs := disk.New()
+			fs.SyncFail = n
+			d := newDisk(t, store.DiskOptions{FS: fs, SegmentSize: 100_000})
+			var flows []*flow.Flow
+			for i := range 9 {
+				f, err := download(d, i, p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				flows = append(flows, f)
+				time.Sleep(syncs / 16) // it is written, and mostly not synced
+				if i%3 == 1 {
+					if err := d.Sync(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if i%3 == 2 {
+					if err := d.Compact(t.Context()); err != nil && !errors.Is(err, syscall.EIO) {
+						t.Fatal(err)
+					}
+				}
+			}
+			if err := d.Sync(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			d = newDisk(t, store.DiskOptions{FS: fs.Crash(disk.None, nil)})
+			downloaded(t, d, flows, p)
+		})
 	}
 }

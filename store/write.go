@@ -277,6 +277,9 @@ func (w *work) toDisk() error {
 		return err
 	}
 	failed := w.again(lost)
+	w.d.mu.Lock()
+	w.d.moved++
+	w.d.mu.Unlock()
 	if failed == nil {
 		w.d.o.Log.Warn("the system could not put on disk what was recorded: it was written again; see to the disk", "err", err, "dir", w.d.o.Dir)
 		return nil
