@@ -123,19 +123,22 @@ func texts(ss []string) int64 {
 }
 
 // bodiesOf returns the numbers of the bodies that f refers to; 0 is none.
-func bodiesOf(f *flow.Flow) [4]uint64 {
-	var out [4]uint64
+func bodiesOf(f *flow.Flow) (out [4]uint64) {
+	for i, ref := range refsOf(f) {
+		if ref != nil {
+			out[i] = ref.Segment
+		}
+	}
+	return out
+}
+
+// refsOf returns what f says of its bodies; nil is none.
+func refsOf(f *flow.Flow) (out [4]*flow.BodyRef) {
 	switch d := f.Detail.(type) {
 	case *flow.HTTP:
-		out[0], out[1] = d.RequestBody.Segment, d.ResponseBody.Segment
-		if d.OriginalRequestBody != nil {
-			out[2] = d.OriginalRequestBody.Segment
-		}
-		if d.OriginalResponseBody != nil {
-			out[3] = d.OriginalResponseBody.Segment
-		}
+		out = [4]*flow.BodyRef{&d.RequestBody, &d.ResponseBody, d.OriginalRequestBody, d.OriginalResponseBody}
 	case *flow.Messages:
-		out[0] = d.Log.Segment
+		out[0] = &d.Log
 	}
 	return out
 }

@@ -377,7 +377,7 @@ func (x *fate) reconcile(k *told, f *flow.Flow) error {
 		k.body, k.sent = got, len(got)
 	}
 	k.gone, k.bare, k.unsure = false, wasBare, k.unsure || !sure
-	k.loose = s == nil || s.rev != rev || s.loose
+	k.loose = s == nil || s.loose // else there is an earlier state, which had its connection
 	k.rev, k.state, k.ref = f.Rev, f.State, h.ResponseBody
 	return nil
 }

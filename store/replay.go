@@ -17,6 +17,7 @@ func (d *Disk) replay(log *segment.Log) error {
 	r := d.newReplay()
 	for _, damage := range log.Recovered() {
 		d.stats.Damaged++
+		r.torn[damage.Segment()] = true
 		d.o.Log.Warn("the end of a file was cut short by a crash: what was not yet on disk is lost", "dir", d.o.Dir, "err", damage)
 	}
 	if err := r.scan(log.Outline(context.Background())); err != nil {
@@ -28,9 +29,12 @@ func (d *Disk) replay(log *segment.Log) error {
 type replay struct {
 	*Disk
 	parts map[uint64][]wire.Extent // of bodies whose end has not come
+	torn  map[uint64]bool          // segments that a crash has left with holes
 }
 
-func (d *Disk) newReplay() *replay { return &replay{Disk: d, parts: map[uint64][]wire.Extent{}} }
+func (d *Disk) newReplay() *replay {
+	return &replay{Disk: d, parts: map[uint64][]wire.Extent{}, torn: map[uint64]bool{}}
+}
 
 // scan takes in the outline of a log. What is damaged is said, and left out; where the
 // log has an outline, damage is found when what it concerns is read.
@@ -38,8 +42,10 @@ func (r *replay) scan(records iter.Seq2[segment.Line, error]) error {
 	for at, err := range records {
 		var damage *segment.Damage
 		if err == nil {
-			err = r.record(at)
-		} else if !errors.As(err, &damage) {
+			err = r.line(at)
+		} else if errors.As(err, &damage) {
+			r.torn[damage.Segment()] = true
+		} else {
 			return err
 		}
 		if err != nil {
@@ -50,7 +56,7 @@ func (r *replay) scan(records iter.Seq2[segment.Line, error]) error {
 	return nil
 }
 
-func (r *replay) record(at segment.Line) (err error) {
+func (r *replay) line(at segment.Line) (err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("segment %d, record at %d: %w", at.Segment, at.Offset, err)
@@ -61,6 +67,10 @@ func (r *replay) record(at segment.Line) (err error) {
 		id, rev, state, err := wire.ReadState(at.Gist)
 		if err != nil {
 			return err
+		}
+		if r.torn[at.Segment] && r.orphan(id, at.Position) {
+			r.known.dead[uint32(at.Segment)] += int64(at.Length) + frameSize
+			return nil
 		}
 		r.known.put(id, flowAtOf(at.Position, rev, state), int64(at.Length)+frameSize)
 	case wire.KindChunk:
@@ -111,6 +121,23 @@ func (r *replay) deleted(gone *wire.Deleted) {
 	}
 }
 
+// orphan reports whether a state of a flow is of no use, since the connection that it
+// refers to is in a hole, and there is an earlier state: that was on disk before, with its own.
+func (r *replay) orphan(id flow.ID, at segment.Position) bool {
+	if _, ok := r.known.flows.get(id); !ok {
+		return false
+	}
+	b, err := r.record(at, wire.KindFlow, nil)
+	if err != nil {
+		return true
+	}
+	_, name, err := wire.ReadFlow(b)
+	if err == nil && name != 0 {
+		_, err = r.conn(positionOf(name))
+	}
+	return err != nil
+}
+
 // part takes note of a chunk of a body whose end has not come. What stands behind one that
 // is missing is of no use.
 func (r *replay) part(number uint64, offset int64, e wire.Extent) {
@@ -122,6 +149,23 @@ func (r *replay) part(number uint64, offset int64, e wire.Extent) {
 		parts = append(parts, e)
 	}
 	r.parts[number] = parts
+}
+
+// grown has what is said of f's bodies be what the log has of them: they went on growing
+// after f was put.
+func (r *replay) grown(f *flow.Flow) {
+	for _, ref := range refsOf(f) {
+		if ref == nil || ref.Segment == 0 {
+			continue
+		}
+		at, ok := r.known.bodies.get(ref.Segment)
+		if !ok {
+			continue
+		}
+		if s, err := r.stream(ref.Segment, at.position()); err == nil && s.kept > ref.Kept { // else who reads it is told
+			ref.Kept, ref.Size = s.kept, max(ref.Size, s.kept)
+		}
+	}
 }
 
 // end writes where bodies are that were not written to their end, and that flows that
@@ -155,6 +199,7 @@ func (r *replay) end() error {
 		}
 		ended := *f
 		ended.Rev, ended.State, ended.Err, ended.End = f.Rev+1, flow.Failed, "transom ended before this did", f.Start
+		r.grown(&ended)
 		open, costs = append(open, &ended), append(costs, flowCost(&ended))
 	}
 	places := make([]stood, len(open))

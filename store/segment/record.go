@@ -3,6 +3,7 @@ package segment
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 )
 
 // A Record is what the log keeps: bytes, and a kind that its caller chooses. Kind 0
@@ -47,6 +48,12 @@ type Damage struct {
 // Error says where and what.
 func (d *Damage) Error() string {
 	return fmt.Sprintf("%s: %d bytes from offset %d on are damaged: %s", d.File, d.Length, d.Offset, d.Reason)
+}
+
+// Segment returns the number of the segment, 0 if the file is none's.
+func (d *Damage) Segment() uint64 {
+	n, _ := numberOf(filepath.Base(d.File))
+	return n
 }
 
 // A SyncError says that the system has failed to put records on disk. Those of From
