@@ -109,7 +109,7 @@ func finish(h *handle, e *entry) int64 {
 
 // fail gives a segment up that the system can't put on disk. It is not tried again: a
 // second fsync may succeed because the kernel has dropped what the first one could not
-// write.
+// write. It returns nil if all of it was on disk before.
 func (l *Log) fail(e *entry, err error) *SyncError {
 	l.append.Lock()
 	if l.active == e {
@@ -118,9 +118,12 @@ func (l *Log) fail(e *entry, err error) *SyncError {
 	l.append.Unlock()
 	l.mu.Lock()
 	failed := &SyncError{From: Position{e.Number, max(e.synced, headerSize)}, To: Position{e.Number, e.end}, Err: err}
-	w := e.w
+	w, all := e.w, e.end <= failed.From.Offset
 	e.synced, e.w, e.outline = e.end, nil, outline{}
 	l.mu.Unlock()
 	w.release()
+	if all {
+		return nil
+	}
 	return failed
 }
