@@ -289,6 +289,38 @@ func TestDiskSyncFails(t *testing.T) {
 	}
 }
 
+// TestDiskSyncFailsUnderWay: of a body under way what was written again is what the next
+// process goes by, not what it finds where the system has nothing on disk.
+func TestDiskSyncFailsUnderWay(t *testing.T) {
+	text := bytes.Repeat([]byte("0123456789"), 10_000)
+	for n := 1; n < 4; n++ {
+		synctest.Test(t, func(t *testing.T) {
+			fs := disk.New()
+			fs.SyncFail = n
+			d := newDisk(t, store.DiskOptions{FS: fs})
+			w := d.NewBody()
+			for range 3 {
+				write(t, w, text)
+				put(t, d, httpFlow(id(1), 0, flow.Open, w.Ref()))
+				if err := d.Sync(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ref := w.Ref()
+			if err := d.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := newDisk(t, store.DiskOptions{FS: fs}).Close(); err != nil {
+				t.Fatal(err)
+			}
+			d = newDisk(t, store.DiskOptions{FS: fs.Crash(disk.None, nil)})
+			if b, err := open(d, ref); err != nil || len(b) != 3*len(text) {
+				t.Errorf("sync %d: %d bytes of %d, %v", n, len(b), 3*len(text), err)
+			}
+		})
+	}
+}
+
 // syncs is longer than the time between two.
 const syncs = 1100 * time.Millisecond
 

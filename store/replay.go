@@ -139,11 +139,19 @@ func (r *replay) orphan(id flow.ID, at segment.Position) bool {
 }
 
 // part takes note of a chunk of a body whose end has not come. What stands behind one that
-// is missing is of no use.
+// is missing is of no use. One that comes again takes the place of the first, which the
+// system could not put on disk.
 func (r *replay) part(number uint64, offset int64, e wire.Extent) {
+	if _, ended := r.known.bodies.get(number); ended {
+		return // its record says where it is
+	}
 	parts, size := r.parts[number], int64(0)
-	for _, p := range parts {
-		size += p.Length
+	for i := range parts {
+		if size == offset && parts[i].Length == e.Length {
+			parts[i] = e
+			return
+		}
+		size += parts[i].Length
 	}
 	if offset == size {
 		parts = append(parts, e)
