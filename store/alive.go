@@ -79,6 +79,7 @@ func (a *alive) look(ctx context.Context) error {
 		var damage *segment.Damage
 		switch {
 		case errors.As(err, &damage):
+			a.vague = true // an outline may tell of what can't be read
 			if p := a.parts[at.Segment]; p != nil {
 				p.damaged = true
 			}
