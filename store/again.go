@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ type again struct {
 	*work
 	from, to segment.Position
 	moved    map[segment.Position]segment.Position // chunks
+	torn     map[segment.Position]bool             // connections of which a hello or a certificate may be lost
 	flows    []found
 	lost     int // records that can't be read
 }
@@ -27,7 +29,7 @@ const againAtOnce = 256
 // again writes again what may be lost, and makes that lasting.
 func (w *work) again(lost *segment.SyncError) error {
 	w.scribe.leave()
-	a := &again{work: w, from: lost.From, to: lost.To, moved: map[segment.Position]segment.Position{}}
+	a := &again{work: w, from: lost.From, to: lost.To, moved: map[segment.Position]segment.Position{}, torn: map[segment.Position]bool{}}
 	end := w.d.log.End()
 	for at, err := range w.d.log.Scan(context.Background(), a.from) {
 		if !at.Position.Before(end) {
@@ -66,10 +68,18 @@ func (a *again) has(p segment.Position) bool { return !p.Before(a.from) && p.Bef
 func (a *again) record(at segment.At) error {
 	switch at.Kind {
 	case wire.KindFlow:
-		id, _, _, err := wire.ReadState(at.Payload)
-		if err == nil && a.has(at.Position) {
-			a.flow(id, at.Position)
+		f, name, err := wire.ReadFlow(at.Payload)
+		if err == nil && (a.has(at.Position) || name != 0 && (a.has(positionOf(name)) || a.torn[positionOf(name)])) {
+			a.flow(f.ID, at.Position)
 		}
+		return err
+	case wire.KindConn:
+		_, err := wire.ReadConn(bytes.Clone(at.Payload), func(name uint64) ([]byte, error) {
+			if a.has(positionOf(name)) {
+				a.torn[at.Position] = true
+			}
+			return nil, nil
+		})
 		return err
 	case wire.KindChunk:
 		c, err := wire.ReadChunk(at.Payload)

@@ -321,6 +321,34 @@ func TestDiskSyncFailsUnderWay(t *testing.T) {
 	}
 }
 
+// TestDiskSyncFailsApart: in segments that hold almost nothing connections, and their hellos,
+// stand apart from flows; these are written again with them.
+func TestDiskSyncFailsApart(t *testing.T) {
+	for n := 1; n < 60; n++ {
+		synctest.Test(t, func(t *testing.T) {
+			fs := disk.New()
+			fs.SyncFail = n
+			d := newDisk(t, store.DiskOptions{FS: fs, SegmentSize: 600})
+			conns := someConns(5)
+			for i := range 20 {
+				put(t, d, someFlow(i, conns, flow.BodyRef{}, flow.BodyRef{}))
+				if err := d.Sync(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			d = newDisk(t, store.DiskOptions{FS: fs.Crash(disk.None, nil)})
+			for f, err := range d.Flows(t.Context(), store.Query{}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(f.Conn.Layers) != 1 || len(f.Conn.Layers[0].TLS.Hello) != 500 {
+					t.Errorf("sync %d: flow %v has lost its connection", n, f.ID)
+				}
+			}
+		})
+	}
+}
+
 // syncs is longer than the time between two.
 const syncs = 1100 * time.Millisecond
 
