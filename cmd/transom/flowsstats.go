@@ -26,7 +26,7 @@ func flowsStatsCommand() *cobra.Command {
 		Use:     "stats",
 		Short:   "Count recorded flows",
 		Long:    `stats counts flows, by type and by the host that they went to, and what they carried. With --check it reads all that is recorded in a directory besides, and says what is damaged.`,
-		Example: `  transom flows stats --store /var/lib/transom -f '~c 500-599'`,
+		Example: `  transom flows stats --store /var/lib/transom -f '~status 5xx'`,
 		Args:    noArguments,
 	}
 	fl := cmd.Flags()
