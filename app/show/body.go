@@ -3,6 +3,7 @@ package show
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"io"
 	"strings"
 	"unicode/utf8"
@@ -11,6 +12,7 @@ import (
 	"transom/app/follow"
 	"transom/app/view"
 	"transom/flow"
+	"transom/store"
 )
 
 const (
@@ -41,14 +43,14 @@ func (p *printer) body(prefix string, x *flow.HTTP, of follow.Stream, ref flow.B
 		return
 	}
 	data, how, err := p.read(ref, h)
-	if err != nil {
-		p.row(prefix, Size(ref.Size)+": "+err.Error())
+	if err != nil && len(data) == 0 {
+		p.row(prefix, Size(ref.Size)+": "+unread(err))
 		return
 	}
 	cut := len(data) > p.limit()
 	data = data[:min(len(data), p.limit())]
 	about := aboutOf(x, of)
-	about.Cut = cut || ref.Truncated
+	about.Cut = cut || ref.Truncated || err != nil
 	name, whole := p.content(about, p.o.View, data)
 	cut = cut || !whole
 	what := Size(ref.Size) + " in all"
@@ -64,7 +66,18 @@ func (p *printer) body(prefix string, x *flow.HTTP, of follow.Stream, ref flow.B
 	if ref.Truncated {
 		what += ", " + Size(ref.Kept) + " kept"
 	}
+	if err != nil {
+		what += ", what follows " + unread(err)
+	}
 	p.row(prefix, "("+what+")")
+}
+
+// unread says why something that was kept is not shown.
+func unread(err error) string {
+	if errors.Is(err, store.ErrGone) {
+		return "is " + err.Error()
+	}
+	return "can't be read: " + err.Error()
 }
 
 // headerOf returns the fields that a body came with, or those that are nearest.
@@ -101,7 +114,8 @@ func aboutOf(x *flow.HTTP, of follow.Stream) view.About {
 }
 
 // read returns one byte more than may be shown, if there is more, and what became of
-// the content codings. If the body can't be decoded it is returned as it is.
+// the content codings. If the body can't be decoded it is returned as it is. With an
+// error it returns what stands before that.
 func (p *printer) read(ref flow.BodyRef, h flow.Header) (data []byte, how string, err error) {
 	if names := export.Codings(h); len(names) > 0 {
 		dec, err := export.OpenDecoded(p.ctx, p.o.Store, ref, h)
@@ -123,8 +137,8 @@ func (p *printer) read(ref flow.BodyRef, h flow.Header) (data []byte, how string
 		return nil, "", err
 	}
 	defer r.Close()
-	data, _ = p.some(r) // it may be cut
-	return data, how, nil
+	data, err = p.some(r)
+	return data, how, err
 }
 
 // some reads what may be shown. After an error it returns what there is.

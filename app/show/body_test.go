@@ -3,6 +3,8 @@ package show_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -74,6 +76,61 @@ func TestCodings(t *testing.T) {
 				if !strings.Contains(got, want) {
 					t.Errorf("no %q in\n%s", want, got)
 				}
+			}
+		})
+	}
+}
+
+// damaged is a store of which bodies can be read up to a place, and not from there on.
+type damaged struct {
+	store.Store
+	from int64
+	err  error
+}
+
+func (d *damaged) OpenBody(ctx context.Context, ref flow.BodyRef) (io.ReadSeekCloser, error) {
+	r, err := d.Store.OpenBody(ctx, ref)
+	return &damagedBody{r, d, d.from}, err
+}
+
+type damagedBody struct {
+	io.ReadSeekCloser
+	of   *damaged
+	left int64
+}
+
+func (b *damagedBody) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		return 0, b.of.err
+	}
+	n, err := b.ReadSeekCloser.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	return n, err
+}
+
+// What can't be read of a body is said in its place.
+func TestDamagedBodies(t *testing.T) {
+	broken := errors.New("0000000001.seg: damaged")
+	for _, tc := range []struct {
+		name, coding string
+		from         int64
+		err          error
+		want         string
+	}{
+		{"all", "", 0, broken, "< 8b: can't be read: 0000000001.seg: damaged\n"},
+		{"the rest", "", 5, broken, "      the t\n    < (8b in all, what follows can't be read: 0000000001.seg: damaged)\n"},
+		{"all of a coded one", "gzip", 0, broken, "< 8b: can't be read: 0000000001.seg: damaged\n"},
+		{"dropped", "", 0, store.ErrGone, "< 8b: is " + store.ErrGone.Error() + "\n"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := &scene{store: store.NewMemory(store.MemoryOptions{})}
+			defer s.store.Close()
+			h := get("/")
+			h.Response.Header = flow.Header{{Name: "Content-Type", Value: "text/plain"}, {Name: "Content-Encoding", Value: tc.coding}}
+			h.ResponseBody = s.body([]byte("the text"))
+			got := run(t, show.Options{Detail: 4, Store: &damaged{s.store, tc.from, tc.err}}, s.add(conn(), h, ""))
+			if !strings.Contains(got, tc.want) {
+				t.Errorf("no %q in\n%s", tc.want, got)
 			}
 		})
 	}

@@ -180,7 +180,7 @@ func (f *flowsExport) writer(w io.Writer) (export.Writer, error) {
 
 // flows writes them.
 func (x *exporter) flows(w export.Writer) error {
-	ctx := x.cmd.Context()
+	ctx, bodies := x.cmd.Context(), &bodiesRead{from: x.from, unread: &x.unread}
 	for f, err := range x.from.Flows(ctx, x.q) {
 		if err != nil {
 			x.unread.add(err)
@@ -190,8 +190,11 @@ func (x *exporter) flows(w export.Writer) error {
 			x.left++
 			continue
 		}
-		err := w.Write(ctx, f, x.from)
+		bodies.forFlow(f)
+		err := w.Write(ctx, f, bodies)
+		noted := (*unreadError)(nil)
 		switch {
+		case errors.As(err, &noted): // the others are written all the same
 		case errors.Is(err, command.ErrNoRequest), errors.Is(err, command.ErrNoResponse), errors.Is(err, command.ErrCut):
 			x.left++
 		case err != nil:
@@ -200,7 +203,8 @@ func (x *exporter) flows(w export.Writer) error {
 			x.n++
 		}
 	}
-	err := w.Finish(ctx, x.from)
+	bodies.forFlow(nil)
+	err := w.Finish(ctx, bodies)
 	if x.mitm != nil {
 		l := x.mitm.LeftOut()
 		x.skip(l.Connections + l.Unreadable + l.Format)

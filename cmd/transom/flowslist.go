@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -113,37 +112,21 @@ func sayDoubt(cmd *cobra.Command) func(*flow.Flow, error) {
 
 // printFlows prints what q selects on out, and tells each of which flow it is. Its error is of out.
 func printFlows(cmd *cobra.Command, out io.Writer, from recording, q store.Query, o show.Options, each func(*flow.Flow), unread *failures) error {
+	bodies := &bodiesRead{from: from, unread: unread}
 	news := func(yield func(*flow.Flow, int) bool) {
 		for f, err := range from.Flows(cmd.Context(), q) {
 			if err != nil {
 				unread.add(err)
 				continue
 			}
-			if each(f); !yield(f, 0) {
+			each(f)
+			if bodies.forFlow(f); !yield(f, 0) {
 				return
 			}
 		}
 	}
-	o.Color, o.Recorded, o.Store = show.ColorFor(out), true, from
+	o.Color, o.Recorded, o.Store = show.ColorFor(out), true, bodies
 	return show.Run(cmd.Context(), out, iter.Seq2[*flow.Flow, int](news), o)
-}
-
-// failures are what could not be read.
-type failures struct {
-	first error
-	n     int
-}
-
-func (f *failures) add(err error) {
-	f.first = cmp.Or(f.first, err)
-	f.n++
-}
-
-func (f *failures) err() error {
-	if f.n > 1 {
-		return fmt.Errorf("%w; and %d more could not be read", f.first, f.n-1)
-	}
-	return f.first
 }
 
 // more reports whether something comes after id.

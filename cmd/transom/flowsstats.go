@@ -37,12 +37,13 @@ func flowsStatsCommand() *cobra.Command {
 	cmd.RunE = running(func(cmd *cobra.Command, _ []string) error {
 		return f.with(cmd, func(from recording, q store.Query) error {
 			c := newCount()
-			var failed failures
+			var damage, err error
 			if check {
-				if err := checked(cmd, from, &failed); err != nil {
+				if damage, err = checked(cmd, from); err != nil {
 					return err
 				}
 			}
+			var failed failures
 			for x, err := range from.Flows(cmd.Context(), q) {
 				if err != nil {
 					failed.add(err)
@@ -50,7 +51,6 @@ func flowsStatsCommand() *cobra.Command {
 				}
 				c.add(x)
 			}
-			var err error
 			if c.Store, err = directoryOf(cmd.Context(), from); err != nil {
 				return err
 			}
@@ -58,23 +58,27 @@ func flowsStatsCommand() *cobra.Command {
 			if asJSON {
 				print = c.json
 			}
-			return errors.Join(print(cmd.OutOrStdout(), hosts.value), failed.err())
+			return errors.Join(print(cmd.OutOrStdout(), hosts.value), damage, failed.err())
 		})
 	})
 	return cmd
 }
 
-// checked reads all of a directory, and says what is damaged.
-func checked(cmd *cobra.Command, from recording, failed *failures) error {
+// checked reads all of a directory, says what is damaged, and returns how much that is.
+func checked(cmd *cobra.Command, from recording) (damage, err error) {
 	d, ok := from.(*store.DiskReader)
 	if !ok {
-		return usagef("--check reads the files of a directory: name one with --store that nobody records to")
+		return nil, usagef("--check reads the files of a directory: name one with --store that nobody records to")
 	}
+	n := 0
 	for err := range d.Check(cmd.Context()) {
 		fmt.Fprintln(cmd.ErrOrStderr(), "damaged:", err)
-		failed.add(err)
+		n++
 	}
-	return cmd.Context().Err()
+	if n > 0 {
+		damage = fmt.Errorf("damaged in %d places", n)
+	}
+	return damage, cmd.Context().Err()
 }
 
 // A count is what stats says.
