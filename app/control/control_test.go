@@ -195,6 +195,49 @@ func (b broken) Flows(ctx context.Context, q store.Query) iter.Seq2[*flow.Flow, 
 	}
 }
 
+// tearing has bodies that can be read up to a place, and not from there on.
+type tearing struct {
+	control.Recording
+	from int64
+	err  error
+}
+
+func (r tearing) OpenBody(context.Context, flow.BodyRef) (io.ReadSeekCloser, error) {
+	return &torn{Reader: strings.NewReader(strings.Repeat("x", 100<<10)), of: r}, nil
+}
+
+type torn struct {
+	*strings.Reader
+	of tearing
+}
+
+func (r *torn) Close() error { return nil }
+
+func (r *torn) Read(p []byte) (int, error) {
+	left := r.of.from - (r.Size() - int64(r.Len()))
+	if left <= 0 {
+		return 0, r.of.err
+	}
+	return r.Reader.Read(p[:min(int64(len(p)), left)])
+}
+
+// Why a body breaks off is told, and all that stands before.
+func TestBodyBreaksOff(t *testing.T) {
+	damage := errors.New("0000000001.seg: damaged")
+	for _, tc := range []tearing{{from: 0, err: damage}, {from: 7, err: damage}, {from: 70 << 10, err: damage}, {from: 70 << 10, err: store.ErrGone}} {
+		c := looked(t, tc)
+		b, err := c.OpenBody(t.Context(), flow.BodyRef{Segment: 1, Size: 100 << 10, Kept: 100 << 10})
+		var got []byte
+		if err == nil {
+			got, err = io.ReadAll(b)
+			b.Close()
+		}
+		if int64(len(got)) != tc.from || err == nil || !strings.Contains(err.Error(), tc.err.Error()) || errors.Is(err, store.ErrGone) != (tc.err == store.ErrGone) {
+			t.Errorf("torn at %d: %d bytes, and %v, want %v", tc.from, len(got), err, tc.err)
+		}
+	}
+}
+
 func TestDelete(t *testing.T) {
 	m := recorded(t, 10)
 	c := looked(t, m)

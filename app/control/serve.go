@@ -155,31 +155,6 @@ func (a *answer) told(c *flow.Conn) {
 	a.frame(connFrame, a.buf)
 }
 
-// body answers with a body, or a range of it.
-func (s *server) body(w http.ResponseWriter, r *http.Request) {
-	if !s.enter(r.Context()) {
-		return
-	}
-	defer s.leave()
-	ref, err := parseRef(r.URL.Query())
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	body, err := s.of.OpenBody(r.Context(), ref)
-	if err != nil {
-		code := http.StatusInternalServerError
-		if errors.Is(err, store.ErrGone) {
-			code = http.StatusGone
-		}
-		http.Error(w, err.Error(), code)
-		return
-	}
-	defer body.Close()
-	w.Header().Set("Content-Type", "application/octet-stream")
-	http.ServeContent(w, r, "", time.Time{}, body)
-}
-
 // tell says what this is.
 func (s *server) tell(w http.ResponseWriter, _ *http.Request) {
 	a := s.about
