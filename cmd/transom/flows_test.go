@@ -364,6 +364,18 @@ func TestFlowsKey(t *testing.T) {
 	if code := run(context.Background(), []string{"flows", "list", "--store", dir}, strings.NewReader(""), &out, &log); code != exitUsage || !strings.Contains(log.String(), "is encrypted: name the file with the key by --store-key") {
 		t.Errorf("without the key: exit code %d, %s%s", code, &out, &log)
 	}
+	if err := os.WriteFile(key, []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"flows", "import", "--store", filepath.Join(t.TempDir(), "clear"), "--store-key", key, file},
+		{"listen", "--store", filepath.Join(t.TempDir(), "clear"), "--store-key", key},
+	} {
+		log.Reset()
+		if code := run(context.Background(), args, strings.NewReader(""), &out, &log); code != exitUsage || !strings.Contains(log.String(), "it is empty") {
+			t.Errorf("%v with an empty key: exit code %d, %s", args, code, &log)
+		}
+	}
 }
 
 func TestFlowsStats(t *testing.T) {

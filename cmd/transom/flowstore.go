@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -64,10 +65,20 @@ func storeOptions(dir, key string) (o store.DiskOptions, err error) {
 	if key == "" {
 		return o, nil
 	}
-	if o.Secret, err = os.ReadFile(key); err != nil {
-		return o, usagef("--store-key: %w", err)
+	o.Secret, err = readKey(key)
+	return o, err
+}
+
+// readKey reads the file of --store-key.
+func readKey(path string) ([]byte, error) {
+	b, err := os.ReadFile(path)
+	switch {
+	case err != nil:
+		return nil, usagef("--store-key: %w", err)
+	case len(bytes.TrimSpace(b)) == 0:
+		return nil, usagef("--store-key %s: it is empty: want a file that age-keygen has made, or a passphrase in it", path)
 	}
-	return o, nil
+	return b, nil
 }
 
 // changeStore opens a directory as whose it is, so that nothing in it becomes root's.

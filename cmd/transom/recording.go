@@ -125,11 +125,11 @@ func (f *recordFlags) open(r *rights, grace time.Duration, log *slog.Logger) (s 
 	}
 	if f.key != "" {
 		err := r.asUser(func() (err error) {
-			o.Secret, err = os.ReadFile(f.key)
+			o.Secret, err = readKey(f.key)
 			return err
 		})
 		if err != nil {
-			return nil, nil, usagef("--store-key: %w", err)
+			return nil, nil, err
 		}
 	}
 	d, err := r.record(o)
