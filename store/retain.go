@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"time"
 
 	"transom/flow"
@@ -59,10 +60,11 @@ func (d *Disk) enough(number uint64) bool {
 func (w *work) evict(number uint64) error {
 	d := w.d
 	if d.keepOpen(number) > 0 {
-		if err := w.batch(false, false); err != nil {
-			return err
+		err := w.batch(false, false)
+		if err == nil {
+			err = w.sync()
 		}
-		if err := w.sync(); err != nil {
+		if err != nil && !errors.Is(err, segment.ErrFull) { // else this is what makes room, and they are in memory
 			return err
 		}
 	}

@@ -46,11 +46,12 @@ type work struct {
 	flows  []*flow.Flow // being written, by ID
 	costs  []int64      // of these
 	dead   []wire.Deleted
-	dirty  bool  // something is not synced
-	unsafe error // of a sync since the last flush: what was Put before is not on disk
-	wrote  bool  // something was written
-	recent int   // flows that were written since the last look
-	lag    int   // flows that may not be in the index
+	dirty  bool   // something is not synced
+	unsafe error  // of a sync since the last flush: what was Put before is not on disk
+	wrote  bool   // something was written
+	recent int    // flows that were written since the last look
+	lag    int    // flows that may not be in the index
+	looked uint64 // the segment that was written to when it was last looked at what is too much
 	failed error
 	lost   DiskStats // when it began to fail
 }
@@ -106,11 +107,17 @@ func (w *work) step(due bool) {
 	}
 	if err != nil {
 		w.fail(err)
+		if due && errors.Is(err, segment.ErrFull) {
+			w.retain() // what is too much may be all the room that is wanted
+		}
 		return
 	}
 	w.works()
+	if last := w.d.log.End().Segment; due || last != w.looked {
+		w.retain() // not only each second: fast traffic would have taken a multiple by then
+		w.looked = last
+	}
 	if due {
-		w.retain()
 		w.index()
 		w.thrift.look(w.d.tables())
 	}
