@@ -1,6 +1,7 @@
 package record
 
 import (
+	"sync/atomic"
 	"time"
 
 	"transom/flow"
@@ -13,19 +14,39 @@ import (
 // bytes, is put the beginning and the end; and what is under way for long, each time that it has
 // lasted twice as long, so that what a crash leaves of it has a head.
 
-// slow is how long an exchange is under way before the store is told more of it.
+// slow is how long an exchange or a conversation is under way before the store is told more
+// of it.
 const slow = time.Second
+
+// A growth is how long what grows had lasted when the store was told of it.
+type growth struct{ told atomic.Int64 }
+
+// due reports whether the store is to be told of what has begun at start.
+func (g *growth) due(start, now time.Time) bool {
+	age, told := now.Sub(start), g.told.Load()
+	return age >= slow && age >= 2*time.Duration(told) && g.told.CompareAndSwap(told, int64(age))
+}
 
 // grew tells that there is more of the exchange.
 func (x *live) grew() {
 	x.c.r.Bus.Grew(x.start.flow.ID, x)
-	age := time.Since(x.start.flow.Start)
-	told := x.told.Load()
-	if age < slow || age < 2*time.Duration(told) || !x.told.CompareAndSwap(told, int64(age)) {
-		return
+	if x.growth.due(x.start.flow.Start, time.Now()) {
+		x.c.r.keepGrowing(x)
 	}
-	if f := x.Snapshot(); f != nil {
-		x.c.r.keep(f)
+}
+
+// grew tells that there is more of the conversation.
+func (m *Messages) grew(now time.Time) {
+	m.c.r.Bus.Grew(m.start.ID, m)
+	if m.growth.due(m.start.Start, now) {
+		m.c.r.keepGrowing(m)
+	}
+}
+
+// keepGrowing puts what grows into the store, as it is now.
+func (r *Recorder) keepGrowing(g bus.Growing) {
+	if f := g.Snapshot(); f != nil {
+		r.keep(f)
 	}
 }
 

@@ -182,6 +182,33 @@ func TestLongExchangesArePut(t *testing.T) {
 	})
 }
 
+// And so is a conversation.
+func TestLongConversationsArePut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s := newRecorder(t)
+		m := r.Conn(newInfo()).Messages(newInfo(), nil)
+		h := m.Middleware()(discard)
+		puts := 0
+		for i := range 40 {
+			time.Sleep(time.Second / 4)
+			say(h, message.ToClient, "hi")
+			for _, f := range s.take() {
+				if d := f.Detail.(*flow.Messages); puts > 0 && (f.State != flow.Open || d.Count[1] != int64(i+1) || d.Log.Size == 0) {
+					t.Errorf("after %d messages: %+v", i+1, d)
+				}
+				puts++
+			}
+		}
+		if want := 1 + 4; puts != want { // when it began, and after 1, 2, 4 and 8 seconds
+			t.Errorf("put %d times, want %d", puts, want)
+		}
+		m.End(flow.FIN, flow.FIN)
+		if fs := s.take(); len(fs) != 1 || fs[0].State != flow.Done {
+			t.Errorf("at the end: %+v", fs)
+		}
+	})
+}
+
 func TestMessagesGrow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, s := newRecorder(t)

@@ -3,7 +3,6 @@ package record
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"transom/exchange"
@@ -88,8 +87,8 @@ type live struct {
 	kept  *keptSnapshot
 	body  *exchange.Body // the request's, as it came
 	reqIn tap
-	first tap          // respIn, unless the request was sent more than once
-	told  atomic.Int64 // how long it had lasted when the store was told of growth
+	first tap // respIn, unless the request was sent more than once
+	growth
 
 	mu        sync.Mutex
 	watched   bool // interim responses are

@@ -22,6 +22,7 @@ type Messages struct {
 	near  links
 	start flow.Flow
 	log   store.BodyWriter // nil without a store
+	growth
 
 	mu     sync.Mutex
 	detail flow.Messages
@@ -128,8 +129,9 @@ func same(a, b []byte) bool {
 // Message writes e to the log, all but At of it given, and counts it if it was
 // passed on.
 func (m *Messages) Message(e message.Entry) {
-	m.keep(e, time.Now())
-	m.c.r.Bus.Grew(m.start.ID, m)
+	now := time.Now()
+	m.keep(e, now)
+	m.grew(now)
 }
 
 func (m *Messages) keep(e message.Entry, now time.Time) {

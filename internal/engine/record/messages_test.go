@@ -53,10 +53,10 @@ func TestMessages(t *testing.T) {
 		m.End(flow.FIN, flow.FIN)
 		m.End(flow.RST, flow.RST)
 		fs := s.take()
-		if len(fs) != 2 || fs[0].Type() != "tcp" || fs[1].State != flow.Done || fs[1].Duration() != time.Second {
+		if len(fs) != 3 || fs[0].Type() != "tcp" || fs[2].State != flow.Done || fs[2].Duration() != time.Second { // one in between, after a second
 			t.Fatalf("%+v", fs)
 		}
-		d := fs[1].Detail.(*flow.Messages)
+		d := fs[2].Detail.(*flow.Messages)
 		if d.Count != [2]int64{1, 1} || d.Bytes != [2]int64{4, 9} {
 			t.Errorf("%+v", d)
 		}
