@@ -59,7 +59,7 @@ var (
 func (r *Rules) look(ctx context.Context, bodies filter.Bodies, ref flow.BodyRef, h flow.Header) (data []byte, changed bool, err error) {
 	k, boundary := kindOf(h)
 	_, typed := h.Lookup("Content-Type")
-	if k == other && typed && len(r.body) == 0 && !strings.HasPrefix(h.Get("Content-Type"), "text/plain") {
+	if k == other && typed && len(r.body) == 0 && !strings.HasPrefix(strings.ToLower(h.Get("Content-Type")), "text/") {
 		return nil, false, nil
 	}
 	b, err := export.OpenDecoded(ctx, bodies, ref, h)
@@ -91,7 +91,11 @@ func (r *Rules) within(data []byte, k kind, boundary string, part bool) (_ []byt
 		}
 		data = append(data[:from:from], found...)
 	case isLines:
-		data = r.lines(data)
+		if found, ok := r.whole(data, part); ok { // values may go over several lines
+			data = found
+		} else {
+			data = r.lines(data)
+		}
 	case isForm:
 		data = r.urlencoded(data)
 	case isMultipart:
@@ -99,13 +103,25 @@ func (r *Rules) within(data []byte, k kind, boundary string, part bool) (_ []byt
 			return nil, err
 		}
 	default: // it may be JSON, and nobody has said so
-		if c := bytes.TrimLeft(data, " \t\r\n"); len(c) > 0 && (c[0] == '{' || c[0] == '[') {
-			if found, err := r.scanJSON(data, part); err == nil {
-				data = found
-			}
+		if found, ok := r.whole(data, part); ok {
+			data = found
 		}
 	}
 	return r.expressions(data)
+}
+
+// whole takes secrets out of what is JSON from its begin to its end, a byte order mark apart.
+func (r *Rules) whole(data []byte, part bool) ([]byte, bool) {
+	c := bytes.TrimLeft(bytes.TrimPrefix(data, []byte("\ufeff")), " \t\r\n")
+	if len(c) == 0 || c[0] != '{' && c[0] != '[' {
+		return nil, false
+	}
+	found, err := r.scanJSON(c, part)
+	if err != nil {
+		return nil, false
+	}
+	before := data[:len(data)-len(c)]
+	return append(before[:len(before):len(before)], found...), true
 }
 
 // expressions takes out what rules for bodies find.
