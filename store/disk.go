@@ -161,12 +161,16 @@ func OpenDisk(o DiskOptions) (*Disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := newDisk(o, log)
+	d, end := newDisk(o, log), log.End()
 	if err := d.replay(log); err != nil {
 		return nil, errors.Join(fmt.Errorf("read what is recorded in %s: %w", o.Dir, err), log.Close())
 	}
 	d.written = log.End().Segment
-	d.last = max(d.last, (d.written+1)*perSegment)
+	first := d.written // of those that are written to from now on
+	if log.End() == end {
+		first++
+	}
+	d.last = max(d.last, (first+1)*perSegment)
 	d.startIndex()
 	d.startCompactor()
 	go d.write()

@@ -44,3 +44,32 @@ func TestDiskGrown(t *testing.T) {
 		}
 	})
 }
+
+// TestDiskNumbersOnce: a body never has the number of one that a crash has left a flow
+// of, though nothing of its bytes: who deletes that flow would delete the body.
+func TestDiskNumbersOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := disk.New()
+		number := func(d *store.Disk, n int, state flow.State) uint64 {
+			w := d.NewBody()
+			write(t, w, []byte("of some length"))
+			put(t, d, httpFlow(id(n), 1, state, w.Ref()))
+			if state == flow.Done {
+				w.Close()
+			}
+			if err := d.Sync(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			return w.Ref().Segment
+		}
+		last := uint64(0)
+		for i, state := range []flow.State{flow.Open, flow.Done, flow.Done, flow.Open, flow.Open, flow.Done} {
+			n := number(newDisk(t, store.DiskOptions{FS: fs}), i, state)
+			if n < last+1<<20 {
+				t.Errorf("opening %d: number %d after %d", i, n, last) // what the next numbers were may have been lost
+			}
+			last = n
+			fs = fs.Crash(disk.None, nil)
+		}
+	})
+}
