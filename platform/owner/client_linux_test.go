@@ -207,6 +207,7 @@ func TestClientHostileFinder(t *testing.T) {
 			if p := c.owner("tcp", "127.0.0.1:1", "127.0.0.1:2"); p != nil {
 				t.Errorf("%+v", p)
 			}
+			c.asks.Wait() // or what has gone wrong would be that it was closed
 			c.Close()
 			if !strings.Contains(log.String(), "is gone") {
 				t.Errorf("%q", log)
