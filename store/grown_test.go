@@ -2,6 +2,8 @@ package store_test
 
 import (
 	"bytes"
+	"io"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -72,4 +74,79 @@ func TestDiskNumbersOnce(t *testing.T) {
 			fs = fs.Crash(disk.None, nil)
 		}
 	})
+}
+
+// TestDiskOrphans: a state of a flow whose connection a crash has taken counts all the same,
+// unless there is an earlier one that has its own.
+func TestDiskOrphans(t *testing.T) {
+	hello := bytes.Repeat([]byte("hello "), 80)
+	conn := someConns(1)[0]
+	conn.Layers[0].TLS.Hello = hello
+	for name, c := range map[string]struct {
+		between int // bytes of a body, so that the later state is in another segment, with a connection of its own
+		rev     uint32
+		state   flow.State
+	}{
+		"none has one":        {0, 2, flow.Done},
+		"the first state has": {100_000, 1, flow.Failed}, // it was under way
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fs, one := disk.New(), id(1)
+				d := newDisk(t, store.DiskOptions{FS: fs, SegmentSize: 32 << 10})
+				state := func(rev uint32, state flow.State) {
+					f := httpFlow(one, rev, state, flow.BodyRef{})
+					f.Conn = conn
+					put(t, d, f)
+					if err := d.Sync(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				state(0, flow.Open)
+				w := d.NewBody()
+				write(t, w, make([]byte, c.between))
+				put(t, d, httpFlow(id(2), 0, flow.Done, w.Ref()))
+				w.Close()
+				if err := d.Sync(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				state(2, flow.Done)
+				fs = fs.Kill()
+				damageLast(t, fs, hello)
+				d = newDisk(t, store.DiskOptions{FS: fs})
+				for f, err := range d.Flows(t.Context(), store.Query{Limit: 1}) {
+					if err != nil || f.ID != one || f.Rev != c.rev || f.State != c.state {
+						t.Errorf("%+v, %v; want revision %d, %v", f, err, c.rev, c.state)
+					}
+				}
+			})
+		})
+	}
+}
+
+// damageLast changes the last file that has some bytes, there.
+func damageLast(t *testing.T, fs *disk.Disk, what []byte) {
+	t.Helper()
+	names, err := fs.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(names)
+	for _, name := range slices.Backward(names) {
+		f, err := fs.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<30))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := bytes.Index(b, what); at >= 0 {
+			if _, err := f.WriteAt([]byte("?"), int64(at)); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+	}
+	t.Fatalf("no file has %q", what)
 }

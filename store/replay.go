@@ -122,20 +122,23 @@ func (r *replay) deleted(gone *wire.Deleted) {
 }
 
 // orphan reports whether a state of a flow is of no use, since the connection that it
-// refers to is in a hole, and there is an earlier state: that was on disk before, with its own.
+// refers to is in a hole, and there is an earlier one that has its own: that was on disk before.
 func (r *replay) orphan(id flow.ID, at segment.Position) bool {
-	if _, ok := r.known.flows.get(id); !ok {
-		return false
-	}
+	before, ok := r.known.flows.get(id)
+	return ok && !r.whole(at) && r.whole(before.position())
+}
+
+// whole reports whether a state of a flow can be read, with its connection.
+func (r *replay) whole(at segment.Position) bool {
 	b, err := r.record(at, wire.KindFlow, nil)
 	if err != nil {
-		return true
+		return false
 	}
 	_, name, err := wire.ReadFlow(b)
 	if err == nil && name != 0 {
 		_, err = r.conn(positionOf(name))
 	}
-	return err != nil
+	return err == nil
 }
 
 // part takes note of a chunk of a body whose end has not come. What stands behind one that
