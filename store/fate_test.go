@@ -357,6 +357,9 @@ func (x *fate) reconcile(k *told, f *flow.Flow) error {
 	if f.State == flow.Failed && k.state != flow.Failed {
 		rev-- // it was under way
 	}
+	if f.State == flow.Failed {
+		rev = min(rev, k.rev) // it may have failed in openings that were cut, too
+	}
 	switch {
 	case s != nil && s.gone && k.gone && s.rev == k.rev:
 		return errors.New("it was deleted, and has come back")

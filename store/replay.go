@@ -30,10 +30,11 @@ type replay struct {
 	*Disk
 	parts map[uint64][]wire.Extent // of bodies whose end has not come
 	torn  map[uint64]bool          // segments that a crash has left with holes
+	left  map[flow.ID]uint32       // the last Rev of a state that is left out, see orphan
 }
 
 func (d *Disk) newReplay() *replay {
-	return &replay{Disk: d, parts: map[uint64][]wire.Extent{}, torn: map[uint64]bool{}}
+	return &replay{Disk: d, parts: map[uint64][]wire.Extent{}, torn: map[uint64]bool{}, left: map[flow.ID]uint32{}}
 }
 
 // scan takes in the outline of a log. What is damaged is said, and left out; where the
@@ -69,6 +70,7 @@ func (r *replay) line(at segment.Line) (err error) {
 			return err
 		}
 		if r.torn[at.Segment] && r.orphan(id, at.Position) {
+			r.left[id] = max(r.left[id], rev)
 			r.known.dead[uint32(at.Segment)] += int64(at.Length) + frameSize
 			return nil
 		}
@@ -209,7 +211,7 @@ func (r *replay) end() error {
 			continue
 		}
 		ended := *f
-		ended.Rev, ended.State, ended.Err, ended.End = f.Rev+1, flow.Failed, "transom ended before this did", f.Start
+		ended.Rev, ended.State, ended.Err, ended.End = max(f.Rev, r.left[f.ID])+1, flow.Failed, "transom ended before this did", f.Start
 		r.grown(&ended)
 		open, costs = append(open, &ended), append(costs, flowCost(&ended))
 	}
