@@ -60,8 +60,15 @@ func (w *world) wantRecorded(dir, path string, body []byte) {
 // next run adds to it.
 func TestStore(t *testing.T) {
 	body := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+	const after = "/after"
 	serve := func(w *world) {
-		w.serve(func(rw http.ResponseWriter, _ *http.Request) { rw.Write(body) })
+		w.serve(func(rw http.ResponseWriter, req *http.Request) {
+			if req.URL.Path == after {
+				rw.Write(bytes.ToUpper(body))
+				return
+			}
+			rw.Write(body)
+		})
 	}
 	get := func(w *world, path string) {
 		w.t.Helper()
@@ -105,11 +112,14 @@ func TestStore(t *testing.T) {
 		p := w.transom("--store", dir, "--json")
 		get(w, "/it")
 		p.await(1, of("http"))
-		synced := func() bool { // a second later, by what is on disk: the file has what is read back
+		get(w, after)
+		p.await(2, of("http"))
+		// What is recorded is written in order: the second body comes after all of the first exchange.
+		written := func() bool {
 			info, err := os.Stat(filepath.Join(dir, "0000000001.seg"))
-			return err == nil && info.Size() > int64(len(body))
+			return err == nil && info.Size() > int64(2*len(body))
 		}
-		eventually(t, "the body to be on disk", synced)
+		eventually(t, "both bodies to be on disk", written)
 		p.signal(syscall.SIGKILL)
 		p.wait(-1)
 		w.wantRecorded(dir, "/it", body)

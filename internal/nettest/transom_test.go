@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"transom/platform/lab"
 )
 
@@ -110,11 +112,13 @@ func (p *transom) wait(code int) {
 	p.log.close()
 }
 
-// gone reports whether the proxy has ended, though it may not have been waited
-// for.
+// gone reports whether the proxy has ended, though it was not waited for. It asks
+// waitid(2): in /proc a process is a zombie also while another of its threads than
+// the first execs, as the launcher does (de_thread in fs/exec.c).
 func (p *transom) gone() bool {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
-	return err != nil || regexp.MustCompile(`\) [ZX] `).Match(b)
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, p.cmd.Process.Pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	return err != nil || info.Signo != 0
 }
 
 // stop lets the proxy end in order, so that all is printed that it has to say.
