@@ -233,7 +233,7 @@ func (a *again) again() error {
 			}
 		}
 		a.flows = a.flows[n:]
-		if err := a.batch(false, false); err != nil {
+		if err := a.batch(true, false); err != nil {
 			return err
 		}
 	}

@@ -65,7 +65,8 @@ const (
 	// opened begins behind all that there can have been.
 	perSegment = 1 << 22
 
-	linger   = 50 * time.Millisecond // what comes within is written at once
+	linger   = 50 * time.Millisecond // what comes within is written at once, unless that is more than
+	atOnce   = 1 << 20               // bytes: what a processor has at hand, and its collector need not look at again and again
 	syncEach = time.Second
 )
 
@@ -89,6 +90,7 @@ type Disk struct {
 	mu       sync.Mutex
 	room     sync.Cond // what waits for the queue
 	used     int64     // of the queue
+	fresh    int64     // of that, what came since something was taken to be written
 	released bool      // nobody waits any more
 	queued   flowQueue // to be written next
 	writing  flowQueue // being written
@@ -307,7 +309,8 @@ func (d *Disk) reserveLocked(n, limit int64) bool {
 		d.room.Wait()
 	}
 	d.used += n
-	if d.used > d.o.Queue/4 {
+	if d.fresh += n; d.fresh > min(d.o.Queue/4, atOnce) {
+		d.fresh = 0
 		wake(d.now)
 	}
 	return true

@@ -66,6 +66,7 @@ type entry struct {
 	cost       int64 // of the flow alone, without what it shares
 	list       *list
 	prev, next *entry
+	late       *stream // of a Disk: a body of it that was not closed
 }
 
 // NewMemory returns an empty store.

@@ -9,7 +9,8 @@ import (
 )
 
 // A flowQueue is flows that wait to be written, by ID. A later state takes the place of
-// an earlier one: a flow that ends at once is written once.
+// an earlier one; and what has not ended is only written each second, so that a flow that
+// ends at once is written once.
 type flowQueue struct {
 	ids
 	conns map[*flow.Conn]bool // that are counted
@@ -24,7 +25,8 @@ func (d *Disk) Put(_ context.Context, f *flow.Flow) error {
 	cost := flowCost(f)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !d.queued.conns[f.Conn] {
+	fresh := f.Conn != nil && !d.queued.conns[f.Conn]
+	if fresh {
 		cost += connCost(f.Conn)
 	}
 	if !d.reserveLocked(cost, d.o.Queue) {
@@ -39,21 +41,44 @@ func (d *Disk) Put(_ context.Context, f *flow.Flow) error {
 		d.freeLocked(cost)
 		return nil
 	}
-	d.referLocked(f)
+	late := d.referLocked(f)
 	if e != nil {
 		d.freeLocked(e.cost)
-		e.flow, e.cost = f, cost
+		e.flow, e.cost, e.late = f, cost, late
 	} else {
-		d.queued.insert(&entry{flow: f, cost: cost})
+		d.queued.insert(&entry{flow: f, cost: cost, late: late})
 	}
-	if f.Conn != nil {
+	if fresh {
 		if d.queued.conns == nil {
 			d.queued.conns = map[*flow.Conn]bool{}
 		}
 		d.queued.conns[f.Conn] = true
 	}
-	wake(d.soon)
+	if f.State != flow.Open || d.o.Lossless {
+		wake(d.soon)
+	}
 	return nil
+}
+
+// take takes the flows out that have ended, with their bodies, or all.
+func (q *flowQueue) take(all bool) flowQueue {
+	taken := *q
+	*q = flowQueue{}
+	if all {
+		return taken
+	}
+	n := 0
+	for _, s := range taken.sorted {
+		if s.e.flow.State == flow.Open || s.e.late != nil && !s.e.late.closed {
+			q.sorted = append(q.sorted, s)
+			continue
+		}
+		taken.sorted[n] = s
+		n++
+	}
+	clear(taken.sorted[n:])
+	taken.sorted = taken.sorted[:n]
+	return taken
 }
 
 // supersededLocked reports whether a later state than f is there. queued is what waits
@@ -69,16 +94,22 @@ func (d *Disk) supersededLocked(f *flow.Flow, queued *entry) bool {
 	return ok && at.rev() > f.Rev
 }
 
-// referLocked says of the bodies that are being written that a flow has them.
-func (d *Disk) referLocked(f *flow.Flow) {
+// referLocked says of the bodies that are being written that a flow has them, and returns
+// the last that is not closed: mostly it is in a moment.
+func (d *Disk) referLocked(f *flow.Flow) (late *stream) {
 	for _, number := range bodiesOf(f) {
 		if number == 0 {
 			continue
 		}
 		if s := d.streams[number]; s != nil {
 			s.referred = true
+			s.whole = s.whole || f.State != flow.Open
+			if !s.closed {
+				late = s
+			}
 		}
 	}
+	return late
 }
 
 // Delete implements Store. IDs that are not kept are ignored.

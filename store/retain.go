@@ -60,7 +60,7 @@ func (d *Disk) enough(number uint64) bool {
 func (w *work) evict(number uint64) error {
 	d := w.d
 	if d.keepOpen(number) > 0 {
-		err := w.batch(false, false)
+		err := w.batch(true, false)
 		if err == nil {
 			err = w.sync()
 		}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"crypto/sha256"
+	"maps"
 	"slices"
 	"weak"
 
@@ -22,7 +23,9 @@ type scribe struct {
 	conns   map[weak.Pointer[flow.Conn]]segment.Position
 	once    map[[sha256.Size]byte]segment.Position // blobs and small bodies in segment, by what they are
 
-	batch map[[sha256.Size]byte]int // small bodies that are written at once
+	batch map[[sha256.Size]byte]int       // small bodies that are written at once
+	named map[*flow.Conn]segment.Position // connections of flows that are written at once
+	order []*flow.Conn                    // of these
 
 	joined  []byte // of a small body
 	buf     []byte
@@ -42,7 +45,7 @@ const (
 )
 
 func newScribe(d *Disk) *scribe {
-	s := &scribe{d: d, batch: map[[sha256.Size]byte]int{}}
+	s := &scribe{d: d, batch: map[[sha256.Size]byte]int{}, named: map[*flow.Conn]segment.Position{}}
 	s.forget()
 	return s
 }
@@ -50,12 +53,15 @@ func newScribe(d *Disk) *scribe {
 // forget forgets what is of no use in this segment, or too much. It is not called
 // while something is written that refers to it.
 func (s *scribe) forget() {
-	if s.conns != nil && s.segment == s.began && len(s.conns) < maxConns && len(s.once) < maxOnce {
-		return
+	if s.conns == nil || len(s.conns) >= maxConns || len(s.once) >= maxOnce {
+		s.conns = map[weak.Pointer[flow.Conn]]segment.Position{}
+		s.once = map[[sha256.Size]byte]segment.Position{}
 	}
-	s.began = s.segment
-	s.conns = map[weak.Pointer[flow.Conn]]segment.Position{}
-	s.once = map[[sha256.Size]byte]segment.Position{}
+	if s.segment != s.began {
+		s.began = s.segment
+		maps.DeleteFunc(s.conns, func(_ weak.Pointer[flow.Conn], at segment.Position) bool { return at.Segment != s.segment })
+		maps.DeleteFunc(s.once, func(_ [sha256.Size]byte, at segment.Position) bool { return at.Segment != s.segment })
+	}
 }
 
 // leave has nothing more refer to what was written up to now.
@@ -210,6 +216,7 @@ func (s *scribe) bodies(all []taken) error {
 	if err != nil {
 		return err
 	}
+	freed := int64(0)
 	places := make([]segment.Position, len(all)) // of what says where the body is
 	for i := range all {
 		t := &all[i]
@@ -220,7 +227,7 @@ func (s *scribe) bodies(all []taken) error {
 			}
 		}
 		if t.found != (segment.Position{}) {
-			t.wroteAt([]segment.Position{t.found})
+			freed += t.wroteAt([]segment.Position{t.found})
 			continue
 		}
 		if t.whole {
@@ -231,9 +238,10 @@ func (s *scribe) bodies(all []taken) error {
 			s.once[t.sum] = at[0]
 			n = 1
 		}
-		t.wroteAt(at[:n])
+		freed += t.wroteAt(at[:n])
 		at = at[n:]
 	}
+	s.d.free(freed)
 	var ended []int
 	for i := range all {
 		if all[i].last && places[i] == (segment.Position{}) {
@@ -251,14 +259,14 @@ func (s *scribe) bodies(all []taken) error {
 	return nil
 }
 
-// wroteAt says where the chunks are, and gives their room back.
-func (t *taken) wroteAt(at []segment.Position) {
+// wroteAt says where the chunks are, and returns what room that gives back.
+func (t *taken) wroteAt(at []segment.Position) (freed int64) {
 	if !t.whole && len(t.chunks) > 0 {
 		t.hash()
 	}
-	freed := t.wrote(at)
+	freed = t.wrote(at)
 	t.chunks, t.whole = nil, false
-	t.d.free(freed)
+	return freed
 }
 
 // hash hashes the chunks of a body that is more than one: by that it is known among others.
@@ -291,10 +299,12 @@ func (d *Disk) ended(all []taken, places []segment.Position) {
 	defer d.mu.Unlock()
 	for i := range all {
 		number := all[i].number
-		if all[i].last && d.streams[number] == all[i].stream && !all[i].dropped() {
+		if all[i].last && !all[i].dropped() {
 			d.known.bodies.set(number, placeOf(places[i]))
 			delete(d.streams, number)
-			d.metLocked(all[i].where(), places[i])
+			if all[i].digest != nil { // else it is no large one
+				d.metLocked(all[i].where(), places[i])
+			}
 		}
 	}
 }
@@ -313,6 +323,7 @@ type stood struct {
 
 // flows writes flows and their connections. at gets where they are.
 func (s *scribe) flows(all []*flow.Flow, costs []int64, at []stood) error {
+	defer s.unname()
 	for len(all) > 0 {
 		n := some(costs)
 		for range tries {
@@ -332,7 +343,7 @@ func (s *scribe) flows(all []*flow.Flow, costs []int64, at []stood) error {
 			for i := range places {
 				at[i].Position = places[i]
 			}
-			if len(s.missing(all[:n])) == 0 {
+			if s.together() {
 				break
 			}
 		}
@@ -360,7 +371,18 @@ func (s *scribe) connName(c *flow.Conn) uint64 {
 	if c == nil {
 		return 0
 	}
-	return nameOf(s.conns[weak.Make(c)])
+	return nameOf(s.named[c])
+}
+
+// together reports whether what was written last is in one segment with the connections
+// that it names.
+func (s *scribe) together() bool {
+	for _, at := range s.named {
+		if at.Segment != s.segment {
+			return false
+		}
+	}
+	return true
 }
 
 // nameOf is how records call another one: a segment is less than 4 GiB.
@@ -370,10 +392,12 @@ func positionOf(name uint64) segment.Position {
 	return segment.Position{Segment: name >> 32, Offset: int64(name & (1<<32 - 1))}
 }
 
-// connections writes the connections of flows that are not in this segment yet.
+// connections writes the connections of flows that are not in this segment yet, and
+// names them all.
 func (s *scribe) connections(flows []*flow.Flow) error {
+	s.name(flows)
 	for range tries {
-		missing := s.missing(flows)
+		missing := s.missing()
 		if len(missing) == 0 {
 			return nil
 		}
@@ -389,21 +413,35 @@ func (s *scribe) connections(flows []*flow.Flow) error {
 			return err
 		}
 		for i, c := range missing {
-			s.conns[weak.Make(c)] = at[i]
+			s.named[c], s.conns[weak.Make(c)] = at[i], at[i]
 		}
 	}
 	return nil
 }
 
-func (s *scribe) missing(flows []*flow.Flow) (missing []*flow.Conn) {
-	seen := map[*flow.Conn]bool{nil: true}
+// name looks up where the connections of flows are, so far.
+func (s *scribe) name(flows []*flow.Flow) {
+	s.unname()
 	for _, f := range flows {
-		if seen[f.Conn] {
-			continue
+		if _, ok := s.named[f.Conn]; !ok && f.Conn != nil {
+			s.named[f.Conn] = s.conns[weak.Make(f.Conn)]
+			s.order = append(s.order, f.Conn)
 		}
-		seen[f.Conn] = true
-		if at, ok := s.conns[weak.Make(f.Conn)]; !ok || at.Segment != s.segment {
-			missing = append(missing, f.Conn)
+	}
+}
+
+// unname lets go of the connections.
+func (s *scribe) unname() {
+	clear(s.named)
+	clear(s.order)
+	s.order = s.order[:0]
+}
+
+// missing returns the connections that are not in this segment.
+func (s *scribe) missing() (missing []*flow.Conn) {
+	for _, c := range s.order {
+		if at := s.named[c]; at == (segment.Position{}) || at.Segment != s.segment {
+			missing = append(missing, c)
 		}
 	}
 	return missing

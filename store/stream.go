@@ -16,7 +16,8 @@ type stream struct {
 	d      *Disk
 	number uint64
 
-	referred bool // by a flow; guarded by d.mu
+	referred bool // by a flow; guarded by d.mu, as is
+	whole    bool // that this flow has ended
 
 	mu      sync.Mutex
 	size    int64
@@ -24,7 +25,7 @@ type stream struct {
 	cut     bool // nothing more is kept
 	counted bool // as truncated
 	gone    bool // the store has dropped it
-	closed  bool // by who writes it
+	closed  bool // by who writes it; changed with d.mu locked, too
 	listed  bool // in d.dirty
 	stored  []stored
 	pieces  []piece // what is in memory; as in a Memory
@@ -212,6 +213,9 @@ func (s *stream) take(all, due bool) (chunks []piece, last bool) {
 		return nil, false
 	}
 	n := len(s.pieces)
+	if !all && !due && !s.closed && s.kept <= onceUpTo {
+		n = 0 // it may be one that is there already
+	}
 	if n > 0 && !all && !s.closed {
 		p := s.pieces[n-1].data
 		if len(p) < cap(p) && !(due && len(p) >= len(s.stored)) {

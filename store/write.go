@@ -187,32 +187,19 @@ func (w *work) take(due, all bool) []taken {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	all = all || d.o.Lossless || d.used > d.o.Queue/2 || d.ending()
+	d.fresh = 0
 	if w.leaveLocked(); len(w.flows) == 0 {
-		d.writing, d.queued = d.queued, flowQueue{}
+		d.writing = d.queued.take(all || due)
 		for i := range d.writing.sorted {
 			e := d.writing.sorted[i].e
 			w.flows, w.costs = append(w.flows, e.flow), append(w.costs, e.cost)
 		}
 	}
 	w.dead, d.dead = append(w.dead, d.dead...), nil
-	whole := map[*stream]bool{} // of flows that have ended
-	for _, f := range w.flows {
-		if f.State == flow.Open {
-			continue
-		}
-		for _, number := range bodiesOf(f) {
-			if number == 0 {
-				continue
-			}
-			if s := d.streams[number]; s != nil {
-				whole[s] = true
-			}
-		}
-	}
 	var bodies []taken
 	left := d.dirty[:0]
 	for _, s := range d.dirty {
-		chunks, last := s.take(all || whole[s], due)
+		chunks, last := s.take(all || due && s.whole, due)
 		if s.waits() {
 			left = append(left, s)
 		}

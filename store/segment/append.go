@@ -171,7 +171,7 @@ func (l *Log) begin() (*entry, error) {
 	return &entry{
 		Info: Info{Number: h.number, Size: headerSize, First: h.created, Last: h.created},
 		name: name, end: headerSize, limit: headerSize, synced: 0,
-		w: w, outline: outline{gist: l.gist},
+		w: w, outline: outline{gist: l.gist, lines: make([]byte, 0, l.outlined+l.outlined/8)},
 	}, nil
 }
 
@@ -203,5 +203,6 @@ func (l *Log) retireLocked() {
 	l.mu.Lock()
 	l.active.closed = true
 	l.mu.Unlock()
+	l.outlined = len(l.active.outline.lines)
 	l.active = nil
 }

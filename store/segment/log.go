@@ -47,6 +47,7 @@ type Log struct {
 	next      uint64 // the number of the next segment
 	buf       []byte
 	positions []Position
+	outlined  int // how long the outline of the last segment was
 	place     place
 	closed    bool
 

@@ -80,6 +80,7 @@ func (o *outline) frames(h *handle, at, end int64) (b []byte) {
 		}
 		return at + int64(len(b))
 	}
+	b = make([]byte, 0, len(o.lines)+(len(o.lines)/outlineFrame+4)*(frameSize+sealSize)+footerSize)
 	b = frame{kind: kindOwn, offset: offset(), sum: checksum(nil)}.append(b, h.seed)
 	for part := range slices.Chunk(o.lines, outlineFrame) {
 		f := frame{kind: kindOwn, offset: offset()}

@@ -183,23 +183,29 @@ func ReadDeleted(b []byte) (d Deleted, err error) {
 // a state of, and which state; of a chunk all but the data; the number of a body, or all of
 // one that has another's bytes; and all of a deletion. ReadState, ReadChunk, ReadNumber and ReadDeleted read that.
 func Gist(kind uint8, b []byte) int {
-	var err error
-	r := newReader(b[:min(len(b), 40)], &err)
-	switch kind {
+	n := 0
+	switch begun := number(b, 1); kind { // behind the version
 	case KindFlow:
-		r.state()
+		n = number(b, begun+len(flow.ID{})) + 1
 	case KindChunk:
-		r.chunk()
+		n = number(b, begun) + 1
 	case KindBody:
-		if r.number(); len(b) <= shortBody {
-			return len(b)
+		if n = begun; len(b) <= shortBody {
+			n = len(b)
 		}
 	case KindDeleted:
-		return len(b)
-	default:
-		return 0
+		n = len(b)
 	}
-	return min(r.at, len(b))
+	return min(n, len(b))
+}
+
+// number returns where a number ends that begins at a place. It is called for each record
+// that is written, and allocates nothing.
+func number(b []byte, at int) int {
+	for at < len(b) && b[at] >= 0x80 {
+		at++
+	}
+	return at + 1
 }
 
 // shortBody is longer than a body's record that names one place.

@@ -12,8 +12,7 @@ import (
 type writer struct{ b []byte }
 
 func (w *writer) octet(v uint8)   { w.b = append(w.b, v) }
-func (w *writer) number(v uint64) { w.b = binary.AppendUvarint(w.b, v) }
-func (w *writer) integer(v int64) { w.b = binary.AppendVarint(w.b, v) }
+func (w *writer) integer(v int64) { w.number(uint64(v<<1 ^ v>>63)) }
 func (w *writer) id(id flow.ID)   { w.b = append(w.b, id[:]...) }
 func (w *writer) text(s string)   { w.number(uint64(len(s))); w.b = append(w.b, s...) }
 func (w *writer) bytes(p []byte)  { w.number(uint64(len(p))); w.b = append(w.b, p...) }
@@ -25,6 +24,15 @@ func (w *writer) time(t time.Time, since time.Time) {
 	s := t.Unix() - since.Unix()
 	w.number(uint64(s<<1^s>>63) + 1) // zigzag
 	w.integer(int64(t.Nanosecond() - since.Nanosecond()))
+}
+
+// number is short for most: small enough to be inlined.
+func (w *writer) number(v uint64) {
+	if v < 0x80 {
+		w.b = append(w.b, byte(v))
+		return
+	}
+	w.b = binary.AppendUvarint(w.b, v)
 }
 
 func (w *writer) truth(v bool) {
