@@ -59,7 +59,8 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) int 
 // gotest runs go test once. Failing tests are the report's affair; the error is
 // for what kept them from running.
 func gotest(ctx context.Context, r *report, args, env []string, stderr io.Writer) error {
-	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-json"}, args...)...)
+	// go test's own ten minutes are few for the tests in namespaces on a slow machine.
+	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-json", "-timeout=1h"}, args...)...)
 	cmd.Env, cmd.Stderr = env, stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	out, err := cmd.StdoutPipe()
