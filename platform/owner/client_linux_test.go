@@ -138,6 +138,7 @@ func TestClientLosesFinder(t *testing.T) {
 			t.Errorf("%+v", p)
 		}
 	}
+	c.asks.Wait() // it has said so, or would take the end for ours
 	if err := c.Close(); err != nil {
 		t.Error(err)
 	}
