@@ -107,7 +107,7 @@ func TestRun(t *testing.T) {
 		{"good", []string{"RACE=1", "CC=no-such-compiler"}, 0, []string{`race detector: needs: a C compiler \(no-such-compiler\)`}},
 		{"bad", nil, 1, []string{
 			`--- FAIL: TestFails \([^)]*\)\n    x_test.go:\d+: it is wrong`,
-			`(?m)^panic: test timed out after 1s`, `running tests:\n\s*TestHangs`, `    x_test.go:\d+: before it hung`,
+			`(?m)^panic: test timed out after 5s`, `running tests:\n\s*TestHangs`, `    x_test.go:\d+: before it hung`,
 			`(?m)^FAIL\tbad/hangs\t`,
 			`undefined: nothing`, `(?m)^FAIL\tbad/broken \[build failed\]`,
 			`panic: on purpose`, `exits in the middle`,
@@ -120,7 +120,7 @@ func TestRun(t *testing.T) {
 			t.Chdir(unpack(t, c.module))
 			var out, errs bytes.Buffer
 			env := append(os.Environ(), "TRANSOM_TEST_ALL=", "RACE=", "GOFLAGS=")
-			code := run(t.Context(), []string{"-count=1", "-timeout=1s", "./..."}, append(env, c.env...), &out, &errs)
+			code := run(t.Context(), []string{"-count=1", "-timeout=5s", "./..."}, append(env, c.env...), &out, &errs)
 			if code != c.code {
 				t.Errorf("exit code %d, want %d", code, c.code)
 			}
