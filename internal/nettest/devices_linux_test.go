@@ -136,13 +136,15 @@ func TestGatewayDevicesByName(t *testing.T) {
 	w := newGatewayWorld(t)
 	w.site()
 	asked := w.reverse("phone.lan.")
-	resolv := w.write("resolv.conf", "nameserver "+lab.ServerAddr4+"\noptions timeout:5\n")
+	resolv := w.write("resolv.conf", "nameserver "+lab.ServerAddr4+"\noptions timeout:30\n")
 	cmd := w.command(w.Gateway, "unshare", append([]string{
 		"--mount", "sh", "-euc", `mount --bind "$0" /etc/resolv.conf; exec "$@"`, resolv, find("transom"),
 	}, w.gatewayArgs("--device-names", "leases,dns")...)...)
 	w.startGateway(cmd).isDevice(w, w.hardware(w.Client, "eth0"), "phone.lan", "dns")
-	if name := <-asked; name != "2.1.168.192.in-addr.arpa." || len(asked) > 0 {
-		t.Errorf("asked for %q, and then %d times more", name, len(asked))
+	for more := true; more; more = len(asked) > 0 { // again, if the first answer took too long
+		if name := <-asked; name != "2.1.168.192.in-addr.arpa." {
+			t.Errorf("asked for %q", name)
+		}
 	}
 }
 

@@ -64,7 +64,7 @@ func TestDirect(t *testing.T) {
 func (w *world) once(p *transom, how []string) {
 	w.t.Helper()
 	shown, logged := p.out.lines(), p.log.lines()
-	page, stderr, err := w.try(w.Client, "curl", append([]string{"-sS", "--max-time", "30"}, how...)...)
+	page, stderr, err := w.try(w.Client, "curl", append([]string{"-sS", "--max-time", "120"}, how...)...)
 	tunnel := len(how) == 4 // a request to make a tunnel gets the page instead of one
 	if tunnel && exitCode(err) != 56 || !tunnel && (err != nil || !strings.Contains(page, welcome)) {
 		w.t.Errorf("curl %s: %v\n%s%s", how, err, page, stderr)
@@ -181,7 +181,7 @@ func TestLoop(t *testing.T) {
 			}
 			p := w.transom("--json")
 			for _, f := range families {
-				_, stderr, err := w.try(w.Client, "curl", "-sS", "--max-time", "60", "http://"+f.host+"/")
+				_, stderr, err := w.try(w.Client, "curl", "-sS", "--max-time", "120", "http://"+f.host+"/")
 				// 7 if the reset was there before curl looked at its new socket: it can't tell that from a refusal.
 				// 55 if it was there before curl had sent its request.
 				if code := exitCode(err); code != 56 && code != 55 && code != 52 && code != 7 {

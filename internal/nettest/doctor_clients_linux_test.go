@@ -16,7 +16,7 @@ func TestDoctorClients(t *testing.T) {
 	g := w.gateway("--ssl-insecure")
 	ask := func(host string, more ...string) error {
 		_, _, err := w.try(w.Client, "curl", append([]string{
-			"-sS", "--max-time", "60", "--resolve", host + ":443:" + lab.ServerAddr4, "https://" + host + "/",
+			"-sS", "--max-time", "120", "--resolve", host + ":443:" + lab.ServerAddr4, "https://" + host + "/",
 		}, more...)...)
 		return err
 	}

@@ -163,7 +163,11 @@ func (b *breakage) test(t *testing.T) {
 	g := w.gateway(b.gateway...)
 	broken(b.after)
 	if b.after != "" {
-		if v := w.reach(w.Client, &net.Dialer{Timeout: time.Second}, addrPort(lab.ServerAddr4, b.port)); (v.how == captured) != b.silent {
+		d := &net.Dialer{Timeout: time.Second}
+		if b.silent {
+			d = &net.Dialer{}
+		}
+		if v := w.reach(w.Client, d, addrPort(lab.ServerAddr4, b.port)); (v.how == captured) != b.silent {
 			t.Errorf("broken, %s was %s", v.what, v.how)
 		}
 		w.mend(b.id, b.doctor...)
@@ -263,12 +267,13 @@ func TestDoctorWatches(t *testing.T) {
 		w.must(w.Client, "sh", "-euc", "ip addr add "+another+"/32 dev lo; sysctl -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth1.rp_filter=0 net.ipv4.conf.eth0.rp_filter=0")
 		w.must(w.Gateway, "sh", "-euc", "ip route add "+another+" via 10.7.0.2; sysctl -w net.ipv4.conf.lan0.rp_filter=1")
 		w.gateway("--spoof-source", "none")
-		d := &net.Dialer{Timeout: 2 * time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(another)}}
+		d := &net.Dialer{Timeout: time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(another)}}
 		if v := w.reach(w.Client, d, addrPort(lab.ServerAddr4, 443)); v.how == captured {
 			t.Fatal("nothing is broken")
 		}
 		w.connects(another)
 		w.mend("rp-filter", watching...)
+		d.Timeout = 0
 		w.reach(w.Client, d, addrPort(lab.ServerAddr4, 443)).want(t, captured, seenAnybody)
 	})
 	t.Run("quic-open", func(t *testing.T) {

@@ -96,7 +96,7 @@ func (w *world) byHand(h handwritten, v visiting, n int) string {
 	}
 	c := &conversation{tcp: &eofConn{TCPConn: d.(*net.TCPConn)}}
 	defer d.Close()
-	_ = d.SetDeadline(time.Now().Add(time.Minute)) // it is open
+	_ = d.SetDeadline(time.Now().Add(patience)) // it is open
 	if c.Conn = c.tcp; v.scheme == "https" {
 		c.Conn = tls.Client(c.tcp, &tls.Config{RootCAs: pool(w.t, w.read(v.cert)), ServerName: v.host(), NextProtos: []string{"http/1.1"}})
 	}

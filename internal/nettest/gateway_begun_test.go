@@ -125,7 +125,7 @@ func TestGatewayBegins(t *testing.T) {
 				t.Errorf("it warns\n%s\nwant %s", warned, tc.warn)
 			}
 			if url := regexp.MustCompile(page).FindStringSubmatch(said); url != nil {
-				if got := w.must(w.Client, "curl", "-sS", "--max-time", "60", url[1]); !strings.Contains(got, "certificate") {
+				if got := w.must(w.Client, "curl", "-sS", "--max-time", "120", url[1]); !strings.Contains(got, "certificate") {
 					t.Errorf("a device gets from %s\n%s", url[1], got)
 				}
 			}

@@ -49,7 +49,7 @@ func (w *world) udp(from *lab.Host, to netip.AddrPort) (c *net.UDPConn) {
 // exchange sends a datagram and reads whom the server saw.
 func (w *world) exchange(c *net.UDPConn, say string) (v journey) {
 	v.local = netip.MustParseAddrPort(c.LocalAddr().String())
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second)) // an error shows in what follows
+	_ = c.SetDeadline(time.Now().Add(patience)) // an error shows in what follows
 	if _, err := c.Write([]byte(say)); err != nil {
 		return v.failed(err)
 	}
@@ -231,7 +231,7 @@ func TestGatewayDNS(t *testing.T) {
 			{"+short +tcp shop.example", "10.9.0.2", "NOERROR"},
 			{"+short +noedns +cookie shop.example AAAA", "", "NXDOMAIN"},
 		} {
-			args := append([]string{"@" + f.addr, "+tries=1", "+time=10"}, strings.Fields(tt.args)...)
+			args := append([]string{"@" + f.addr, "+tries=1", "+time=60"}, strings.Fields(tt.args)...)
 			if got := w.must(w.Client, "dig", args...); !strings.HasPrefix(got, tt.answer) {
 				t.Errorf("dig %v: %q", args, got)
 			}
@@ -263,7 +263,7 @@ func TestGatewayDNS(t *testing.T) {
 import socket, sys
 for family, addr in ((socket.AF_INET, sys.argv[1]), (socket.AF_INET6, sys.argv[2])):
     s = socket.socket(family, socket.SOCK_DGRAM)
-    s.settimeout(10)
+    s.settimeout(60)
     q = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x04shop\x07example\x00\x00\x01\x00\x01"
     s.sendto(q, (addr, 53))
     answer, source = s.recvfrom(4096)
@@ -286,7 +286,7 @@ func TestGatewayDNSByThisHost(t *testing.T) {
 	w.resolver()
 	g := w.gateway("--udp-ports", "53", "--spoof-source", "none")
 	for _, f := range families {
-		if got := w.must(w.Client, "dig", "@"+f.addr, "+tries=1", "+time=10", "+short", "shop.example"); got != "10.9.0.2\n" {
+		if got := w.must(w.Client, "dig", "@"+f.addr, "+tries=1", "+time=60", "+short", "shop.example"); got != "10.9.0.2\n" {
 			t.Errorf("dig says %q", got)
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"transom/platform/lab"
 )
@@ -264,7 +263,7 @@ func (w *world) page() {
 		transport := &http.Transport{DialContext: func(ctx context.Context, _, to string) (net.Conn, error) {
 			return w.Client.Dial(ctx, netip.MustParseAddrPort(to))
 		}}
-		client := &http.Client{Transport: transport, Timeout: 10 * time.Second}
+		client := &http.Client{Transport: transport, Timeout: patience}
 		resp, err := client.Get("http://" + addrPort(addr, 8080).String() + "/")
 		if err != nil {
 			w.t.Error(err)

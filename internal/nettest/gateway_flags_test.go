@@ -121,7 +121,7 @@ func TestGatewayLocal(t *testing.T) {
 				cert := g.trusts()
 				for _, f := range families {
 					w.must(w.Gateway, "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
-						"curl", "-sS", "--max-time", "60", "--cacert", cert, "https://"+f.host+"/")
+						"curl", "-sS", "--max-time", "120", "--cacert", cert, "https://"+f.host+"/")
 				}
 			}
 			n := len(g.records())

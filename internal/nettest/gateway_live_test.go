@@ -43,7 +43,7 @@ func (l *live) works(when string) {
 
 func (l *live) echo() error {
 	const text = "\x00there and back\n"
-	if err := l.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := l.SetDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
 	if _, err := io.WriteString(l, text); err != nil {

@@ -25,7 +25,7 @@ func TestGatewayMatrix(t *testing.T) {
 				cert := g.trusts()
 				for i, f := range families {
 					for j, scheme := range []string{"http", "https"} {
-						local := w.must(w.Client, "curl", "-sS", "--max-time", "60", "--cacert", cert, "-o", "/dev/null",
+						local := w.must(w.Client, "curl", "-sS", "--max-time", "120", "--cacert", cert, "-o", "/dev/null",
 							"-w", "%{local_ip} %{local_port}", scheme+"://"+f.host+"/")
 						g.await(2*i+j+1, of("http"))
 						if saw := n.from(); !sawAs(saw, local, spoof, i) {

@@ -48,7 +48,7 @@ func (w *world) samePort(from *lab.Host, addr, seen string) {
 	again := reuse
 	again.LocalAddr = open.LocalAddr()
 	w.reach(from, &again, addrPort(addr, 8443)).want(w.t, direct, seen)
-	_ = open.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = open.SetDeadline(time.Now().Add(patience))
 	v := journey{what: "the connection whose port was used twice", local: netip.MustParseAddrPort(open.LocalAddr().String())}
 	if v = v.ask(open); v.err != nil {
 		w.t.Errorf("%s: %v", v.what, v.err)
@@ -75,7 +75,7 @@ func (w *world) datagram(from *lab.Host, to netip.AddrPort) (v journey) {
 	defer c.Close()
 	v.local = netip.MustParseAddrPort(c.LocalAddr().String())
 	b := make([]byte, 1500)
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second)) // an error shows in what follows
+	_ = c.SetDeadline(time.Now().Add(patience)) // an error shows in what follows
 	if _, err := c.Write([]byte("who")); err != nil {
 		return v.failed(err)
 	}
@@ -105,7 +105,7 @@ func (w *world) ping(from *lab.Host, to netip.Addr) error {
 		return err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
 	msg := []byte{request, 0, 0, 0, 0x74, 0x72, 0, 1, 'h', 'i'}
@@ -153,14 +153,14 @@ func (w *world) ownService() (check func()) {
 
 // plain asks a web server by HTTP, and returns the page and who asked.
 func (w *world) plain(from *lab.Host, to netip.AddrPort) (page, local string, err error) {
-	ctx, cancel := context.WithTimeout(w.ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(w.ctx, patience)
 	defer cancel()
 	c, err := from.Dial(ctx, to)
 	if err != nil {
 		return "", "", err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		return "", "", err
 	}
 	if _, err := fmt.Fprintf(c, "GET / HTTP/1.0\r\nHost: %s\r\n\r\n", to); err != nil {

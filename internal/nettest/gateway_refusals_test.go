@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"transom/platform/lab"
 )
@@ -85,12 +84,12 @@ func (w *world) unprivileged(args ...string) []string {
 func (w *world) refuses(t *testing.T, h *lab.Host, codes, line string, command []string) {
 	t.Helper()
 	before := w.state(h)
-	ctx, cancel := context.WithTimeout(w.ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(w.ctx, patience)
 	defer cancel()
 	cmd := h.Command(ctx, command[0], command[1:]...)
 	home := t.TempDir()
 	cmd.Env = []string{"HOME=" + home, "PATH=" + sbin + ":/usr/bin:/bin"}
-	cmd.WaitDelay = 5 * time.Second
+	cmd.WaitDelay = patience
 	var stdout, stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	code := exitCode(cmd.Run())

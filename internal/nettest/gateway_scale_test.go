@@ -117,12 +117,12 @@ func (w *world) spoofed(from netip.Addr) net.Conn {
 }
 
 func (w *world) trySpoofed(from netip.Addr) (net.Conn, error) {
-	d := &net.Dialer{Timeout: 30 * time.Second, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
+	d := &net.Dialer{Timeout: patience, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
 	c, err := w.Client.DialWith(w.ctx, d, addrPort(lab.ServerAddr4, 80))
 	if err != nil {
 		return nil, err
 	}
-	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		return nil, err
 	}
 	if err := greeted(c); err != nil {

@@ -122,9 +122,14 @@ func (v journey) want(t *testing.T, how, seen string) {
 	}
 }
 
-// reach opens a TLS connection from a host, and asks there.
+// reach opens a TLS connection from a host, and asks there. A dialer that has a timeout
+// is for what should not get there: nothing takes longer then.
 func (w *world) reach(from *lab.Host, d *net.Dialer, to netip.AddrPort) (v journey) {
-	ctx, cancel := context.WithTimeout(w.ctx, 20*time.Second)
+	within := patience
+	if d.Timeout > 0 {
+		within = d.Timeout
+	}
+	ctx, cancel := context.WithTimeout(w.ctx, within)
 	defer cancel()
 	v.what = fmt.Sprintf("the connection of %s to %s", from.Name(), to)
 	c, err := from.DialWith(ctx, d, to)
@@ -133,7 +138,7 @@ func (w *world) reach(from *lab.Host, d *net.Dialer, to netip.AddrPort) (v journ
 	}
 	defer c.Close()
 	v.local = netip.MustParseAddrPort(c.LocalAddr().String())
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second)) // fails if it is closed, and then so does what follows
+	_ = c.SetDeadline(time.Now().Add(within)) // fails if it is closed, and then so does what follows
 	return v.ask(c)
 }
 

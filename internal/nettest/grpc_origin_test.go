@@ -48,7 +48,7 @@ func (w *world) serveGRPC(g *grpcServer, kind string) {
 	w.t.Helper()
 	o := []grpc.ServerOption{
 		grpc.ForceServerCodec(plainCodec{}), grpc.UnknownServiceHandler(g.serve), grpc.MaxRecvMsgSize(grpcMost),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Second, Timeout: 20 * time.Second}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Second, Timeout: patience}),
 	}
 	var l net.Listener
 	if kind == "h2" {

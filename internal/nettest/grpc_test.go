@@ -158,11 +158,11 @@ func (c *grpcClient) aborted() {
 
 // leaves ends a call from the client's side; the server's is told.
 func (c *grpcClient) leaves(why error) {
-	ctx, cancel := context.WithTimeout(c.ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(c.ctx, patience)
 	defer cancel()
 	want := codes.Canceled
 	if why == context.DeadlineExceeded {
-		ctx, cancel = context.WithTimeout(c.ctx, time.Second)
+		ctx, cancel = context.WithTimeout(c.ctx, 5*time.Second) // enough to begin
 		defer cancel()
 		want = codes.DeadlineExceeded
 	}

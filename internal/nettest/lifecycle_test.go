@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"transom/platform/lab"
 )
@@ -289,7 +288,7 @@ func TestCommandLine(t *testing.T) {
 		{"listen -m transparent@8888", 1, `^transom: listen: .*8888.*address already in use`},
 	} {
 		t.Run(tc.args, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(w.ctx, 20*time.Second)
+			ctx, cancel := context.WithTimeout(w.ctx, patience)
 			defer cancel()
 			cmd := w.Gateway.Command(ctx, find("transom"), strings.Fields(tc.args)...)
 			cmd.Env = []string{"HOME=" + w.dir}

@@ -190,7 +190,7 @@ func (w *world) browser(text string) *http.Client {
 
 // timer returns what ends a wait.
 func timer(t *testing.T) <-chan time.Time {
-	tm := time.NewTimer(20 * time.Second)
+	tm := time.NewTimer(patience)
 	t.Cleanup(func() { tm.Stop() })
 	return tm.C
 }

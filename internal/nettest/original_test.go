@@ -44,7 +44,7 @@ func TestThreeRules(t *testing.T) {
 			p := r.listen(true)
 			r.seesClient()
 			for _, f := range families {
-				if err := r.another(f.addr, time.Minute); err != nil {
+				if err := r.another(f.addr, patience); err != nil {
 					t.Errorf("%s: a port that is not captured: %v", f.name, err)
 				}
 			}

@@ -27,7 +27,7 @@ func shopping(rw http.ResponseWriter, req *http.Request) {
 func (w *world) curl(cert string, args ...string) (stdout, stderr string, err error) {
 	w.t.Helper()
 	args = append([]string{
-		"-sS", "--max-time", "60", "--cacert", cert,
+		"-sS", "--max-time", "120", "--cacert", cert,
 		"--connect-to", shop + "::" + lab.ServerAddr4 + ":", "--connect-to", "other.example::" + lab.ServerAddr4 + ":",
 	}, args...)
 	return w.try(w.Client, "curl", args...)

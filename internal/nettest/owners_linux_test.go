@@ -17,7 +17,7 @@ import (
 // askers are programs that ask URL for pages, over one connection and for half a
 // second, and print their pid first, by what processes are called.
 var askers = map[string][]string{
-	"curl": {"sh", "-c", "echo $$; exec curl -gsS --max-time 60 --rate 4/s -o /dev/null -o /dev/null -o /dev/null 'URL' 'URL' 'URL'"},
+	"curl": {"sh", "-c", "echo $$; exec curl -gsS --max-time 120 --rate 4/s -o /dev/null -o /dev/null -o /dev/null 'URL' 'URL' 'URL'"},
 	"python3": {"python3", "-c", `
 import http.client, os, time, urllib.parse
 print(os.getpid())
@@ -30,7 +30,7 @@ for i in range(3):
 }
 
 // once is a program that is gone as soon as it has its page.
-var once = []string{"sh", "-c", "echo $$; exec curl -gsS --max-time 60 -o /dev/null 'URL'"}
+var once = []string{"sh", "-c", "echo $$; exec curl -gsS --max-time 120 -o /dev/null 'URL'"}
 
 // pidIn is the first line of what an asker prints.
 func pidIn(t *testing.T, out string) int {
@@ -105,7 +105,7 @@ func TestGatewayLocalOwners(t *testing.T) {
 				}
 			}
 			kill(t, finder) // it goes on without
-			w.must(w.Gateway, "curl", "-sS", "--max-time", "60", "-o", "/dev/null", "http://"+lab.ServerAddr4+"/")
+			w.must(w.Gateway, "curl", "-sS", "--max-time", "120", "-o", "/dev/null", "http://"+lab.ServerAddr4+"/")
 			g.stop()
 			if errs := g.log.String(); strings.Count(errs, "who looks") != 1 {
 				t.Errorf("it has said:\n%s", errs)
@@ -190,7 +190,7 @@ import os, socket, sys, time
 print(os.getpid())
 for host in sys.argv[1:]:
     s = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET, socket.SOCK_DGRAM)
-    s.settimeout(10)
+    s.settimeout(60)
     s.sendto(b'\0\1\1\0\0\1\0\0\0\0\0\0\4shop\0\0\1\0\1', (host, 53))
     s.recvfrom(500)
     time.sleep(.5)`

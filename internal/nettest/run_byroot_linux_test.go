@@ -169,7 +169,7 @@ ip link set veth0 up
 ip link set veth1 up
 ip addr add 192.0.2.1/24 dev veth0
 ip neigh add 192.0.2.7 lladdr 02:00:00:00:00:07 dev veth0
-exec transom run --ca-dir "$1" -o "$2" curl -sS -m 2 http://192.0.2.7/nowhere`
+exec transom run --ca-dir "$1" -o "$2" curl -sS -m 10 http://192.0.2.7/nowhere`
 	if err := os.Chmod(r.home, 0o777); err != nil {
 		t.Fatal(err)
 	}

@@ -17,13 +17,13 @@ import socket, sys
 for host in sys.argv[1:]:
     for port in (53, 5353):
         s = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET, socket.SOCK_DGRAM)
-        s.settimeout(10)
+        s.settimeout(60)
         for i in range(2): # not connected, so that the sender is seen
             s.sendto(b'who', (host, port))
             data, sender = s.recvfrom(100)
             print(port, sender[0] == host, sender[1] == port)
     s = socket.socket(s.family, socket.SOCK_DGRAM)
-    s.settimeout(10)
+    s.settimeout(60)
     s.connect((host, 443))
     s.send(b'quic')
     try: print('answered', len(s.recv(100)) > 0)
@@ -82,7 +82,7 @@ func bothWays() map[string]func(*testing.T) *runner {
 // systemd-resolved is, which is the machine's and not the program's.
 func TestRunDNS(t *testing.T) {
 	programs := map[string][]string{
-		"dig":     {"dig", "+short", "+tries=1", "shop.example"},
+		"dig":     {"dig", "+short", "+tries=1", "+time=60", "shop.example"},
 		"dig-tcp": {"dig", "+short", "+tcp", "shop.example"},
 		"getent":  {"sh", "-c", "getent ahostsv4 shop.example | awk '/STREAM/ {print $1}'"},
 		"python3": {"python3", "-c", "import socket; print(socket.gethostbyname('shop.example'))"},
@@ -124,7 +124,7 @@ func TestRunDatagramsRefused(t *testing.T) {
 import socket, sys
 for host in sys.argv[1:]:
     s = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET, socket.SOCK_DGRAM)
-    s.settimeout(10)
+    s.settimeout(60)
     s.connect((host, 7777))
     for i in range(2):
         s.send(b'anybody?')

@@ -56,7 +56,7 @@ func TestEventsAreLive(t *testing.T) {
 				t.Fatalf("python said %q", said)
 			}
 			p := w.transom(args...)
-			curl := w.command(w.Client, "curl", "-sSN", "--max-time", "60", "--cacert", w.trusted(), "https://10.9.0.2/events")
+			curl := w.command(w.Client, "curl", "-sSN", "--max-time", "120", "--cacert", w.trusted(), "https://10.9.0.2/events")
 			heard := newOutput()
 			curl.Stdout, curl.Stderr = heard, heard
 			if err := curl.Start(); err != nil {

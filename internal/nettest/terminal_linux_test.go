@@ -108,7 +108,7 @@ func TestNoHangup(t *testing.T) {
 	p := w.start(w.command(w.Gateway, "nohup", find("transom"), "listen", "--mode", "transparent", "--json"))
 	p.signal(syscall.SIGHUP)
 	c := w.dial(lab.ServerAddr4 + ":80")
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second)) // fails if it is closed, and then so does what follows
+	_ = c.SetDeadline(time.Now().Add(patience)) // fails if it is closed, and then so does what follows
 	io.WriteString(c, plainGet)
 	if _, err := io.ReadFull(c, make([]byte, len("HTTP/1.1 200 OK\r\n"))); err != nil {
 		t.Error(err)

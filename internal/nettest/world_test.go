@@ -15,8 +15,12 @@ import (
 	"transom/platform/lab"
 )
 
-// within bounds one test.
-const within = 3 * time.Minute
+// within bounds one test, and patience what it waits for. Both are for what never comes:
+// no test depends on how long something takes, on whatever machine.
+const (
+	within   = 15 * time.Minute
+	patience = 2 * time.Minute
+)
 
 // A world is a client, a gateway and a server in namespaces of their own, with
 // nothing redirected and nothing served yet.
@@ -79,7 +83,7 @@ func (w *world) command(h *lab.Host, name string, args ...string) *lab.Cmd {
 		"HOME=" + w.dir, "LC_ALL=C", "TZ=UTC", "USER=root",
 		"PATH=" + built.dir + ":" + sbin + ":/usr/local/bin:/usr/bin:/bin",
 	}
-	cmd.WaitDelay = 5 * time.Second
+	cmd.WaitDelay = patience
 	return cmd
 }
 
@@ -125,7 +129,7 @@ func (w *world) dial(to string) *net.TCPConn {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { c.Close() })
-	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		w.t.Fatal(err)
 	}
 	return c.(*net.TCPConn)
@@ -145,7 +149,7 @@ func (w *world) listen(port uint16) net.Listener {
 // eventually waits until ok reports true.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

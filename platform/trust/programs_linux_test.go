@@ -138,7 +138,7 @@ var visitors = []visitor{
 	{"go", nil, []string{"SELF"}},
 	{"chromium", []string{"chromium"}, []string{
 		"chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
-		"--disable-component-update", "--disable-sync", "--user-data-dir=HOME/chromium", "--timeout=30000", "--dump-dom", "URL",
+		"--disable-component-update", "--disable-sync", "--user-data-dir=HOME/chromium", "--timeout=120000", "--dump-dom", "URL",
 	}},
 	{"firefox", []string{"firefox-esr", "certutil"}, []string{"firefox-esr", "--headless", "--profile", "HOME/" + profile, "--screenshot", "HOME/page.png", "URL"}},
 }
