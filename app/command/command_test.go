@@ -62,7 +62,7 @@ func newServer(t *testing.T) *server {
 
 func (s *server) serve(c net.Conn) {
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(2 * time.Minute))
+	c.SetDeadline(time.Now().Add(5 * time.Minute))
 	r := bufio.NewReader(c)
 	line, err := r.ReadString('\n')
 	if err != nil {
@@ -189,7 +189,7 @@ func (s *said) wants() (fields []string) {
 
 func run(t *testing.T, dir string, name string, arg ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, arg...)
 	cmd.Dir = dir

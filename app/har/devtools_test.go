@@ -34,7 +34,7 @@ func chromium(t *testing.T) (host string) {
 	t.Helper()
 	program, err := exec.LookPath("chromium")
 	testnet.Need(t, err == nil, "the program chromium")
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	dir, err := os.MkdirTemp("", "chromium")
 	if err != nil {
 		t.Fatal(err)

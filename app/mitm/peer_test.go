@@ -24,7 +24,7 @@ import (
 // mitmdump runs mitmproxy's program over a file, and returns what it prints.
 func mitmdump(t *testing.T, file string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	args = append([]string{"--set", "confdir=" + t.TempDir(), "-q", "-n", "-r", file}, args...)
 	out, err := exec.CommandContext(ctx, "mitmdump", args...).CombinedOutput()

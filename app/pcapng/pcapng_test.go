@@ -195,7 +195,7 @@ func tshark(t *testing.T, name, filter string, fields ...string) string {
 	for _, f := range fields {
 		arg = append(arg, "-e", f)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, arg...)
 	var errs bytes.Buffer
@@ -301,7 +301,7 @@ func TestStream(t *testing.T) {
 	w := newWorld(t)
 	path, err := exec.LookPath("tshark")
 	testnet.Need(t, err == nil, "the program tshark")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, "-i", "-", "-l", "-n", "-Y", "http.request", "-T", "fields", "-e", "http.request.uri")
 	in, err := cmd.StdinPipe()

@@ -23,7 +23,7 @@ import (
 )
 
 // soon is when a test gives up; nothing depends on how long something takes.
-const soon = 20 * time.Second
+const soon = 2 * time.Minute
 
 func charter() helper.Charter {
 	return helper.Charter{

@@ -257,7 +257,7 @@ func TestProxyDies(t *testing.T) {
 	if err := n.Close(); err != nil {
 		t.Error(err)
 	}
-	if err := r.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := r.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.ReadAll(r); err != nil { // all that have it are gone
@@ -297,7 +297,7 @@ func TestNamespaceIsKilled(t *testing.T) {
 			if err := n.Close(); err != nil {
 				t.Error(err)
 			}
-			if err := r.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			if err := r.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := io.ReadAll(r); err != nil { // all that have it are gone

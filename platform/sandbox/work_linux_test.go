@@ -231,7 +231,7 @@ func echo(a, b net.Conn) error {
 		return err
 	}
 	got := make([]byte, 5)
-	b.SetDeadline(time.Now().Add(10 * time.Second))
+	b.SetDeadline(time.Now().Add(time.Minute))
 	if _, err := io.ReadFull(b, got); err != nil || string(got) != "hello" {
 		return fmt.Errorf("%q, %w", got, err)
 	}

@@ -148,7 +148,7 @@ func bindUDP(t *testing.T, h *lab.Host, at netip.AddrPort) (c *net.UDPConn) {
 
 func heardFrom(t *testing.T, c *net.UDPConn) netip.AddrPort {
 	t.Helper()
-	_ = c.SetReadDeadline(time.Now().Add(20 * time.Second)) // fails if it is closed, and then so does reading
+	_ = c.SetReadDeadline(time.Now().Add(within)) // fails if it is closed, and then so does reading
 	_, from, err := c.ReadFromUDPAddrPort(make([]byte, 100))
 	if err != nil {
 		t.Error(err)

@@ -20,8 +20,8 @@ import (
 	"transom/platform/lab"
 )
 
-// within bounds waits for what should not come.
-const patience = 5 * time.Second
+// patience bounds waits for what has to come.
+const patience = time.Minute
 
 // tool finds a program of the system, or skips.
 func tool(t testing.TB, name string) string {

@@ -111,7 +111,7 @@ func TestOtherPackets(t *testing.T) {
 					t.Errorf("QUIC: %v, want refused", err)
 				}
 				if path, err := exec.LookPath("ping"); err == nil {
-					if out, err := s.Client.Command(t.Context(), path, "-c1", "-W5", a).CombinedOutput(); err != nil {
+					if out, err := s.Client.Command(t.Context(), path, "-c1", "-W60", a).CombinedOutput(); err != nil {
 						t.Errorf("ping %s: %v: %s", a, err, out)
 					}
 				}

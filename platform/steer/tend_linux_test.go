@@ -58,7 +58,7 @@ func (l *lines) wait(t testing.TB, word string, n int) {
 // until waits until something holds, which it looks at after each line.
 func (l *lines) until(t testing.TB, holds func() bool) {
 	t.Helper()
-	late := time.After(30 * time.Second)
+	late := time.After(2 * time.Minute)
 	for !holds() {
 		select {
 		case <-l.more:

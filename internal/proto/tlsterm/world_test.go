@@ -159,7 +159,7 @@ func (w *world) run(t testing.TB) *result {
 
 // proxy is what the engine does with the two legs.
 func (w *world) proxy(t testing.TB, r *result, down, up net.Conn) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	prefix, hello := peek(t, down)
 	hello.EarlyData = hello.EarlyData || w.early

@@ -146,7 +146,7 @@ func (p *plan) handlers(next message.Handler) message.Handler {
 // sender of each message took it for.
 func TestCompressedMessages(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		soon, cancel := context.WithTimeout(t.Context(), time.Second)
+		soon, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		takeover := rapid.Bool().Draw(t, "takeover")
 		ext := "permessage-deflate"
