@@ -134,7 +134,7 @@ func TestNothingOutlives(t *testing.T) {
 	out, end := run(t, open(t, rootless.Network{}), `sleep 1000 & echo $!
 setsid sleep 1000 & echo $!
 sh -c 'trap "" TERM; echo $$; kill -STOP $$' &
-sleep 0.2`)
+until grep -q '^State:.T' /proc/$!/status; do sleep 0.01; done`)
 	pids := strings.Fields(out)
 	if end.Left < 3 || len(pids) != 3 {
 		t.Errorf("%d left; %q", end.Left, pids)
