@@ -115,7 +115,7 @@ func neighbours(t *testing.T, h *lab.Host, iface, addr, mac string, change func(
 // sees waits until an address is a device's, or nobody's.
 func sees(t *testing.T, w *Watch, addr, mac string) {
 	t.Helper()
-	end := time.Now().Add(30 * time.Second)
+	end := time.Now().Add(2 * time.Minute)
 	for {
 		answer := make(chan *flow.Device, 1)
 		d, known := w.Known(netip.MustParseAddr(addr))
@@ -203,7 +203,7 @@ func TestMDNS(t *testing.T) {
 	want(t, w, lab.ClientAddr4, "found "+mac+"  ")
 	announce(t, n.Client, lab.ClientAddr4, map[string]string{"Router.local.": lab.LANAddr4})
 	announce(t, n.Client, lab.ClientAddr4, map[string]string{"Phone.local.": lab.ClientAddr4})
-	end := time.Now().Add(30 * time.Second)
+	end := time.Now().Add(2 * time.Minute)
 	for who(w, lab.ClientAddr4) != mac+" Phone.local mdns" {
 		if time.Now().After(end) {
 			t.Fatalf("%s", who(w, lab.ClientAddr4))
