@@ -416,6 +416,7 @@ func TestFailedBindGrantsNothing(t *testing.T) {
 // TestRefusalsAreRationed: the log does not grow as the proxy likes.
 func TestRefusalsAreRationed(t *testing.T) {
 	f := newFoe(t, narrow())
+	f.refusals.while = time.Hour
 	lines := 0
 	for range 1000 {
 		f.send(t, []byte{1})
@@ -425,7 +426,7 @@ func TestRefusalsAreRationed(t *testing.T) {
 	if lines != f.refusals.most {
 		t.Errorf("%d lines", lines)
 	}
-	f.refusals.began = f.refusals.began.Add(-time.Minute)
+	f.refusals.began = f.refusals.began.Add(-time.Hour)
 	f.send(t, []byte{1})
 	if _, log := f.heard(t); !strings.Contains(log, fmt.Sprint("unsaid=", 1000-lines)) {
 		t.Errorf("then %s", log)
@@ -435,6 +436,7 @@ func TestRefusalsAreRationed(t *testing.T) {
 // TestAppliesAreRationed: a proxy can't keep the kernel busy.
 func TestAppliesAreRationed(t *testing.T) {
 	f := newFoe(t, narrow())
+	f.applies.while = time.Hour
 	denied := 0
 	for i := range 100 {
 		f.send(t, bytesOf(request{kind: askApply, id: 7, state: []state{on, off}[i%2]}))
