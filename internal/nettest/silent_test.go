@@ -8,9 +8,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-
-	"transom/flow"
-	"transom/store"
 )
 
 // looks runs transom flows beside the proxy.
@@ -37,19 +34,7 @@ func TestSilent(t *testing.T) {
 	}
 	resp.Body.Close()
 	p.await(1, of("http"))
-	eventually(t, "the flow to be written", func() bool {
-		r, err := store.OpenDiskReader(store.DiskOptions{Dir: dir})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Close()
-		for f, err := range r.Flows(t.Context(), store.Query{}) {
-			if err == nil && f.State == flow.Done && f.Type() == "http" {
-				return true
-			}
-		}
-		return false
-	})
+	eventually(t, "the exchange to be written", func() bool { return w.written(dir, "/it") })
 	p.signal(syscall.SIGSTOP)
 	defer p.signal(syscall.SIGCONT)
 	said := fmt.Sprintf("process %d does not answer", p.pid())
