@@ -112,7 +112,7 @@ func (j job) untilOver(op func(i int) error) (outcome, error) {
 	for i := range j.Conns {
 		wg.Go(func() {
 			n := 0
-			for !over.Load() && errs[i] == nil {
+			for errs[i] == nil && (n == 0 || !over.Load()) { // of nothing there are no figures
 				errs[i] = op(i)
 				n++
 			}
