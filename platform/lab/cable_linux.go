@@ -118,8 +118,8 @@ func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
-// readyWithin bounds the wait for an interface, which takes milliseconds.
-const readyWithin = 10 * time.Second
+// readyWithin bounds the wait for an interface, which takes milliseconds where nothing else does.
+const readyWithin = time.Minute
 
 // ready waits until the interface carries packets and no address is tentative.
 // The kernel tells of neither in one place, so it is asked again and again.

@@ -110,7 +110,7 @@ func (h *Host) killChildren() []*Cmd {
 }
 
 // stragglersWithin bounds the wait for processes that were killed.
-const stragglersWithin = 5 * time.Second
+const stragglersWithin = time.Minute
 
 // killStragglers kills the processes that programs left behind on the hosts: a
 // process belongs to a host by its network namespace.
