@@ -338,26 +338,29 @@ func (c *Client) end() error {
 	return errors.Join(err, c.awaitEnd())
 }
 
-// endsWithin is how long the process may take to end by itself, and then when it is
-// killed.
-const endsWithin = time.Second
+// How long the process may take to end by itself, and then when it is killed, which
+// only a busy machine or the kernel holds up.
+const (
+	endsWithin   = time.Second
+	killedWithin = 10 * time.Second
+)
 
 // awaitEnd waits for the end of the process, whose connection is closed.
 func (c *Client) awaitEnd() error {
-	if c.gone == nil || c.endsSoon() {
+	if c.gone == nil || c.ends(endsWithin) {
 		return nil
 	}
 	if err := c.cmd.Process.Kill(); err != nil { // it may be another user's
 		return fmt.Errorf("process %d, which looks for the programs behind connections, does not end: %w", c.cmd.Process.Pid, err)
 	}
-	if !c.endsSoon() {
+	if !c.ends(killedWithin) {
 		return fmt.Errorf("process %d, which looks for the programs behind connections, does not end though it was killed", c.cmd.Process.Pid)
 	}
 	return nil
 }
 
-func (c *Client) endsSoon() bool {
-	t := time.NewTimer(endsWithin)
+func (c *Client) ends(within time.Duration) bool {
+	t := time.NewTimer(within)
 	defer t.Stop()
 	select {
 	case <-c.gone:
