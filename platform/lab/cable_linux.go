@@ -118,7 +118,7 @@ func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
-// readyWithin bounds the wait for an interface, which takes milliseconds where nothing else does.
+// readyWithin bounds the wait for an interface, which takes milliseconds on an idle machine.
 const readyWithin = time.Minute
 
 // ready waits until the interface carries packets and no address is tentative.
