@@ -39,6 +39,7 @@ type Log struct {
 	now       func() time.Time
 	lock      io.Closer
 	recovered []*Damage
+	unsafe    *SyncError
 
 	// append is held while something is written. It is not for state but for the
 	// order of writes.
@@ -96,6 +97,10 @@ func (o Options) files() (FS, error) {
 // Recovered returns what Open found damaged, and cut off if it was at the end of a
 // segment. What is damaged elsewhere comes by Scan and Read.
 func (l *Log) Recovered() []*Damage { return l.recovered }
+
+// Unsafe returns what Open found and could not put on disk, nil if there is none. It is read as
+// all else; a crash of the machine may take of it what was not synced before.
+func (l *Log) Unsafe() *SyncError { return l.unsafe }
 
 // End returns where the log ends: all records that were appended are before.
 func (l *Log) End() Position {

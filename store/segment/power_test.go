@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"syscall"
 	"testing"
 
 	"filippo.io/age"
@@ -262,20 +263,7 @@ func TestKilledThenPowerCut(t *testing.T) {
 		if err := b.work(d); !errors.Is(err, disk.ErrPower) {
 			t.Fatal(err)
 		}
-		d = d.Kill()
-		l, err := b.open(d)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for at, err := range l.Scan(context.Background(), segment.Position{}) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			b.all[at.Position], b.synced[at.Position] = sum(at.Record), true
-		}
-		if err := b.check(d.Crash(disk.None, nil)); err != nil {
-			t.Fatalf("killed in step %d: %v", n, err)
-		}
+		b.found(t, d.Kill())
 	}
 }
 
@@ -322,6 +310,134 @@ func TestSyncFails(t *testing.T) {
 	}
 	if times < 20 { // of the others some have lost nothing, and some never came
 		t.Errorf("%d times something may be lost", times)
+	}
+}
+
+// TestSyncFailsThenKilled has a sync fail, and the process end then, in each order. What the
+// next one finds it puts on disk, where the system would have said of what it has dropped that it
+// is there.
+func TestSyncFailsThenKilled(t *testing.T) {
+	for n := 1; n < 25; n++ {
+		for _, closed := range []bool{false, true} {
+			d := disk.New()
+			b := newBook()
+			l, err := b.open(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.Set(func(d *disk.Disk) { d.SyncFail = n })
+			var lost *segment.SyncError
+			for lost == nil {
+				if err := b.append(l, 3); err != nil {
+					t.Fatal(err)
+				}
+				if err := l.Sync(); err != nil && !errors.As(err, &lost) {
+					t.Fatal(err)
+				}
+				if d.Syncs() > n {
+					break // it had nothing to lose
+				}
+			}
+			if closed {
+				if err := errors.Join(b.append(l, 3), l.Close()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b.found(t, d.Kill())
+		}
+	}
+}
+
+// found opens a log, and takes all that it has for synced: then the power is cut.
+func (b *book) found(t *testing.T, d *disk.Disk) {
+	t.Helper()
+	l, err := b.open(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at, err := range l.Scan(context.Background(), segment.Position{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.all[at.Position], b.synced[at.Position] = sum(at.Record), true
+	}
+	if err := b.check(d.Crash(disk.None, nil)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestOpenSyncFails: a log whose last segment can't be put on disk is open all the same, and says what
+// may be lost.
+func TestOpenSyncFails(t *testing.T) {
+	d := disk.New()
+	b := newBook()
+	l, err := b.open(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(b.append(l, 3), l.Sync()); err != nil {
+		t.Fatal(err)
+	}
+	b.sync()
+	if err := b.append(l, 3); err != nil {
+		t.Fatal(err)
+	}
+	end := l.End()
+	d = d.Kill()
+	d.SyncFail = 1
+	if l, err = b.open(d); err != nil {
+		t.Fatal(err)
+	}
+	lost := l.Unsafe()
+	if lost == nil || !errors.Is(lost, syscall.EIO) || lost.From.Segment != 1 || lost.To != end {
+		t.Errorf("%v", lost)
+	}
+	for p, want := range b.all {
+		if r, err := l.Read(p, nil); err != nil || sum(r) != want {
+			t.Errorf("%v: %v", p, err)
+		}
+	}
+	if s := l.Segments(); len(s) != 1 || s[0].Sealed {
+		t.Errorf("%+v", s)
+	}
+	if err := errors.Join(b.append(l, 3), l.Sync()); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range b.fresh[3:] {
+		b.synced[p] = true
+	}
+	b.fresh = nil
+	if names, err := d.List(); err != nil || len(names) != 2 {
+		t.Errorf("%q, %v", names, err)
+	}
+	if err := b.check(d.Crash(disk.None, nil)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOpenFull: without room for another file a segment stays where it is, and without a footer: nobody knows
+// that it is on disk.
+func TestOpenFull(t *testing.T) {
+	d := disk.New()
+	b := newBook()
+	l, err := b.open(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.append(l, 3); err != nil {
+		t.Fatal(err)
+	}
+	d = d.Kill()
+	d.Room = 1
+	if l, err = b.open(d); err != nil {
+		t.Fatal(err)
+	}
+	if s := l.Segments(); len(s) != 1 || s[0].Sealed || l.Unsafe() != nil || len(l.Recovered()) > 0 {
+		t.Errorf("%+v, %v", s, l.Unsafe())
+	}
+	b.sync()
+	if err := b.clone().check(d.Crash(disk.None, nil)); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -2,6 +2,7 @@ package segment
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -82,28 +83,83 @@ func (l *Log) adoptHandle(h *handle, size int64) error {
 	}
 	if !sealed {
 		e.outline.gist = l.gist
-		if foot, err = l.cut(h, size, &e.outline); err != nil {
+		if foot, err = l.survey(h, size, &e.outline); err != nil {
 			return err
 		}
 	}
 	e.Records, e.Last, e.end, e.limit, e.synced = foot.records, foot.last, foot.end, foot.at, foot.end
 	e.Sealed = sealed
-	l.add(e)
-	if sealed {
-		return nil
+	if !sealed {
+		l.settle(h, e)
 	}
-	if err := h.Sync(); err != nil {
-		return err
-	}
-	e.Size = finish(h, e)
 	e.outline = outline{}
-	e.Sealed = e.Size > e.limit
+	l.add(e)
 	return nil
 }
 
-// cut goes through a segment that was not sealed, cuts off what is behind its last
-// whole record, and returns what its footer would say. o gets its outline.
-func (l *Log) cut(h *handle, size int64, o *outline) (footer, error) {
+// settle puts a segment that was not sealed on disk. Where that can't be done it is read as it is.
+func (l *Log) settle(h *handle, e *entry) {
+	err := l.renew(h, e)
+	if err == nil {
+		return
+	}
+	if !e.Sealed && e.limit < e.Size && h.Truncate(e.limit) == nil { // what stays is taken for torn
+		e.Size = e.limit
+	}
+	if errors.Is(explain(err), ErrFull) { // its records are not known to be on disk, so it gets no footer
+		err = h.Sync()
+	}
+	if err == nil || e.Records == 0 {
+		return
+	}
+	if l.unsafe == nil {
+		l.unsafe = &SyncError{From: Position{e.Number, headerSize}}
+	}
+	l.unsafe.To, l.unsafe.Err = Position{e.Number, e.end}, errors.Join(l.unsafe.Err, fmt.Errorf("put %s on disk: %w", e.name, err))
+}
+
+// renew copies what is read of a segment into a file that takes its place. What a process that
+// has ended could not put on disk, and was told so, the system may read from memory as long as it likes,
+// and say that all is on disk: only what is written is known to be.
+func (l *Log) renew(h *handle, e *entry) error {
+	name := e.name + newSuffix
+	f, err := l.files.Create(name)
+	if err != nil {
+		return err
+	}
+	w := &appender{f: f}
+	if err = w.copy(h, e.limit); err == nil {
+		w.buf = append(w.buf, ending(h, e)...)
+		err = errors.Join(w.flush(), f.Sync())
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = l.files.Rename(name, e.name)
+	}
+	if err != nil {
+		return errors.Join(err, l.files.Remove(name))
+	}
+	e.Size, e.Sealed = w.size(), true
+	return l.files.SyncDir()
+}
+
+// copy copies a file up to limit.
+func (w *appender) copy(from io.ReaderAt, limit int64) error {
+	for w.size() < limit {
+		n := min(writeBuffer, limit-w.size())
+		w.buf = slices.Grow(w.buf, int(n))[:n]
+		if got, err := from.ReadAt(w.buf, w.at); got < len(w.buf) {
+			return unexpected(err)
+		}
+		if err := w.flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// survey goes through a segment that was not sealed, and returns what its footer would
+// say: it ends behind its last whole record. o gets its outline.
+func (l *Log) survey(h *handle, size int64, o *outline) (footer, error) {
 	foot := footer{last: h.head.created, end: headerSize, at: headerSize}
 	s := newScanner(h, headerSize, size)
 	var pending []*Damage
@@ -112,14 +168,11 @@ func (l *Log) cut(h *handle, size int64, o *outline) (footer, error) {
 		var damage *Damage
 		switch {
 		case err == io.EOF:
-			if own, err := h.ownAt(foot.at, size); own || err != nil {
-				return foot, errors.Join(err, h.Truncate(foot.at)) // all records are there
-			}
-			if foot.at < size {
+			own, err := h.ownAt(foot.at, size)
+			if !own && err == nil && foot.at < size { // else all records are there
 				l.recovered = append(l.recovered, &Damage{File: h.name, Offset: foot.at, Length: size - foot.at, Reason: "a crash came before it was all written: cut off"})
-				return foot, h.Truncate(foot.at)
 			}
-			return foot, nil
+			return foot, err
 		case errors.As(err, &damage):
 			pending = append(pending, damage)
 		case err != nil:

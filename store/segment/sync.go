@@ -94,17 +94,22 @@ func (l *Log) syncSegment(e *entry) *SyncError {
 // no loss when there is no room for it, or when it does not come to the disk: the
 // segment is read from its begin when the log is opened.
 func finish(h *handle, e *entry) int64 {
-	f := footer{records: e.Records, last: e.Last, end: e.end, at: e.limit}
-	b := e.outline.frames(h, e.limit, e.end)
-	if b != nil {
-		f.outline = e.limit
-	}
-	b = append(b, f.bytes(h)...)
+	b := ending(h, e)
 	if _, err := h.WriteAt(b, e.limit); err != nil {
 		h.Truncate(e.limit)
 		return e.limit
 	}
 	return e.limit + int64(len(b))
+}
+
+// ending returns the outline and the footer of a segment.
+func ending(h *handle, e *entry) []byte {
+	f := footer{records: e.Records, last: e.Last, end: e.end, at: e.limit}
+	b := e.outline.frames(h, e.limit, e.end)
+	if b != nil {
+		f.outline = e.limit
+	}
+	return append(b, f.bytes(h)...)
 }
 
 // fail gives a segment up that the system can't put on disk. It is not tried again: a

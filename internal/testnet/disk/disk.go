@@ -24,6 +24,7 @@ type Disk struct {
 	CutAt    int   // the power is cut in this step, counted from 1; 0 is never
 	Room     int64 // how many bytes there is room for; 0 is no limit
 	SyncFail int   // the sync of a file that fails with EIO, counted from 1; 0 is none
+	SyncBad  bool  // so do all after it
 
 	mu     sync.Mutex
 	steps  int
@@ -52,6 +53,13 @@ func (d *Disk) Steps() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.steps
+}
+
+// Syncs returns how many times a file was synced.
+func (d *Disk) Syncs() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.syncs
 }
 
 // stepLocked begins a step. last is set in the one in which the power is cut: what it

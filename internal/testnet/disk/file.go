@@ -141,7 +141,7 @@ func (f *file) Sync() error {
 	switch {
 	case last:
 		return ErrPower
-	case f.d.syncs == f.d.SyncFail:
+	case f.d.syncs == f.d.SyncFail, f.d.SyncBad && f.d.SyncFail > 0 && f.d.syncs > f.d.SyncFail:
 		f.n.pending = nil
 		return &fs.PathError{Op: "sync", Path: "disk", Err: syscall.EIO}
 	}
