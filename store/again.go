@@ -61,6 +61,24 @@ func (w *work) again(lost *segment.SyncError) error {
 	return w.d.log.Sync()
 }
 
+// clear takes what was written again out of the files that the system could not put on disk: nobody is to
+// find there what may be gone with the next crash. What fails costs no more than the room.
+func (w *work) clear(lost *segment.SyncError) {
+	d := w.d
+	for n := lost.From.Segment; n <= lost.To.Segment; n++ {
+		done, err := d.log.Compact(context.Background(), n, func(at segment.Position, _ uint8, _ int) bool { return at.Before(lost.From) }, nil)
+		if err != nil {
+			if !errors.Is(err, segment.ErrGone) {
+				d.o.Log.Warn("what was written again stays where it was, too", "dir", d.o.Dir, "err", err)
+			}
+			continue
+		}
+		d.mu.Lock()
+		d.known.dead[uint32(n)] = max(d.known.dead[uint32(n)]-(done.Before-done.After), 0)
+		d.mu.Unlock()
+	}
+}
+
 // has reports whether a position is one of what may be lost.
 func (a *again) has(p segment.Position) bool { return !p.Before(a.from) && p.Before(a.to) }
 

@@ -17,6 +17,8 @@ import (
 	"transom/flow"
 	"transom/internal/testnet/disk"
 	"transom/store"
+	"transom/store/segment"
+	"transom/store/wire"
 )
 
 // bodyOf is the n-th body: anybody can tell what it has to be.
@@ -279,6 +281,9 @@ func TestDiskSyncFails(t *testing.T) {
 			if s := d.Stats(); s.Unsynced != 0 {
 				t.Errorf("sync %d: %+v\n%s", n, s, &log)
 			}
+			if err := checkOnce(fs); err != nil {
+				t.Errorf("sync %d: %v", n, err)
+			}
 			for _, what := range []int{disk.None, disk.All} { // with one copy, and with both
 				d := newDisk(t, store.DiskOptions{FS: fs.Crash(what, nil)})
 				if err := checkOwed(d, owed); err != nil {
@@ -294,6 +299,34 @@ func TestDiskSyncFails(t *testing.T) {
 	if again < 15 {
 		t.Errorf("%d of them had something written again", again)
 	}
+}
+
+// checkOnce says which state of a flow stands in two segments.
+func checkOnce(fs *disk.Disk) error {
+	log, err := segment.OpenReader(segment.Options{FS: fs})
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	seen := map[string]segment.Position{}
+	for at, err := range log.Scan(context.Background(), segment.Position{}) {
+		if err != nil {
+			return err
+		}
+		if at.Kind != wire.KindFlow {
+			continue
+		}
+		id, rev, _, err := wire.ReadState(at.Payload)
+		if err != nil {
+			return err
+		}
+		state := fmt.Sprint(id, " ", rev)
+		if first, ok := seen[state]; ok && first.Segment != at.Segment {
+			return fmt.Errorf("%v and %v are the same", first, at.Position)
+		}
+		seen[state] = at.Position
+	}
+	return nil
 }
 
 // TestDiskSyncFailsUnderWay: of a body under way what was written again is what the next
@@ -351,6 +384,117 @@ func TestDiskSyncFailsApart(t *testing.T) {
 				if len(f.Conn.Layers) != 1 || len(f.Conn.Layers[0].TLS.Hello) != 500 {
 					t.Errorf("sync %d: flow %v has lost its connection", n, f.ID)
 				}
+			}
+		})
+	}
+}
+
+// TestDiskSyncFailsKilled: where the process ended after the system could not put on disk what was recorded,
+// before or after it was written again, the next one finds all, and has it on disk.
+func TestDiskSyncFailsKilled(t *testing.T) {
+	for n := 1; n < 12; n++ {
+		for more := range 12 {
+			synctest.Test(t, func(t *testing.T) {
+				fs := disk.New()
+				fs.SyncFail = n
+				d, err := store.OpenDisk(store.DiskOptions{FS: fs, SegmentSize: 8 << 10, Grace: time.Millisecond})
+				if err != nil {
+					t.Fatal(err)
+				}
+				conns := someConns(2)
+				owed := map[flow.ID]int{}
+				for i := 1; fs.Syncs() < n && i < 30; i++ {
+					f, err := recordOne(d, conns, i)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if fs.Syncs() == n-1 { // what is written again is cut in each step
+						cut := fs.Steps() + more
+						fs.Set(func(fs *disk.Disk) { fs.CutAt = cut })
+					}
+					if err := d.Sync(t.Context()); err == nil {
+						owed[f.ID] = i
+					}
+				}
+				killed := fs.Kill()
+				d.Close()
+				d = newDisk(t, store.DiskOptions{FS: killed})
+				for f, err := range d.Flows(t.Context(), store.Query{}) {
+					if err != nil {
+						t.Fatal(err)
+					}
+					if f.State == flow.Done {
+						var i int
+						fmt.Sscanf(f.Detail.(*flow.HTTP).Request.Target, "/item/%d", &i)
+						owed[f.ID] = i
+					}
+				}
+				d = newDisk(t, store.DiskOptions{FS: killed.Crash(disk.None, nil)})
+				if err := checkOwed(d, owed); err != nil {
+					t.Errorf("sync %d, and %d steps more: %v", n, more, err)
+				}
+			})
+		}
+	}
+}
+
+// TestDiskOpenSyncFails: where what was recorded can't be put on disk when the store is opened, all of it is read,
+// and written again.
+func TestDiskOpenSyncFails(t *testing.T) {
+	for _, bad := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			fs := disk.New()
+			d, err := store.OpenDisk(store.DiskOptions{FS: fs, Grace: time.Millisecond})
+			if err != nil {
+				t.Fatal(err)
+			}
+			conns := someConns(2)
+			owed, synced := map[flow.ID]int{}, map[flow.ID]int{}
+			for n := range 20 {
+				f, err := recordOne(d, conns, n)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if owed[f.ID] = n; n == 9 {
+					if err := d.Sync(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					maps.Copy(synced, owed)
+				}
+			}
+			time.Sleep(syncs / 3) // it is written, and not synced
+			killed := fs.Kill()
+			d.Close()
+			killed.SyncFail, killed.SyncBad = 1, bad
+			var log bytes.Buffer
+			d, err = store.OpenDisk(store.DiskOptions{FS: killed, Grace: time.Millisecond, Log: logged(&log)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := checkOwed(d, owed); err != nil {
+				t.Error(err)
+			}
+			f, err := recordOne(d, conns, 20)
+			if err != nil {
+				t.Fatal(err)
+			}
+			said := "it was written again"
+			if bad {
+				said, owed = "what was recorded is not safe", synced
+			} else {
+				owed[f.ID] = 20
+			}
+			if err := d.Sync(t.Context()); (err != nil) != bad {
+				t.Error(err)
+			}
+			if bytes.Count(log.Bytes(), []byte(said)) == 0 || bytes.Contains(log.Bytes(), []byte("ERROR")) != bad {
+				t.Errorf("it says:\n%s", &log)
+			}
+			after := killed.Crash(disk.None, nil)
+			d.Close()
+			d = newDisk(t, store.DiskOptions{FS: after})
+			if err := checkOwed(d, owed); err != nil {
+				t.Error(err)
 			}
 		})
 	}

@@ -84,6 +84,8 @@ type Disk struct {
 	o   DiskOptions
 	log journal
 
+	unsafe *segment.SyncError // of what was there when it was opened
+
 	index     *indexer
 	compactor *compactor
 
@@ -173,6 +175,7 @@ func OpenDisk(o DiskOptions) (*Disk, error) {
 		first++
 	}
 	d.last = max(d.last, (first+1)*perSegment)
+	d.unsafe = log.Unsafe()
 	d.startIndex()
 	d.startCompactor()
 	go d.write()

@@ -77,6 +77,9 @@ func (d *Disk) walk(ctx context.Context, after flow.ID) iter.Seq2[*flow.Flow, er
 				}
 				f, err := d.read(hit)
 				if errors.Is(err, ErrGone) {
+					f, err = d.flow(ctx, hit.id) // it was written again meanwhile, or is gone
+				}
+				if errors.Is(err, ErrGone) {
 					continue
 				}
 				if err != nil {

@@ -336,6 +336,10 @@ func (d *Disk) look(ctx context.Context, q *Query, after index.Cursor, bodies fi
 				return
 			}
 			f, err := d.read(found{at: hit.Position})
+			if errors.Is(err, ErrGone) {
+				f, err = d.flow(ctx, hit.ID) // it was written again meanwhile, or is gone
+				hit.Sure = false
+			}
 			switch {
 			case errors.Is(err, ErrGone):
 				continue

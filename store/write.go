@@ -15,6 +15,9 @@ import (
 func (d *Disk) write() {
 	defer close(d.closed)
 	w := &work{d: d, scribe: newScribe(d), thrift: newThrift(d.o.Thrift)}
+	if d.unsafe != nil {
+		w.unsaid(w.rescue(d.unsafe))
+	}
 	tick := time.NewTicker(syncEach)
 	defer tick.Stop()
 	for {
@@ -251,16 +254,22 @@ func (w *work) known(at []stood) {
 // sync makes what was written lasting. What the system could not put on disk, and neither
 // when it was written again, is lost, though it can be read as long as the machine runs.
 func (w *work) sync() error {
-	err := w.toDisk()
-	var lost *segment.SyncError
-	if errors.As(err, &lost) {
-		w.d.o.Log.Error("what was recorded is not safe: the system could not put it on disk", "err", err, "dir", w.d.o.Dir)
-		w.unsafe, err = err, nil
-	}
+	err := w.unsaid(w.toDisk())
 	if err == nil {
 		w.dirty = false
 	}
 	return err
+}
+
+// unsaid says what is lost, and returns what else has failed.
+func (w *work) unsaid(err error) error {
+	var lost *segment.SyncError
+	if !errors.As(err, &lost) {
+		return err
+	}
+	w.d.o.Log.Error("what was recorded is not safe: the system could not put it on disk", "err", err, "dir", w.d.o.Dir)
+	w.unsafe = err
+	return nil
 }
 
 // toDisk syncs, and has what the system could not put on disk written again, once.
@@ -270,18 +279,27 @@ func (w *work) toDisk() error {
 	if !errors.As(err, &lost) {
 		return err
 	}
+	if err := w.rescue(lost); err != nil {
+		return err
+	}
+	w.clear(lost)
+	return nil
+}
+
+// rescue has what the system could not put on disk written again, once.
+func (w *work) rescue(lost *segment.SyncError) error {
 	failed := w.again(lost)
 	w.d.mu.Lock()
 	w.d.moved++
-	w.d.mu.Unlock()
-	if failed == nil {
-		w.d.o.Log.Warn("the system could not put on disk what was recorded: it was written again; see to the disk", "err", err, "dir", w.d.o.Dir)
-		return nil
+	if failed != nil {
+		w.d.stats.Unsynced++
 	}
-	w.d.mu.Lock()
-	defer w.d.mu.Unlock()
-	w.d.stats.Unsynced++
-	return errors.Join(err, failed)
+	w.d.mu.Unlock()
+	if failed != nil {
+		return errors.Join(lost, failed)
+	}
+	w.d.o.Log.Warn("the system could not put on disk what was recorded: it was written again; see to the disk", "err", lost, "dir", w.d.o.Dir)
+	return nil
 }
 
 // fail says once that nothing can be written.
