@@ -159,7 +159,7 @@ func (r *Reader) examine(n uint64, complete bool) (*entry, error) {
 	h, err := openHandle(r.table.files, name, n, r.table.key)
 	var damage *Damage
 	switch {
-	case errors.As(err, &damage) && !complete && damage.Length <= headerSize: // it is being begun
+	case errors.As(err, &damage) && damage.Length <= headerSize: // it is being begun, or a crash came before there was anything in it
 		return nil, nil
 	case errors.As(err, &damage):
 		return &entry{Info: Info{Number: n, Size: damage.Length}, name: name, broken: damage, closed: true}, nil

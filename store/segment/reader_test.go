@@ -3,6 +3,8 @@ package segment
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -136,5 +138,44 @@ func TestReaderSeesTheFooterLater(t *testing.T) {
 			t.Fatalf("with %d bytes: %d records of %d", i, found, n)
 		}
 		r.Close()
+	}
+}
+
+// A segment that was being begun when a crash came has nothing, and nothing of it is damaged.
+func TestReaderOfSegmentNotBegun(t *testing.T) {
+	o := Options{Dir: t.TempDir()}
+	l := open(t, o)
+	fill(t, l, 2)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{0, 10, headerSize} {
+		if err := os.WriteFile(filepath.Join(o.Dir, fileName(2)), make([]byte, size), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l := open(t, o)
+		if _, err := l.Append(text(2)); err != nil { // in the next one
+			t.Fatal(err)
+		}
+		r, err := OpenReader(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for at, err := range r.Scan(context.Background(), Position{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if same(t, at.Record, n); at.Segment == 2 {
+				t.Errorf("%v", at.Position)
+			}
+			n++
+		}
+		if all, err := r.Segments(); n != 3 || len(all) != 2 || err != nil {
+			t.Errorf("%d bytes: %d records, %v, %v", size, n, all, err)
+		}
+		if err := errors.Join(r.Close(), l.Close(), os.Remove(filepath.Join(o.Dir, fileName(3)))); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
