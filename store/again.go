@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"transom/flow"
 	"transom/store/segment"
@@ -37,7 +38,7 @@ func (w *work) again(lost *segment.SyncError) error {
 		}
 		var damage *segment.Damage
 		if errors.As(err, &damage) {
-			a.lost++
+			a.miss(err)
 			continue
 		}
 		if err == nil {
@@ -81,6 +82,27 @@ func (w *work) clear(lost *segment.SyncError) {
 
 // has reports whether a position is one of what may be lost.
 func (a *again) has(p segment.Position) bool { return !p.Before(a.from) && p.Before(a.to) }
+
+// miss counts what can't be read any more, and reports whether it could before: what is damaged
+// elsewhere, or was when the store was opened, is not lost by this.
+func (a *again) miss(err error) bool {
+	var damage *segment.Damage
+	switch {
+	case errors.Is(err, ErrGone):
+		return false
+	case !errors.As(err, &damage):
+	case damage.Segment() < a.from.Segment || damage.Segment() > a.to.Segment:
+		return false
+	case slices.ContainsFunc(a.d.holes, func(h *segment.Damage) bool { return touch(h, damage) }):
+		return false
+	}
+	a.lost++
+	return true
+}
+
+func touch(a, b *segment.Damage) bool {
+	return a.File == b.File && a.Offset < b.Offset+b.Length && b.Offset < a.Offset+a.Length
+}
 
 // record writes a record again, if it is of use and may be lost, or what it refers to.
 func (a *again) record(at segment.At) error {
@@ -204,7 +226,7 @@ func (a *again) extent(number uint64, off int64, e *wire.Extent) error {
 	if !ok {
 		p, err := a.d.record(e.Position, wire.KindChunk, nil)
 		if err != nil {
-			a.lost++
+			a.miss(err)
 			return nil // the rest of the body is better than none of it
 		}
 		c, err := wire.ReadChunk(p)
@@ -243,8 +265,8 @@ func (a *again) again() error {
 			f, err := a.d.read(hit)
 			switch {
 			case errors.Is(err, ErrGone):
+			case err != nil && !a.miss(err):
 			case err != nil:
-				a.lost++
 				a.d.o.Log.Error("a flow that the system could not put on disk can't be read any more", "dir", a.d.o.Dir, "flow", hit.id.String(), "err", err)
 			default:
 				a.d.putAgain(f)

@@ -85,6 +85,7 @@ type Disk struct {
 	log journal
 
 	unsafe *segment.SyncError // of what was there when it was opened
+	holes  []*segment.Damage  // that were there then, and were told of
 
 	index     *indexer
 	compactor *compactor

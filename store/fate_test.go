@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -193,7 +194,13 @@ func (x *fate) step() error {
 	case 14, 15, 16:
 		return x.sync()
 	case 17, 18:
-		return x.d.Compact(context.Background())
+		err := x.d.Compact(context.Background())
+		if x.d.Stats().Unsynced > 0 {
+			return disk.ErrPower // it was told, and the next sync says nothing of it
+		}
+		if !errors.Is(err, syscall.EIO) { // it could not put a file on disk that was to take another's place
+			return err
+		}
 	case 19:
 		time.Sleep(time.Duration(x.r.IntN(40_000)) * time.Millisecond)
 	case 20:
@@ -305,9 +312,15 @@ func (x *fate) again() error {
 
 // crash is one of everything.
 func (x *fate) crash() error {
-	after := x.fs.Crash(x.r.IntN(3), x.r)
+	var after *disk.Disk
+	if what := x.r.IntN(4); what < 3 {
+		after = x.fs.Crash(what, x.r)
+	} else {
+		after = x.fs.Kill()
+	}
 	x.d.Close()
 	x.fs = after
+	x.fs.SyncFail = x.r.IntN(8) // at the opening, or soon after
 	return x.came(x.open())
 }
 
@@ -421,6 +434,8 @@ func (x *fate) check() error {
 
 // live is a while between two openings. power is whether it may be cut.
 func (x *fate) live(power bool) error {
+	fail := x.fs.Syncs() + 1 + x.r.IntN(40) // once, or not at all
+	x.fs.Set(func(fs *disk.Disk) { fs.SyncFail = fail })
 	if power {
 		cut := x.fs.Steps() + 1 + x.r.IntN(150)
 		x.fs.Set(func(fs *disk.Disk) { fs.CutAt = cut })
@@ -439,7 +454,7 @@ func (x *fate) live(power bool) error {
 }
 
 // TestDiskFate compares a store with what has to be in it, while flows come and go, room is
-// given back, it is closed, and its power is cut.
+// given back, it is closed, it is killed, what was recorded can't be put on disk, and its power is cut.
 func TestDiskFate(t *testing.T) {
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

@@ -15,7 +15,8 @@ import (
 // suddenly had under way ends here.
 func (d *Disk) replay(log *segment.Log) error {
 	r := d.newReplay()
-	for _, damage := range log.Recovered() {
+	d.holes = log.Recovered()
+	for _, damage := range d.holes {
 		d.stats.Damaged++
 		r.torn[damage.Segment()] = true
 		d.o.Log.Warn("the end of a file was cut short by a crash: what was not yet on disk is lost", "dir", d.o.Dir, "err", damage)

@@ -134,13 +134,12 @@ func (w *work) flush() error {
 		err = w.batch(true, true)
 	}
 	if err == nil {
-		err = w.toDisk()
+		err = w.sync()
 	}
 	if err != nil {
 		w.fail(err)
 		return err
 	}
-	w.dirty = false
 	w.works()
 	w.retain()
 	err, w.unsafe = w.unsafe, nil
