@@ -633,3 +633,30 @@ func segments(t *testing.T, dir string) []string {
 	t.Helper()
 	return slices.DeleteFunc(files(t, dir), func(s string) bool { return !strings.Contains(s, ".seg") })
 }
+
+// A file that does not begin as it should is said once, and as what it is: no crash has cut it short.
+func TestDiskDamagedHeader(t *testing.T) {
+	dir := t.TempDir()
+	d := newDisk(t, store.DiskOptions{Dir: dir})
+	record(t, d, 3, 100)
+	d.Close()
+	name := filepath.Join(dir, "0000000001.seg")
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[20] ^= 1
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		var log bytes.Buffer
+		d := newDisk(t, store.DiskOptions{Dir: dir, Log: logged(&log)})
+		if s := d.Stats(); s.Damaged != 1 {
+			t.Errorf("%+v", s)
+		}
+		if d.Close(); bytes.Count(log.Bytes(), []byte("0000000001.seg")) != 1 || !bytes.Contains(log.Bytes(), []byte("a part of what is recorded can't be read, and is left out")) {
+			t.Errorf("it says:\n%s", &log)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"transom/flow"
 	"transom/store/segment"
@@ -47,6 +48,9 @@ func (r *replay) scan(records iter.Seq2[segment.Line, error]) error {
 			err = r.line(at)
 		} else if errors.As(err, &damage) {
 			r.torn[damage.Segment()] = true
+			if slices.ContainsFunc(r.holes, func(h *segment.Damage) bool { return touch(h, damage) }) {
+				continue // it was said
+			}
 		} else {
 			return err
 		}

@@ -94,8 +94,8 @@ func (o Options) files() (FS, error) {
 	return Dir(o.Dir)
 }
 
-// Recovered returns what Open found damaged, and cut off if it was at the end of a
-// segment. What is damaged elsewhere comes by Scan and Read.
+// Recovered returns what Open found damaged of segments that were not sealed, and cut off if it was
+// at the end of one. What is damaged elsewhere comes by Scan and Read.
 func (l *Log) Recovered() []*Damage { return l.recovered }
 
 // Unsafe returns what Open found and could not put on disk, nil if there is none. It is read as

@@ -68,7 +68,6 @@ func (l *Log) adopt(n uint64, last bool) error {
 	case size <= headerSize:
 		return l.files.Remove(name)
 	default:
-		l.recovered = append(l.recovered, damage)
 		l.add(&entry{Info: Info{Number: n, Size: size}, name: name, broken: damage, closed: true})
 	}
 	return nil
