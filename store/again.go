@@ -269,6 +269,7 @@ func (a *again) again() error {
 			case err != nil:
 				a.d.o.Log.Error("a flow that the system could not put on disk can't be read any more", "dir", a.d.o.Dir, "flow", hit.id.String(), "err", err)
 			default:
+				a.d.lack(f, nil)
 				a.d.putAgain(f)
 			}
 		}

@@ -107,6 +107,7 @@ type Disk struct {
 	stats    DiskStats
 	moved    int // how often what the system could not put on disk was written again
 	conns    cache[segment.Position, *flow.Conn]
+	lacking  cache[*flow.Conn, *lack]          // connections that can't be read
 	twins    cache[likeness, segment.Position] // where the newest of equal large bodies is
 	blobs    cache[segment.Position, []byte]
 
@@ -210,7 +211,7 @@ func (o DiskOptions) withDefaults() DiskOptions {
 func newDisk(o DiskOptions, log journal) *Disk {
 	d := &Disk{
 		o: o, log: log, known: newCatalog(), undone: map[flow.ID]bool{}, streams: map[uint64]*stream{},
-		conns: newCache[segment.Position, *flow.Conn](256), blobs: newCache[segment.Position, []byte](1024), twins: newCache[likeness, segment.Position](maxTwins),
+		conns: newCache[segment.Position, *flow.Conn](256), lacking: newCache[*flow.Conn, *lack](256), blobs: newCache[segment.Position, []byte](1024), twins: newCache[likeness, segment.Position](maxTwins),
 		soon: make(chan struct{}, 1), now: make(chan struct{}, 1), flush: make(chan chan error), closing: make(chan struct{}), closed: make(chan struct{}),
 	}
 	d.room.L = &d.mu

@@ -21,6 +21,10 @@ import (
 // What the index can answer it is asked, which waits until all that was Put before is
 // written. Where there is none all flows are read.
 func (d *Disk) Flows(ctx context.Context, q Query) iter.Seq2[*flow.Flow, error] {
+	return d.lacks(d.flows(ctx, q), q.Lacks)
+}
+
+func (d *Disk) flows(ctx context.Context, q Query) iter.Seq2[*flow.Flow, error] {
 	if q.Filter == nil && q.By == ByTime {
 		return selected(ctx, d, q) // the catalog knows that
 	}
@@ -206,7 +210,7 @@ func (d *Disk) read(hit found) (*flow.Flow, error) {
 		return nil, ErrGone // somebody has opened the directory since we read it, and has used a place again
 	}
 	if name != 0 {
-		f.Conn = d.connOf(f, positionOf(name))
+		f.Conn = d.connOf(positionOf(name))
 	}
 	return f, nil
 }
@@ -225,19 +229,58 @@ func (d *Disk) record(at segment.Position, kind uint8, dst []byte) ([]byte, erro
 	return r.Payload, nil
 }
 
-// connOf returns the connection of a flow. If it can't be read that is said once, and
-// the flow is of one that nothing is known of: better than no flow.
-func (d *Disk) connOf(f *flow.Flow, at segment.Position) *flow.Conn {
+// connOf returns the connection of a flow. If it can't be read the flow is of one that nothing is
+// known of: better than no flow. Who yields it says so.
+func (d *Disk) connOf(at segment.Position) *flow.Conn {
 	c, err := d.conn(at)
 	if err == nil {
 		return c
 	}
-	d.o.Log.Error("a connection can't be read: its flows are shown without", "dir", d.o.Dir, "flow", f.ID.String(), "err", err)
 	c = new(flow.Conn)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.conns.put(at, c)
+	d.lacking.put(c, &lack{err: err})
 	return c
+}
+
+// A lack is why a connection can't be read.
+type lack struct {
+	err  error
+	said bool
+}
+
+// lack tells of a flow of which the connection can't be read. Where nobody wants to know, that is
+// logged, once for each.
+func (d *Disk) lack(f *flow.Flow, tell func(*flow.Flow, error)) {
+	d.mu.Lock()
+	l := d.lacking.values[f.Conn]
+	if l == nil || l.said && tell == nil {
+		d.mu.Unlock()
+		return
+	}
+	err := l.err
+	l.said = true
+	d.mu.Unlock()
+	if tell != nil {
+		tell(f, fmt.Errorf("flow %s is without its connection: %w", f.ID, err))
+		return
+	}
+	d.o.Log.Error("a connection can't be read: its flows are shown without", "dir", d.o.Dir, "flow", f.ID.String(), "err", err)
+}
+
+// lacks tells of the flows that are yielded without their connection.
+func (d *Disk) lacks(all iter.Seq2[*flow.Flow, error], tell func(*flow.Flow, error)) iter.Seq2[*flow.Flow, error] {
+	return func(yield func(*flow.Flow, error) bool) {
+		for f, err := range all {
+			if err == nil {
+				d.lack(f, tell)
+			}
+			if !yield(f, err) {
+				return
+			}
+		}
+	}
 }
 
 // conn returns a connection. Flows of one share it.

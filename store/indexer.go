@@ -275,7 +275,7 @@ func (x *indexer) record(ctx context.Context, at segment.At) {
 			return
 		}
 		if name != 0 {
-			f.Conn = x.d.connOf(f, positionOf(name))
+			f.Conn = x.d.connOf(positionOf(name))
 		}
 		x.entries = append(x.entries, index.Put{Flow: f, Position: at.Position})
 		if f.State != flow.Open && (x.d.o.Words || x.d.o.Trigrams) {

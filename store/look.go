@@ -99,6 +99,10 @@ func (d *Disk) standing(number uint64, parts []wire.Extent) *stream {
 
 // Flows yields flows as a Store does.
 func (r *DiskReader) Flows(ctx context.Context, q Query) iter.Seq2[*flow.Flow, error] {
+	return r.d.lacks(r.flows(ctx, q), q.Lacks)
+}
+
+func (r *DiskReader) flows(ctx context.Context, q Query) iter.Seq2[*flow.Flow, error] {
 	return func(yield func(*flow.Flow, error) bool) {
 		if !r.d.index.broken.Load() && r.found(ctx, &q, yield) {
 			return

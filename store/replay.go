@@ -217,6 +217,7 @@ func (r *replay) end() error {
 		}
 		ended := *f
 		ended.Rev, ended.State, ended.Err, ended.End = max(f.Rev, r.left[f.ID])+1, flow.Failed, "transom ended before this did", f.Start
+		r.lack(f, nil)
 		r.grown(&ended)
 		open, costs = append(open, &ended), append(costs, flowCost(&ended))
 	}

@@ -85,6 +85,7 @@ func (d *Disk) keepOpen(number uint64) int {
 			d.o.Log.Error("a flow that is under way can't be read", "dir", d.o.Dir, "flow", hit.id.String(), "err", err)
 			continue
 		}
+		d.lack(f, nil)
 		d.putAgain(f)
 	}
 	return len(open)

@@ -58,6 +58,9 @@ type Query struct {
 	// Doubt, if set, is told of flows that Filter could not judge, and why. They
 	// count as matching.
 	Doubt func(*flow.Flow, error)
+	// Lacks, if set, is told of flows of which the connection can't be read, and why,
+	// before they come, without it.
+	Lacks func(*flow.Flow, error)
 
 	By         Order
 	Descending bool

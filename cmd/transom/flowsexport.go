@@ -181,6 +181,7 @@ func (f *flowsExport) writer(w io.Writer) (export.Writer, error) {
 // flows writes them.
 func (x *exporter) flows(w export.Writer) error {
 	ctx, bodies := x.cmd.Context(), &bodiesRead{from: x.from, unread: &x.unread}
+	x.q.Lacks = x.unread.lacks
 	for f, err := range x.from.Flows(ctx, x.q) {
 		if err != nil {
 			x.unread.add(err)

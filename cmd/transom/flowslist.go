@@ -113,6 +113,7 @@ func sayDoubt(cmd *cobra.Command) func(*flow.Flow, error) {
 // printFlows prints what q selects on out, and tells each of which flow it is. Its error is of out.
 func printFlows(cmd *cobra.Command, out io.Writer, from recording, q store.Query, o show.Options, each func(*flow.Flow), unread *failures) error {
 	bodies := &bodiesRead{from: from, unread: unread}
+	q.Lacks = unread.lacks
 	news := func(yield func(*flow.Flow, int) bool) {
 		for f, err := range from.Flows(cmd.Context(), q) {
 			if err != nil {
@@ -132,6 +133,7 @@ func printFlows(cmd *cobra.Command, out io.Writer, from recording, q store.Query
 // more reports whether something comes after id.
 func more(ctx context.Context, from recording, q store.Query, id flow.ID) bool {
 	q.After, q.Limit, q.Doubt = id, 1, nil
+	q.Lacks = func(*flow.Flow, error) {} // it is said with that page
 	for _, err := range from.Flows(ctx, q) {
 		return err == nil
 	}

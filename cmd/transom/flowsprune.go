@@ -78,6 +78,7 @@ func (f *flowsPrune) prune(cmd *cobra.Command, from recording, q store.Query) (n
 	ctx, before := cmd.Context(), time.Now().Add(-time.Duration(f.older))
 	var unsure flow.ID
 	q.Doubt = func(f *flow.Flow, _ error) { unsure = f.ID }
+	q.Lacks = q.Doubt
 	q.Descending = true
 	var ids []flow.ID
 	left := f.keep.value

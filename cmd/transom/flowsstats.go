@@ -44,6 +44,7 @@ func flowsStatsCommand() *cobra.Command {
 				}
 			}
 			var failed failures
+			q.Lacks = failed.lacks
 			for x, err := range from.Flows(cmd.Context(), q) {
 				if err != nil {
 					failed.add(err)

@@ -26,6 +26,9 @@ func (f *failures) add(err error) {
 	}
 }
 
+// lacks adds what a flow is written without.
+func (f *failures) lacks(_ *flow.Flow, err error) { f.add(err) }
+
 // err says them, a line each. It is nil if there are none.
 func (f *failures) err() error {
 	said := f.first[:len(f.first):len(f.first)]

@@ -67,6 +67,34 @@ func TestFlowsDamagedBody(t *testing.T) {
 	}
 }
 
+// A flow whose connection can't be read is written without, and named.
+func TestFlowsDamagedConn(t *testing.T) {
+	dir := t.TempDir()
+	someExchanges(t, dir)
+	name := filepath.Join(dir, "0000000001.seg")
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[bytes.Index(b, []byte("a.example"))] ^= 1 // connections stand before flows
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // with an index, and without
+		for _, args := range []string{"list", "list --limit 1 --sort host", "show -f ~all --json", "export --format json", "stats"} {
+			var out, log bytes.Buffer
+			code := run(context.Background(), append(append([]string{"flows"}, strings.Fields(args)...), "--store", dir), strings.NewReader(""), &out, &log)
+			if code != exitFailed || strings.Count(log.String(), "0000000001.seg") != 1 || !strings.Contains(log.String(), "ab01 is without its connection: 0000000001.seg: ") {
+				t.Errorf("%s: exit code %d: %s", args, code, &log)
+			}
+			if strings.HasPrefix(args, "show") && !strings.Contains(out.String(), "a.example") {
+				t.Errorf("%s: it is not there:\n%s", args, &out)
+			}
+		}
+		os.Remove(filepath.Join(dir, "index.db"))
+	}
+}
+
 func TestFailures(t *testing.T) {
 	var f failures
 	if err := f.err(); err != nil {
