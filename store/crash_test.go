@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -655,4 +656,54 @@ func TestDiskSlowReader(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	})
+}
+
+// TestDiskOrphanStays: a later state of a flow that has ended, whose connection a crash has taken, is left out, and
+// does not come back when the crash is forgotten.
+func TestDiskOrphanStays(t *testing.T) {
+	o := store.DiskOptions{Dir: t.TempDir()}
+	conns := someConns(1)
+	d := newDisk(t, o)
+	f := someFlow(1, conns, flow.BodyRef{}, flow.BodyRef{})
+	put(t, d, f)
+	d.Close()
+	d = newDisk(t, o) // which begins a file
+	later := *f
+	later.Rev++
+	put(t, d, &later)
+	if err := d.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	crashed := filepath.Join(t.TempDir(), "crashed")
+	if err := os.CopyFS(crashed, os.DirFS(o.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(crashed, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(crashed, "0000000002.seg")
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[64+16+2] ^= 1 // the hello, which is the first record
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 3 {
+		d := newDisk(t, store.DiskOptions{Dir: crashed})
+		found := 0
+		for g, err := range d.Flows(t.Context(), store.Query{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if found++; len(g.Conn.Layers) != 1 || g.State != flow.Done {
+				t.Errorf("opening %d: %v of %+v", n, g.State, g.Conn)
+			}
+		}
+		if found != 1 {
+			t.Errorf("opening %d: %d flows", n, found)
+		}
+		d.Close()
+	}
 }

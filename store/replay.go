@@ -205,9 +205,9 @@ func (r *replay) end() error {
 	for i, number := range numbers {
 		r.known.bodies.set(number, placeOf(at[i]))
 	}
-	var open []*flow.Flow
+	var again []*flow.Flow
 	var costs []int64
-	for _, hit := range r.known.open() {
+	for _, hit := range append(r.known.open(), r.outdone()...) {
 		f, err := r.read(hit)
 		if err != nil {
 			r.stats.Damaged++
@@ -215,18 +215,39 @@ func (r *replay) end() error {
 			r.known.drop(hit.id)
 			continue
 		}
-		ended := *f
-		ended.Rev, ended.State, ended.Err, ended.End = max(f.Rev, r.left[f.ID])+1, flow.Failed, "transom ended before this did", f.Start
 		r.lack(f, nil)
-		r.grown(&ended)
-		open, costs = append(open, &ended), append(costs, flowCost(&ended))
+		f = r.final(f)
+		again, costs = append(again, f), append(costs, flowCost(f))
 	}
-	places := make([]stood, len(open))
-	if err := s.flows(open, costs, places); err != nil {
+	places := make([]stood, len(again))
+	if err := s.flows(again, costs, places); err != nil {
 		return err
 	}
-	for i, f := range open {
+	for i, f := range again {
 		r.known.put(f.ID, flowAtOf(places[i].Position, f.Rev, f.State), places[i].size)
 	}
 	return nil
+}
+
+// outdone returns the flows that have ended of which a later state is left out: that is there
+// at the next opening, too, which may not know of the hole.
+func (r *replay) outdone() (out []found) {
+	for id, rev := range r.left {
+		if at, ok := r.known.flows.get(id); ok && !at.open() && at.rev() <= rev {
+			out = append(out, found{id: id, at: at.position()})
+		}
+	}
+	return out
+}
+
+// final returns the state that a flow has from now on.
+func (r *replay) final(f *flow.Flow) *flow.Flow {
+	last := *f
+	last.Rev = max(f.Rev, r.left[f.ID])
+	if f.State == flow.Open {
+		last.Rev++
+		last.State, last.Err, last.End = flow.Failed, "transom ended before this did", f.Start
+		r.grown(&last)
+	}
+	return &last
 }
