@@ -26,9 +26,11 @@ func (p *Proxy) serve(ctx context.Context, sources []capture.Source) error {
 	accepting, stopAccepting := context.WithCancelCause(ctx)
 	defer stopAccepting(nil)
 	serving, stopServing := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer stopServing(nil)
 
-	var accepters, conns sync.WaitGroup
+	var accepters, conns, tending sync.WaitGroup
+	defer tending.Wait()
+	defer stopServing(nil) // before that
+	tending.Go(func() { p.engine.Tend(serving) })
 	for _, s := range sources {
 		accepters.Go(func() {
 			if err := p.accept(accepting, serving, s, &conns); err != nil {

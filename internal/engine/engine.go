@@ -150,6 +150,39 @@ func (e *Engine) leave(s *session) {
 	delete(e.sessions, s)
 }
 
+// tendEach is how often what is under way is looked at for the store.
+const tendEach = time.Second
+
+// Tend has the store know of exchanges and conversations of which nothing comes any more, as far as they have
+// come, until ctx is done.
+func (e *Engine) Tend(ctx context.Context) {
+	tick := time.NewTicker(tendEach)
+	defer tick.Stop()
+	var all []*record.Conn
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			all = e.recorded(all[:0])
+			for _, rec := range all {
+				rec.Tend(now)
+			}
+			clear(all)
+		}
+	}
+}
+
+// recorded appends the records of all connections.
+func (e *Engine) recorded(all []*record.Conn) []*record.Conn {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for s := range e.sessions {
+		all = append(all, s.rec)
+	}
+	return all
+}
+
 func (e *Engine) relay() *relay.Relay {
 	return &relay.Relay{Pipes: e.Pipes, Idle: e.Timeouts.Idle}
 }

@@ -44,6 +44,8 @@ type ender interface {
 	links() *links
 	// abandon ends the flow with its connection. err says how that ended.
 	abandon(err error)
+	// tend puts it into the store if that is due.
+	tend(now time.Time)
 }
 
 type links struct{ prev, next ender }

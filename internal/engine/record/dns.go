@@ -47,6 +47,9 @@ func (q *Query) Answer(info *flow.Conn, m *flow.DNSMessage) { q.end(info, m, "")
 // Fail ends the flow without an answer.
 func (q *Query) Fail(why string) { q.end(q.c.latest(), nil, why) }
 
+// tend implements ender. There is nothing more to know of a query before its answer.
+func (q *Query) tend(time.Time) {}
+
 // abandon implements ender.
 func (q *Query) abandon(err error) {
 	why := "no answer came"

@@ -12,24 +12,62 @@ import (
 // body or a message were kept. The snapshot is made when the follower gets to
 // it, so what that costs, and how often, is the follower's affair. The store, which has the
 // bytes, is put the beginning and the end; and what is under way for long, each time that it has
-// lasted twice as long, so that what a crash leaves of it has a head.
+// lasted twice as long, so that what a crash leaves of it has a head, and so has what is listed meanwhile.
+// Bytes bring that about, and where none come any more Tend does.
 
 // slow is how long an exchange or a conversation is under way before the store is told more
 // of it.
 const slow = time.Second
 
 // A growth is how long what grows had lasted when the store was told of it.
-type growth struct{ told atomic.Int64 }
+type growth struct {
+	told atomic.Int64
+	more atomic.Bool // there has been something since
+}
 
 // due reports whether the store is to be told of what has begun at start.
 func (g *growth) due(start, now time.Time) bool {
 	age, told := now.Sub(start), g.told.Load()
-	return age >= slow && age >= 2*time.Duration(told) && g.told.CompareAndSwap(told, int64(age))
+	if age < slow || age < 2*time.Duration(told) || !g.told.CompareAndSwap(told, int64(age)) {
+		return false
+	}
+	g.more.Store(false)
+	return true
+}
+
+// grows says that there is more.
+func (g *growth) grows() {
+	if !g.more.Load() {
+		g.more.Store(true)
+	}
+}
+
+// Tend puts into the store what has stopped growing before it was slow, or since the store was told, so
+// that it does not know less as long as nothing comes. Who serves the connection calls it now and then.
+func (c *Conn) Tend(now time.Time) {
+	for _, e := range c.unfinished() {
+		e.tend(now)
+	}
+}
+
+// tend implements ender.
+func (x *live) tend(now time.Time) {
+	if x.more.Load() && x.growth.due(x.start.flow.Start, now) {
+		x.c.r.keepGrowing(x)
+	}
+}
+
+// tend implements ender.
+func (m *Messages) tend(now time.Time) {
+	if m.more.Load() && m.growth.due(m.start.Start, now) {
+		m.c.r.keepGrowing(m)
+	}
 }
 
 // grew tells that there is more of the exchange.
 func (x *live) grew() {
 	x.c.r.Bus.Grew(x.start.flow.ID, x)
+	x.grows()
 	if x.growth.due(x.start.flow.Start, time.Now()) {
 		x.c.r.keepGrowing(x)
 	}
@@ -38,6 +76,7 @@ func (x *live) grew() {
 // grew tells that there is more of the conversation.
 func (m *Messages) grew(now time.Time) {
 	m.c.r.Bus.Grew(m.start.ID, m)
+	m.grows()
 	if m.growth.due(m.start.Start, now) {
 		m.c.r.keepGrowing(m)
 	}

@@ -3,6 +3,7 @@ package record_test
 import (
 	"context"
 	"io"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -176,6 +177,75 @@ func TestLongExchangesArePut(t *testing.T) {
 		}
 		w.Close()
 		io.ReadAll(resp.Body)
+		if fs := s.take(); len(fs) != 1 || fs[0].State != flow.Done {
+			t.Errorf("at the end: %+v", fs)
+		}
+	})
+}
+
+// What came within the first second, or since the store was told, is put there though nothing comes after it.
+func TestStalledExchangesArePut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s := newRecorder(t)
+		c, began := r.Conn(newInfo()), time.Now()
+		status := func(want ...int) {
+			t.Helper()
+			c.Tend(time.Now())
+			var got []int
+			for _, f := range s.take() {
+				d, status := f.Detail.(*flow.HTTP), 0
+				if d.Response != nil {
+					status = d.Response.Status
+				}
+				if f.State != flow.Open {
+					t.Errorf("%+v", f)
+				}
+				got = append(got, status)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("after %v: put with %v, want %v", time.Since(began), got, want)
+			}
+		}
+		up, upw := piped()
+		down, downw := piped()
+		answer := make(chan struct{})
+		h := c.HTTP(nil)(exchange.HandlerFunc(func(context.Context, *exchange.Request) (*exchange.Response, error) {
+			<-answer
+			return response(200, down), nil
+		}))
+		var resp *exchange.Response
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			resp, _ = h.Exchange(t.Context(), request("POST", up))
+		}()
+		synctest.Wait()
+		status(0)
+		for range 4 { // a long request
+			go io.WriteString(upw, "part")
+			up.Read(make([]byte, 4))
+			time.Sleep(time.Second / 4)
+		}
+		status(0)
+		status() // nothing has come since
+		time.Sleep(5 * time.Second)
+		status()
+		close(answer)
+		<-done
+		status(200) // though it is not twice as old
+		go io.WriteString(downw, "part")
+		resp.Body.Read(make([]byte, 4))
+		status()
+		time.Sleep(5 * time.Second)
+		status()
+		time.Sleep(5 * time.Second)
+		status(200)
+		time.Sleep(time.Hour)
+		status()
+		downw.Close()
+		upw.Close()
+		io.ReadAll(resp.Body)
+		io.ReadAll(up)
 		if fs := s.take(); len(fs) != 1 || fs[0].State != flow.Done {
 			t.Errorf("at the end: %+v", fs)
 		}

@@ -223,6 +223,7 @@ func (x *live) respond(resp *exchange.Response) {
 		x.respOut.attach(x, resp.Body)
 	}
 	x.responded = true
+	x.told.Store(0) // or what took long to ask for would take as long again to be known as answered
 	x.taken = resp.Takeover != nil
 	finish := x.settledLocked()
 	x.mu.Unlock()

@@ -15,6 +15,7 @@
 //	h := HandshakeOf(ctx)                   // in a Takeover: what began it
 //	m := c.Begun(h, "websocket", info, nil)
 //	c.Refused(raw, 400, err)                // a request that was none
+//	c.Tend(now)                             // each second, from anywhere
 //	c.End(info, flow.Connection{…}, err)    // always, last
 //	c.Settle()                              // if there was Await
 //
