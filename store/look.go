@@ -82,7 +82,7 @@ func (r *DiskReader) load(ctx context.Context) error {
 // leave has bodies that were not written to their end as far as they go.
 func (r *replay) leave() {
 	for number, parts := range r.parts {
-		if len(parts) > 0 {
+		if parts := joined(parts); len(parts) > 0 {
 			r.streams[number] = r.standing(number, parts)
 		}
 	}

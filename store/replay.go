@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,13 +31,13 @@ func (d *Disk) replay(log *segment.Log) error {
 
 type replay struct {
 	*Disk
-	parts map[uint64][]wire.Extent // of bodies whose end has not come
-	torn  map[uint64]bool          // segments that a crash has left with holes
-	left  map[flow.ID]uint32       // the last Rev of a state that is left out, see orphan
+	parts map[uint64][]stored // of bodies whose end has not come, by offset
+	torn  map[uint64]bool     // segments that a crash has left with holes
+	left  map[flow.ID]uint32  // the last Rev of a state that is left out, see orphan
 }
 
 func (d *Disk) newReplay() *replay {
-	return &replay{Disk: d, parts: map[uint64][]wire.Extent{}, torn: map[uint64]bool{}, left: map[flow.ID]uint32{}}
+	return &replay{Disk: d, parts: map[uint64][]stored{}, torn: map[uint64]bool{}, left: map[flow.ID]uint32{}}
 }
 
 // scan takes in the outline of a log. What is damaged is said, and left out; where the
@@ -90,7 +91,7 @@ func (r *replay) line(at segment.Line) (err error) {
 			r.known.bodies.set(c.Number, placeOf(at.Position))
 			return nil
 		}
-		r.part(c.Number, c.Offset, wire.Extent{Position: at.Position, Length: int64(at.Length - len(at.Gist))})
+		r.part(c.Number, stored{c.Offset, wire.Extent{Position: at.Position, Length: int64(at.Length - len(at.Gist))}})
 	case wire.KindBody:
 		number, err := wire.ReadNumber(at.Gist)
 		if err != nil {
@@ -148,25 +149,32 @@ func (r *replay) whole(at segment.Position) bool {
 	return err == nil
 }
 
-// part takes note of a chunk of a body whose end has not come. What stands behind one that
-// is missing is of no use. One that comes again takes the place of the first, which the
-// system could not put on disk.
-func (r *replay) part(number uint64, offset int64, e wire.Extent) {
+// part takes note of a chunk of a body whose end has not come. What was written again, since the
+// system could not put it on disk, may stand behind what follows it, and takes the place of the first.
+func (r *replay) part(number uint64, e stored) {
 	if _, ended := r.known.bodies.get(number); ended {
 		return // its record says where it is
 	}
-	parts, size := r.parts[number], int64(0)
-	for i := range parts {
-		if size == offset && parts[i].Length == e.Length {
-			parts[i] = e
-			return
+	parts := r.parts[number]
+	i, again := slices.BinarySearchFunc(parts, e.off, func(p stored, off int64) int { return cmp.Compare(p.off, off) })
+	if again {
+		parts[i] = e
+		return
+	}
+	r.parts[number] = slices.Insert(parts, i, e)
+}
+
+// joined returns the parts of a body up to the first that is missing.
+func joined(parts []stored) (all []wire.Extent) {
+	size := int64(0)
+	for _, p := range parts {
+		if p.off != size {
+			break // what stands behind it is of no use
 		}
-		size += parts[i].Length
+		all = append(all, p.Extent)
+		size += p.Length
 	}
-	if offset == size {
-		parts = append(parts, e)
-	}
-	r.parts[number] = parts
+	return all
 }
 
 // grown has what is said of f's bodies be what the log has of them: they went on growing
@@ -192,6 +200,7 @@ func (r *replay) end() error {
 	s := newScribe(r.Disk)
 	numbers := make([]uint64, 0, len(r.parts))
 	for number, parts := range r.parts {
+		parts := joined(parts)
 		if len(parts) == 0 {
 			continue
 		}
