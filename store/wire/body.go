@@ -180,8 +180,8 @@ func ReadDeleted(b []byte) (d Deleted, err error) {
 }
 
 // Gist returns how much of the begin of a record a catalog has to know: which flow it is
-// a state of, and which state; of a chunk all but the data; the number of a body, or all of
-// one that has another's bytes; and all of a deletion. ReadState, ReadChunk, ReadNumber and ReadDeleted read that.
+// a state of, and which state; of a chunk all but the data; the number of a body; and all of
+// a deletion. ReadState, ReadChunk, ReadNumber and ReadDeleted read that.
 func Gist(kind uint8, b []byte) int {
 	n := 0
 	switch begun := number(b, 1); kind { // behind the version
@@ -190,9 +190,7 @@ func Gist(kind uint8, b []byte) int {
 	case KindChunk:
 		n = number(b, begun) + 1
 	case KindBody:
-		if n = begun; len(b) <= shortBody {
-			n = len(b)
-		}
+		n = begun
 	case KindDeleted:
 		n = len(b)
 	}
@@ -207,9 +205,6 @@ func number(b []byte, at int) int {
 	}
 	return at + 1
 }
-
-// shortBody is longer than a body's record that names one place.
-const shortBody = 40
 
 // ReadNumber reads which body it is, of what AppendBody has written.
 func ReadNumber(b []byte) (number uint64, err error) {
