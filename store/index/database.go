@@ -1,6 +1,7 @@
 package index
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -38,6 +39,9 @@ CREATE TABLE run (number INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE term (key INTEGER PRIMARY KEY, data BLOB NOT NULL);
 `
 
+// readers is how many read at once.
+const readers = 2
+
 // A database is the file, by a connection that writes and a few that read.
 type database struct {
 	path    string
@@ -67,7 +71,6 @@ func openDatabase(path string, readOnly bool) (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	readOnly = d.settled != nil // or it is a copy
 	if d.write, err = sql.Open("sqlite", dsn(path, readOnly, "cache_size(-2048)", "synchronous(normal)")); err != nil {
 		return nil, errors.Join(fmt.Errorf("open index %s: %w", path, err), d.clear())
 	}
@@ -75,10 +78,16 @@ func openDatabase(path string, readOnly bool) (*database, error) {
 	if d.read, err = sql.Open("sqlite", dsn(path, readOnly, "cache_size(-1024)", "query_only(1)")); err != nil {
 		return nil, errors.Join(fmt.Errorf("open index %s: %w", path, err), d.write.Close(), d.clear())
 	}
-	d.read.SetMaxOpenConns(2)
-	if fresh {
+	d.read.SetMaxOpenConns(readers)
+	d.read.SetMaxIdleConns(readers)
+	if d.scratch != "" {
+		err = d.vanish()
+	}
+	switch {
+	case err != nil:
+	case fresh:
 		err = d.begin()
-	} else {
+	default:
 		err = d.check()
 	}
 	if err == nil && !readOnly {
@@ -184,6 +193,34 @@ func (d *database) close() error {
 		return fmt.Errorf("close index: %w", err)
 	}
 	return nil
+}
+
+// vanish opens all connections to a copy and removes it, so that it is gone with the process however that ends. Should one
+// have to be opened again, reading fails, and goes on without the index.
+func (d *database) vanish() error {
+	ctx := context.Background()
+	err := d.write.PingContext(ctx)
+	for range readers {
+		c, failed := d.read.Conn(ctx)
+		if failed != nil {
+			return d.fail("open a copy of index", errors.Join(err, failed))
+		}
+		defer c.Close() // which keeps it for later
+	}
+	err = errors.Join(d.fail("open a copy of index", err), d.clear())
+	d.scratch = ""
+	return err
+}
+
+// fold has a copy be one file that stands for itself.
+func fold(path string) error {
+	db, err := sql.Open("sqlite", dsn(path, false))
+	if err != nil {
+		return err
+	}
+	db.SetMaxOpenConns(1)
+	_, err = db.Exec("BEGIN IMMEDIATE; COMMIT; PRAGMA journal_mode=DELETE")
+	return errors.Join(err, db.Close())
 }
 
 // clear removes the copy, if there is one.

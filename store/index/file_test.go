@@ -357,14 +357,30 @@ func TestReadOnlyAfterCrash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, err := count(t.Context(), y, index.Query{}); err != nil || n != 300 {
-		t.Errorf("%d flows, %v", n, err)
+	if copies := listed(t, os.Getenv("TMPDIR")); len(copies) > 0 { // and if it was killed now
+		t.Errorf("there to be left behind: %q", copies)
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 20 { // who gives up takes nothing from others
+		if _, err := count(over, y, index.Query{}); err == nil {
+			t.Error("it was over, and is not")
+		}
+		if n, err := count(t.Context(), y, index.Query{}); err != nil || n != 300 {
+			t.Errorf("%d flows, %v", n, err)
+		}
 	}
 	if err := y.Close(); err != nil {
 		t.Error(err)
 	}
 	if after := listed(t, crashed); !slices.Equal(after, before) {
 		t.Errorf("%q was in the directory, %q is", before, after)
+	}
+	if err := os.Truncate(filepath.Join(crashed, "index-wal"), 1<<30); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := index.Open(filepath.Join(crashed, "index"), index.Options{ReadOnly: true}); err == nil || !strings.HasSuffix(err.Error(), "index-wal is too large") {
+		t.Errorf("with more than can be copied: %v", err)
 	}
 	if copies := listed(t, os.Getenv("TMPDIR")); len(copies) > 0 {
 		t.Errorf("left behind: %q", copies)

@@ -33,12 +33,16 @@ func settle(path string) (read string, s *settled, scratch string, err error) {
 		return "", nil, "", fmt.Errorf("copy index: %w", err)
 	}
 	read = filepath.Join(scratch, "index")
-	err = copyFile(read, path)
+	room := int64(maxCopy)
+	err = copyFile(read, path, &room)
 	if err == nil {
-		err = copyFile(read+left, path+left)
+		err = copyFile(read+left, path+left, &room)
 	}
 	if err == nil {
 		err = s.same()
+	}
+	if err == nil {
+		err = fold(read)
 	}
 	if err != nil {
 		return "", nil, "", errors.Join(fmt.Errorf("copy index: %w", err), os.RemoveAll(scratch))
@@ -54,17 +58,28 @@ func lookAt(path string) (*settled, error) {
 	return &settled{path: path, size: info.Size(), since: info.ModTime()}, nil
 }
 
-func copyFile(to, from string) error {
+// maxCopy is how large a copy may be. What is larger is of some million flows.
+const maxCopy = 1 << 30
+
+// copyFile copies a file that is no longer than there is room.
+func copyFile(to, from string, room *int64) error {
 	r, err := os.Open(from)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
+	info, err := r.Stat()
+	if err != nil {
+		return err
+	}
+	if *room -= info.Size(); *room < 0 {
+		return fmt.Errorf("%s is too large", from)
+	}
 	w, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(w, r)
+	_, err = io.Copy(w, io.LimitReader(r, info.Size()))
 	return errors.Join(err, w.Close())
 }
 
