@@ -3,7 +3,6 @@ package redact
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,47 +18,105 @@ import (
 // maxBody bounds a body, without its coding, that is looked through.
 const maxBody = 16 << 20
 
-// maxPrefix is how much may stand before JSON.
-const maxPrefix = 32
+// maxBegin is how much of a body is read to see what it is.
+const maxBegin = 512
 
 // A kind is what a body is made of.
 type kind uint8
 
 const (
-	other kind = iota
-	isJSON
-	isLines // of JSON, or of events that have it
-	isForm
-	isMultipart
+	other    kind = iota
+	unsaid        // nobody says what it is
+	isBytes       // which may be anything
+	isText        // that may have JSON in it, or be a form
+	isJSON        // one value, or several
+	isEvents      // of a server
+	isFields      // of a URL-encoded form
+	isParts
+	isWide // text in units of more than a byte
 )
 
 // kindOf tells by what a message says of its body.
 func kindOf(h flow.Header) (k kind, boundary string) {
-	name, parameters, _ := mime.ParseMediaType(h.Get("Content-Type"))
-	switch {
-	case strings.HasSuffix(name, "ndjson"), strings.Contains(name, "jsonl"), strings.Contains(name, "json-seq"), name == "text/event-stream":
-		return isLines, ""
+	said := h.Get("Content-Type")
+	name, parameters, err := mime.ParseMediaType(said)
+	if err != nil { // of its parameters, perhaps
+		name, _, _ = strings.Cut(strings.ToLower(said), ";")
+		name = strings.TrimSpace(name)
+	}
+	charset := strings.ToLower(parameters["charset"])
+	switch wide := strings.HasPrefix(charset, "utf-16") || strings.HasPrefix(charset, "utf-32") || strings.HasPrefix(charset, "ucs-"); {
+	case said == "":
+		return unsaid, ""
+	case strings.HasPrefix(name, "multipart/"):
+		switch strings.TrimPrefix(name, "multipart/") {
+		case "form-data", "mixed", "related", "alternative":
+			return isParts, parameters["boundary"]
+		}
+		return other, ""
+	case name == "application/octet-stream" || name == "binary/octet-stream":
+		return isBytes, ""
+	case wide && (textual(name) || strings.Contains(name, "json")):
+		return isWide, ""
+	case name == "text/event-stream":
+		return isEvents, ""
+	case strings.HasSuffix(name, "ndjson"), strings.Contains(name, "jsonl"), strings.Contains(name, "json-seq"):
+		return isText, ""
 	case strings.Contains(name, "json"):
 		return isJSON, ""
 	case name == "application/x-www-form-urlencoded":
-		return isForm, ""
-	case name == "multipart/form-data":
-		return isMultipart, parameters["boundary"]
+		return isFields, ""
+	case textual(name):
+		return isText, ""
 	}
 	return other, ""
+}
+
+// textual reports whether what has this type is text, in which there may be JSON.
+func textual(name string) bool {
+	return strings.HasPrefix(name, "text/") || strings.HasSuffix(name, "javascript") || strings.HasSuffix(name, "ecmascript") ||
+		strings.HasSuffix(name, "+xml") || strings.HasSuffix(name, "/xml") || name == "application/graphql"
+}
+
+// sniffed is the kind of what begins so.
+func sniffed(k kind, begin []byte) kind {
+	switch {
+	case k == isBytes && !startsJSON(begin):
+		return other
+	case k == isBytes, k == unsaid:
+		k = isText
+	}
+	if k == isText && len(begin) > 1 && (begin[0] == 0xfe && begin[1] == 0xff || begin[0] == 0xff && begin[1] == 0xfe) {
+		return isWide
+	}
+	return k
+}
+
+// startsJSON reports whether what begins so may be an object or an array.
+func startsJSON(begin []byte) bool {
+	c := bytes.TrimLeft(begin[len(mark(begin)):], " \t\r\n")
+	return len(c) > 0 && (c[0] == '{' || c[0] == '[')
+}
+
+// mark returns the byte order mark that a text begins with.
+func mark(text []byte) []byte {
+	if m := []byte("\ufeff"); bytes.HasPrefix(text, m) {
+		return m
+	}
+	return nil
 }
 
 var (
 	errLarge  = fmt.Errorf("it has more than %d bytes", maxBody)
 	errBinary = errors.New("a body: rule can't look through what is no text")
+	errWide   = errors.New("it is in UTF-16 or UTF-32")
 )
 
 // look returns a body without its secrets, and whether there were some. An error says
 // that it can't be known.
 func (r *Rules) look(ctx context.Context, bodies filter.Bodies, ref flow.BodyRef, h flow.Header) (data []byte, changed bool, err error) {
 	k, boundary := kindOf(h)
-	_, typed := h.Lookup("Content-Type")
-	if k == other && typed && len(r.body) == 0 && !strings.HasPrefix(strings.ToLower(h.Get("Content-Type")), "text/") {
+	if k == other && len(r.body) == 0 {
 		return nil, false, nil
 	}
 	b, err := export.OpenDecoded(ctx, bodies, ref, h)
@@ -67,7 +124,15 @@ func (r *Rules) look(ctx context.Context, bodies filter.Bodies, ref flow.BodyRef
 		return nil, false, err
 	}
 	defer b.Close()
-	was, err := io.ReadAll(io.LimitReader(b, maxBody+1))
+	was, err := io.ReadAll(io.LimitReader(b, maxBegin))
+	if k = sniffed(k, was); k == other && len(r.body) == 0 {
+		return nil, false, nil
+	}
+	if err == nil {
+		var rest []byte
+		rest, err = io.ReadAll(io.LimitReader(b, maxBody+1-maxBegin))
+		was = append(was, rest...)
+	}
 	if len(was) > maxBody {
 		return nil, false, errLarge
 	}
@@ -80,48 +145,35 @@ func (r *Rules) look(ctx context.Context, bodies filter.Bodies, ref flow.BodyRef
 }
 
 // within takes secrets out of data.
-func (r *Rules) within(data []byte, k kind, boundary string, part bool) (_ []byte, err error) {
-	switch k {
-	case isJSON:
-		// Some have something before it, so that no script can load it.
-		from := max(bytes.IndexAny(data[:min(len(data), maxPrefix)], "{["), 0)
-		found, err := r.scanJSON(data[from:], part)
-		if err != nil {
-			return nil, err
-		}
-		data = append(data[:from:from], found...)
-	case isLines:
-		if found, ok := r.whole(data, part); ok { // values may go over several lines
-			data = found
-		} else {
-			data = r.lines(data)
-		}
-	case isForm:
-		data = r.urlencoded(data)
-	case isMultipart:
-		if data, err = r.multipart(data, boundary, part); err != nil {
-			return nil, err
-		}
-	default: // it may be JSON, and nobody has said so
-		if found, ok := r.whole(data, part); ok {
-			data = found
-		}
+func (r *Rules) within(data []byte, k kind, boundary string, part bool) ([]byte, error) {
+	cuts, err := r.find(data, k, boundary, part, 0)
+	if err != nil {
+		return nil, err
 	}
-	return r.expressions(data)
+	return r.expressions(apply(data, cuts))
 }
 
-// whole takes secrets out of what is JSON from its begin to its end, a byte order mark apart.
-func (r *Rules) whole(data []byte, part bool) ([]byte, bool) {
-	c := bytes.TrimLeft(bytes.TrimPrefix(data, []byte("\ufeff")), " \t\r\n")
-	if len(c) == 0 || c[0] != '{' && c[0] != '[' {
-		return nil, false
+// find finds secrets in data. part says that it may end in the middle, level how deep it
+// is in something else.
+func (r *Rules) find(data []byte, k kind, boundary string, part bool, level int) ([]cut, error) {
+	switch k {
+	case isJSON:
+		return r.inJSON(data, part)
+	case isEvents:
+		return r.inEvents(data)
+	case isFields:
+		return r.inForm(data)
+	case isParts:
+		return r.inParts(data, boundary, part, level)
+	case isWide:
+		return nil, errWide
+	case isText:
+		if form := bytes.TrimRight(data, "\r\n"); isForm(form) {
+			return r.inForm(form)
+		}
+		return r.inText(data, 0)
 	}
-	found, err := r.scanJSON(c, part)
-	if err != nil {
-		return nil, false
-	}
-	before := data[:len(data)-len(c)]
-	return append(before[:len(before):len(before)], found...), true
+	return nil, nil
 }
 
 // expressions takes out what rules for bodies find.
@@ -151,86 +203,4 @@ func (r *Rules) expressions(data []byte) ([]byte, error) {
 		}
 	}
 	return data, nil
-}
-
-// urlencoded takes secrets out of a form.
-func (r *Rules) urlencoded(data []byte) []byte {
-	fields := strings.Split(string(data), "&")
-	for i := range fields {
-		fields[i] = r.parameter(fields[i], r.form)
-	}
-	return []byte(strings.Join(fields, "&"))
-}
-
-// lines takes secrets out of JSON that stands in lines, behind the name of a field, or
-// not. A line that has none stays.
-func (r *Rules) lines(data []byte) []byte {
-	var out []byte
-	for line := range bytes.Lines(data) {
-		at := bytes.IndexAny(line, "{[")
-		if at < 0 {
-			out = append(out, line...)
-			continue
-		}
-		body := bytes.TrimRight(line[at:], "\r\n")
-		found, err := r.scanJSON(body, true)
-		if err != nil {
-			found = body
-		}
-		out = append(append(append(out, line[:at]...), found...), line[at+len(body):]...)
-	}
-	return out
-}
-
-var errMultipart = errors.New("it is no form")
-
-// multipart takes secrets out of a form in parts (RFC 7578).
-func (r *Rules) multipart(data []byte, boundary string, part bool) ([]byte, error) {
-	if boundary == "" {
-		return nil, errMultipart
-	}
-	delimiter := []byte("--" + boundary)
-	pieces := bytes.Split(data, delimiter)
-	for i := 1; i < len(pieces); i++ {
-		p := pieces[i]
-		if bytes.HasPrefix(p, []byte("--")) {
-			continue
-		}
-		head, value, ok := bytes.Cut(p, []byte("\r\n\r\n"))
-		if !ok {
-			if part && i == len(pieces)-1 {
-				continue
-			}
-			return nil, errMultipart
-		}
-		if len(value) > 2 && r.form[fold(formName(string(head)))] {
-			end := ""
-			if bytes.HasSuffix(value, []byte("\r\n")) {
-				end = "\r\n"
-			}
-			pieces[i] = []byte(string(head) + "\r\n\r\n" + Mark + end)
-		}
-	}
-	return bytes.Join(pieces, delimiter), nil
-}
-
-// formName is the name of a part.
-func formName(head string) string {
-	for line := range strings.SplitSeq(head, "\r\n") {
-		if name, value, ok := strings.Cut(line, ":"); ok && flow.EqualFold(strings.TrimSpace(name), "Content-Disposition") {
-			if _, parameters, err := mime.ParseMediaType(value); err == nil {
-				return parameters["name"]
-			}
-		}
-	}
-	return ""
-}
-
-// unescape undoes what may stand in a string of JSON.
-func unescape(s string) string {
-	var out string
-	if json.Unmarshal([]byte(`"`+s+`"`), &out) != nil {
-		return s
-	}
-	return out
 }

@@ -137,7 +137,7 @@ func (c *Reader) log(m *flow.Messages) {
 				e.Payload = e.Payload[:2]
 				e.Cut, differs = e.Size-2, true
 			}
-		} else if data, err := c.within(e.Payload, other, "", true); err != nil || e.Encoded && len(c.Rules.body) > 0 {
+		} else if data, err := c.within(e.Payload, isText, "", true); err != nil || e.Encoded && len(c.Rules.body) > 0 {
 			e.Payload, e.Cut = nil, e.Size
 			differs, left = true, left+1
 		} else if !bytes.Equal(data, e.Payload) {

@@ -83,11 +83,53 @@ func (r *Rules) field(name, value string) string {
 		return Mark
 	case r.header[name]:
 		return Mark
-	case name == "referer", name == "location", name == "content-location", name == "refresh", name == "link", name == ":path":
-		return r.url(value)
+	case name == "sec-websocket-protocol":
+		return r.protocols(value)
 	}
-	return value
+	return r.url(value) // which many have, as Location, Link, Destination and X-Original-Url
 }
+
+// protocols takes out the tokens that programs in pages send as the names of protocols,
+// since they can send no other field with a WebSocket: as the name behind one that says
+// what it is, or behind a dot.
+func (r *Rules) protocols(list string) string {
+	items := strings.Split(list, ",")
+	next := false // is a secret
+	for i, item := range items {
+		name := strings.TrimSpace(item)
+		before := item[:strings.Index(item, name)]
+		switch at := r.inProtocol(name); {
+		case name == "":
+			continue
+		case at > 0:
+			items[i], next = before+name[:at]+Mark, false
+		case next, isJWT(name):
+			items[i], next = before+Mark, false
+		default:
+			next = r.tells(name)
+		}
+	}
+	return strings.Join(items, ",")
+}
+
+// inProtocol says where in the name of a protocol a secret begins, or 0.
+func (r *Rules) inProtocol(name string) int {
+	for at := range len(name) {
+		if c := name[at]; (c == '.' || c == '=' || c == ':') && at+1 < len(name) && r.tells(name[strings.LastIndexByte(name[:at], '.')+1:at]) {
+			return at + 1
+		}
+	}
+	return 0
+}
+
+// tells reports whether a name says that a secret is behind it.
+func (r *Rules) tells(name string) bool {
+	name = fold(name)
+	return r.query[name] || strings.HasSuffix(name, "token") || strings.HasSuffix(name, "apikey") || strings.HasSuffix(name, "bearer")
+}
+
+// isJWT reports whether it has the form of a JSON Web Token (RFC 7519).
+func isJWT(s string) bool { return strings.HasPrefix(s, "eyJ") && strings.Count(s, ".") >= 2 }
 
 // cookie takes out the value of one.
 func cookie(c string) string {
@@ -113,13 +155,7 @@ func letters(s string) bool {
 // url takes secrets out of the query and the fragment of a URL, or of several with
 // something between them, and who it is for.
 func (r *Rules) url(u string) string {
-	if i := strings.Index(u, "://"); i >= 0 {
-		end := strings.IndexAny(u[i+3:], "/?#")
-		if end < 0 {
-			end = len(u) - i - 3
-		}
-		u = u[:i+3] + userless(u[i+3:i+3+end]) + u[i+3+end:]
-	}
+	u = userlessURLs(u)
 	at := strings.IndexAny(u, "?#")
 	if at < 0 {
 		return u
@@ -151,7 +187,7 @@ func (r *Rules) parameter(p string, secret map[string]bool) string {
 	if err != nil {
 		plain = name
 	}
-	if !secret[fold(plain)] {
+	if !named(secret, plain) {
 		return p
 	}
 	return name + "=" + Mark
@@ -163,4 +199,22 @@ func userless(a string) string {
 		return Mark + a[i:]
 	}
 	return a
+}
+
+// userlessURLs takes user and password out of URLs.
+func userlessURLs(u string) string {
+	for from := 0; ; {
+		i := strings.Index(u[from:], "//")
+		if i < 0 {
+			return u
+		}
+		at := from + i + 2
+		end := at + strings.IndexAny(u[at:]+"/", "/?#<> \"")
+		from = end
+		if i := at - 3; i >= 0 && strings.IndexByte(":<\"'= ,;", u[i]) < 0 {
+			continue // in a path
+		}
+		plain := userless(u[at:end])
+		u, from = u[:at]+plain+u[end:], at+len(plain)
+	}
 }

@@ -1,46 +1,85 @@
 package redact
 
-import "errors"
+import (
+	"bytes"
+	"errors"
+)
 
-// errJSON is of what should be JSON and is not.
-var errJSON = errors.New("it is no JSON")
+var (
+	errJSON = errors.New("it is no JSON")
+	errDeep = errors.New("it is nested too deep")
+	errEnd  = errors.New("it ends in the middle")
+)
 
-// maxDepth bounds how deep values may be nested.
-const maxDepth = 1000
+const (
+	maxDepth   = 1000 // of values
+	maxStrings = 5    // of JSON in strings of JSON
+	maxPrefix  = 32   // how much may stand before JSON, so that no script can load it
+)
 
-// A scan goes through JSON, and copies it to out without its secrets; all else stays as
-// it was written. A text that ends in the middle is copied as far as it goes.
+// A scan goes through JSON and finds its secrets.
 type scan struct {
 	*Rules
-	src  []byte
-	at   int
-	out  []byte
-	done int // up to where src was copied, or left out
-	path []string
-	name []byte // the last one, folded
-	deep int
+	src    []byte
+	at     int
+	cuts   []cut
+	path   []string
+	name   []byte // the last one, folded
+	deep   int
+	level  int  // of strings
+	strict bool // what is no JSON is an error; else, as in text, it goes on behind that
 }
 
-// errEnd is of a text that ends in the middle.
-var errEnd = errors.New("it ends in the middle")
+// inJSON finds secrets in values of JSON, one or several behind each other. part says that
+// src may end in the middle.
+func (r *Rules) inJSON(src []byte, part bool) ([]cut, error) {
+	from := len(mark(src))
+	cuts, err := r.values(src[from:], part)
+	if err == errJSON {
+		if begin := bytes.IndexAny(src[:min(len(src), maxPrefix)], "{["); begin > from {
+			from = begin
+			cuts, err = r.values(src[from:], part)
+		}
+	}
+	return moved(cuts, from), err
+}
 
-// scanJSON returns values of JSON, one or several behind each other, without their
-// secrets. part says that src may end in the middle.
-func (r *Rules) scanJSON(src []byte, part bool) ([]byte, error) {
-	s := &scan{Rules: r, src: src}
+func (r *Rules) values(src []byte, part bool) ([]cut, error) {
+	s := &scan{Rules: r, src: src, strict: true}
 	for {
 		s.space()
 		if s.at == len(src) {
-			break
+			return s.cuts, nil
 		}
-		if err := s.value(); err != nil {
-			if err == errEnd && part {
-				break
+		if err := s.value(); err == errEnd {
+			if part {
+				return s.cuts, nil
 			}
 			return nil, errJSON
+		} else if err != nil {
+			return nil, err
 		}
 	}
-	return append(s.out, src[s.done:]...), nil
+}
+
+// inText finds secrets in the objects of JSON that a text has anywhere, of one that is
+// broken as far as it is one. level is how many strings the text is in.
+func (r *Rules) inText(src []byte, level int) ([]cut, error) {
+	s := &scan{Rules: r, src: src, level: level}
+	for {
+		n := bytes.IndexByte(src[s.at:], '{')
+		if n < 0 {
+			return s.cuts, nil
+		}
+		s.at += n
+		switch err := s.value(); err {
+		case nil, errJSON: // on from where it is none any more
+		case errEnd:
+			return s.cuts, nil
+		default:
+			return nil, err
+		}
+	}
 }
 
 func (s *scan) space() {
@@ -88,7 +127,7 @@ func (s *scan) value() error {
 // members reads an object or an array.
 func (s *scan) members(end byte, each func() error) error {
 	if s.deep++; s.deep > maxDepth {
-		return errJSON
+		return errDeep
 	}
 	defer func() { s.deep-- }()
 	s.at++
@@ -105,12 +144,12 @@ func (s *scan) members(end byte, each func() error) error {
 		if err != nil {
 			return err
 		}
+		if c != end && c != ',' {
+			return errJSON
+		}
 		s.at++
 		if c == end {
 			return nil
-		}
-		if c != ',' {
-			return errJSON
 		}
 	}
 }
@@ -145,40 +184,66 @@ func (s *scan) member() error {
 	if _, err := s.peek(); err != nil {
 		return err
 	}
-	from := s.at
-	copied := len(s.out)
-	done := s.done
+	from, before := s.at, len(s.cuts)
 	err = s.value()
-	if err != nil && err != errEnd {
+	if err == errDeep || err == errJSON && s.strict || !secret {
 		return err
 	}
-	if said := s.src[from:s.at]; secret && string(said) != "null" && string(said) != `""` {
-		// What was taken out within it goes with it.
-		s.out = append(append(s.out[:copied], s.src[done:from]...), `"`+Mark+`"`...)
-		s.done = s.at
+	if said := s.src[from:s.at]; len(said) > 0 && string(said) != "null" && string(said) != `""` {
+		s.cuts = append(s.cuts[:before], cut{from, s.at, `"` + Mark + `"`}) // with what was found within
+		if err == errJSON {
+			return nil
+		}
 	}
 	return err
 }
 
-// text reads a string, and returns it, if it is a name, without what is escaped.
+// text reads a string, and returns it, if it is a name, without what is escaped. If it is
+// none, it is looked into. One that does not end does so with its line, in text.
 func (s *scan) text(name bool) ([]byte, error) {
 	s.at++
 	from, escaped := s.at, false
-	for s.at < len(s.src) {
-		switch s.src[s.at] {
-		case '"':
-			text := s.src[from:s.at]
-			s.at++
-			if escaped && name {
-				text = []byte(unescape(string(text)))
-			}
-			return text, nil
-		case '\\':
+	to, err := len(s.src), errEnd
+	for s.at < len(s.src) && err != nil {
+		switch c := s.src[s.at]; {
+		case c == '"':
+			to, err = s.at, nil
+		case !s.strict && (c == '\n' || c == '\r'):
+			to, err = s.at, nil
+			continue
+		case c == '\\':
 			escaped = true
 			s.at++
 		}
 		s.at++
 	}
-	s.at = len(s.src)
-	return nil, errEnd
+	s.at = min(s.at, len(s.src))
+	said := s.src[from:to]
+	switch {
+	case !escaped:
+	case name:
+		said = meaning(said, escapes())
+	default:
+		if err := s.inString(from, to); err != nil {
+			return nil, err
+		}
+	}
+	return said, err
+}
+
+// inString finds secrets in JSON that is in a string.
+func (s *scan) inString(from, to int) error {
+	src := s.src[from:to]
+	text := meaning(src, escapes())
+	if bytes.IndexByte(text, '{') < 0 || bytes.IndexByte(text, '"') < 0 {
+		return nil
+	}
+	if s.level == maxStrings {
+		return errDeep
+	}
+	found, err := s.inText(text, s.level+1)
+	if err == nil {
+		s.cuts = append(s.cuts, moved(written(src, escapes(), found, escaped), from)...)
+	}
+	return err
 }

@@ -29,7 +29,7 @@ type Rules struct {
 
 // Headers whose value is one secret, or, of cookies, has one for each name.
 var secretHeaders = [...]string{
-	"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key", "apikey", "x-auth-token", "x-access-token",
+	"authorization", "proxy-authorization", "cookie", "set-cookie", "set-cookie2", "x-api-key", "api-key", "apikey", "x-auth-token", "x-access-token",
 	"x-csrf-token", "x-xsrf-token", "x-amz-security-token", "x-goog-api-key", "x-vault-token", "private-token", "ocp-apim-subscription-key",
 	"x-forwarded-access-token", "cf-access-client-secret", "cf-access-jwt-assertion", "x-goog-iap-jwt-assertion", "x-ms-token-aad-access-token",
 }
@@ -121,6 +121,23 @@ func appendFolded[T string | []byte](b []byte, name T) []byte {
 		}
 	}
 	return b
+}
+
+// named reports whether a parameter or a field of a form is among the secret ones, or one
+// of the names that it has, as in user[password].
+func named(secret map[string]bool, name string) bool {
+	if secret[fold(name)] {
+		return true
+	}
+	if !strings.HasSuffix(name, "]") {
+		return false
+	}
+	for part := range strings.FieldsFuncSeq(name, func(c rune) bool { return c == '[' || c == ']' }) {
+		if secret[fold(part)] {
+			return true
+		}
+	}
+	return false
 }
 
 // secretPath reports whether the member of JSON at path is to be redacted.
