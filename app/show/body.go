@@ -47,12 +47,11 @@ func (p *printer) body(prefix string, x *flow.HTTP, of follow.Stream, ref flow.B
 		p.row(prefix, Size(ref.Size)+": "+unread(err))
 		return
 	}
-	cut := len(data) > p.limit()
+	long := len(data) > p.limit()
 	data = data[:min(len(data), p.limit())]
 	about := aboutOf(x, of)
-	about.Cut = cut || ref.Truncated || err != nil
+	about.Cut = long || ref.Truncated || err != nil
 	name, whole := p.content(about, p.o.View, data)
-	cut = cut || !whole
 	what := Size(ref.Size) + " in all"
 	if how != "" {
 		what += ", " + how
@@ -60,8 +59,8 @@ func (p *printer) body(prefix string, x *flow.HTTP, of follow.Stream, ref flow.B
 	if name != "text" && name != "hex" {
 		what += ", as " + name
 	}
-	if cut {
-		what += ", all is shown from --flow-detail 4"
+	if long || !whole {
+		what += p.more(ref)
 	}
 	if ref.Truncated {
 		what += ", " + Size(ref.Kept) + " kept"
@@ -70,6 +69,17 @@ func (p *printer) body(prefix string, x *flow.HTTP, of follow.Stream, ref flow.B
 		what += ", what follows " + unread(err)
 	}
 	p.row(prefix, "("+what+")")
+}
+
+// more says how what is not shown of a body can be had.
+func (p *printer) more(ref flow.BodyRef) string {
+	switch {
+	case p.o.Detail >= 4:
+		return ", of which the first " + Size(allBody) + " are shown: flows export has all of it"
+	case ref.Kept > allBody:
+		return ", the first " + Size(allBody) + " are shown from --flow-detail 4: flows export has all of it"
+	}
+	return ", all is shown from --flow-detail 4"
 }
 
 // unread says why something that was kept is not shown.

@@ -43,6 +43,33 @@ func TestFormattedBodiesAreCutShort(t *testing.T) {
 	}
 }
 
+// TestLargerThanShown: of a body that is past all bounds the bound is named.
+func TestLargerThanShown(t *testing.T) {
+	s := &scene{store: store.NewMemory(store.MemoryOptions{BodyLimit: 80 << 20, MaxBytes: 160 << 20})}
+	defer s.store.Close()
+	h := get("/")
+	h.Response.Header = flow.Header{{Name: "Content-Type", Value: "text/plain"}}
+	h.ResponseBody = s.body(bytes.Repeat([]byte{'x'}, 64<<20+1))
+	f := s.add(conn(), h, "")
+	for detail, want := range map[int]string{
+		3: "(64.0m in all, the first 64.0m are shown from --flow-detail 4: flows export has all of it)\n",
+		4: "(64.0m in all, of which the first 64.0m are shown: flows export has all of it)\n",
+	} {
+		var end tail
+		if err := show.Run(t.Context(), &end, seq(f), show.Options{Detail: detail, Store: s.store}); err != nil || !strings.HasSuffix(string(end), want) {
+			t.Errorf("detail %d ends in %s: %v", detail, end, err)
+		}
+	}
+}
+
+// A tail is the end of what was written to it.
+type tail []byte
+
+func (t *tail) Write(p []byte) (int, error) {
+	*t = append((*t)[:0], p[max(0, len(p)-200):]...)
+	return len(p), nil
+}
+
 // What became of the codings of a body is said.
 func TestCodings(t *testing.T) {
 	zip := func(s string) string {

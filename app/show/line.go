@@ -41,6 +41,7 @@ func (p *printer) line(f *flow.Flow) {
 	case *flow.Connection:
 		p.connection(f, d)
 	}
+	p.kept(f)
 	if d := f.Duration(); d > 0 {
 		p.word(dim, duration(d))
 	}
@@ -194,6 +195,31 @@ func (p *printer) response(h *flow.HTTP) {
 	}
 	if q := h.Request; q == nil || q.Method != "" || h.ResponseBody.Size > 0 { // else it is our own, to what could not be read
 		p.word(plain, Size(h.ResponseBody.Size))
+	}
+}
+
+// kept says what of f is not there, where it is shown as it was recorded.
+func (p *printer) kept(f *flow.Flow) {
+	if !p.o.Recorded || f.State == flow.Open {
+		return
+	}
+	mark := func(ref flow.BodyRef, of string) {
+		if !ref.Truncated {
+			return
+		}
+		how := " cut"
+		if ref.Kept == 0 {
+			how = " not kept"
+		}
+		p.b = append(p.b, ',')
+		p.word(yellow, of+how)
+	}
+	switch d := f.Detail.(type) {
+	case *flow.HTTP:
+		mark(d.RequestBody, "request's body")
+		mark(d.ResponseBody, "body")
+	case *flow.Messages:
+		mark(d.Log, "messages")
 	}
 }
 

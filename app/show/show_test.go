@@ -556,6 +556,28 @@ func BenchmarkLine(b *testing.B) {
 	}
 }
 
+// TestRecordedKept: what is not there of a flow, and ought to be, its line says, of what was
+// recorded and has ended.
+func TestRecordedKept(t *testing.T) {
+	cut, none := flow.BodyRef{Size: 9, Kept: 1, Truncated: true}, flow.BodyRef{Size: 9, Truncated: true}
+	h := get("/")
+	h.RequestBody, h.ResponseBody = none, cut
+	flows := []*flow.Flow{
+		{ID: id(1), Rev: 1, State: flow.Done, Conn: conn(), Start: began, Detail: h},
+		{ID: id(2), Rev: 1, State: flow.Done, Conn: conn(), Start: began, Detail: &flow.Messages{Kind: "websocket", Bytes: [2]int64{9}, Log: cut}},
+		{ID: id(3), Rev: 1, State: flow.Open, Conn: conn(), Start: began, Detail: h},
+	}
+	got := run(t, show.Options{Detail: 1, Recorded: true}, flows...)
+	for _, want := range []string{" 9b, request's body not kept, body cut server not verified\n", ", messages cut server not verified\n"} {
+		if strings.Count(got, want) != 1 {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	if got := run(t, show.Options{Detail: 1}, flows[0]); strings.Contains(got, "cut") {
+		t.Errorf("live:\n%s", got)
+	}
+}
+
 // TestRecordedTimes: what was recorded is told in the order in which it began, whatever is
 // told of it.
 func TestRecordedTimes(t *testing.T) {
