@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"sync"
+	"sync/atomic"
 
 	"transom/flow"
 	"transom/store/index"
@@ -26,6 +27,8 @@ type DiskReader struct {
 
 	mu     sync.Mutex // held while the catalog is filled
 	loaded bool
+
+	shared atomic.Int64 // what Check has found that equal bodies save
 }
 
 // OpenDiskReader opens a directory. Of the options it needs where that is, the secret,
@@ -58,7 +61,7 @@ func (r *DiskReader) giveUp(err error) {
 	}
 	then := "the next transom that records there makes it anew"
 	if errors.Is(err, errRecording) || errors.Is(err, index.ErrChanged) {
-		then = "that is for who records there: ask as the same user, or when they have ended"
+		then = "that is for who records there, and does not answer here: ask as the same user, in the same network namespace (ip netns exec, nsenter -n), or when they have ended"
 	}
 	r.d.o.Log.Warn("all that is recorded is read for want of an index, which takes long: "+then, "dir", r.d.o.Dir, "err", err)
 }
@@ -177,7 +180,7 @@ func (r *DiskReader) Stats() (s DiskStats, err error) {
 	for _, seg := range all {
 		s.Bytes += seg.Size
 	}
-	s.Segments = len(all)
+	s.Segments, s.Shared = len(all), r.shared.Load()
 	if s.Unindexed = r.d.index.broken.Load(); !s.Unindexed {
 		s.Flows = r.d.index.x.Len()
 		return s, err

@@ -111,6 +111,18 @@ func TestDiskLargeBodiesOnce(t *testing.T) {
 		if err := beside.Close(); err != nil {
 			t.Fatal(err)
 		}
+		if beside, err = store.OpenDiskReader(o); err != nil {
+			t.Fatal(err)
+		}
+		for err := range beside.Check(t.Context()) {
+			t.Error(err)
+		}
+		if now, err := beside.Stats(); err != nil || now.Shared < 12_000_000 || now.Shared > 19*700_000 {
+			t.Errorf("whoever reads finds %+v, %v", now, err)
+		}
+		if err := beside.Close(); err != nil {
+			t.Fatal(err)
+		}
 		for len(flows) > 1 { // the newest goes, which has the bytes
 			deleteAll(t, d, flows[len(flows)-1:])
 			flows = flows[:len(flows)-1]

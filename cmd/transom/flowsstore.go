@@ -13,7 +13,8 @@ import (
 type directory struct {
 	Bytes    int64    `json:"bytes"`
 	Segments int      `json:"segments"`
-	Writer   *writing `json:"writer,omitempty"` // whoever records there now
+	Shared   int64    `json:"shared_bytes,omitempty"` // what equal bodies save of these, as far as it was looked at
+	Writer   *writing `json:"writer,omitempty"`       // whoever records there now
 }
 
 // writing is what a transom that records says: how far its index is, and what was lost
@@ -37,7 +38,7 @@ func directoryOf(ctx context.Context, from recording) (*directory, error) {
 	switch from := from.(type) {
 	case *store.DiskReader:
 		s, err := from.Stats()
-		return &directory{Bytes: s.Bytes, Segments: s.Segments}, err
+		return &directory{Bytes: s.Bytes, Segments: s.Segments, Shared: s.Shared}, err
 	case *control.Client:
 		a, err := from.About(ctx)
 		if err != nil || a.Disk == nil {
@@ -56,6 +57,9 @@ func directoryOf(ctx context.Context, from recording) (*directory, error) {
 // lines says it to people.
 func (d *directory) lines() (lines []string) {
 	lines = append(lines, fmt.Sprintf("on disk: %s in %d files", show.Size(d.Bytes), d.Segments))
+	if d.Shared > 0 {
+		lines = append(lines, fmt.Sprintf("large bodies that came more than once are kept once: that saves %s", show.Size(d.Shared)))
+	}
 	w := d.Writer
 	if w == nil {
 		return lines
