@@ -4,6 +4,7 @@ import (
 	"compress/gzip"
 	"compress/zlib"
 	"io"
+	"path/filepath"
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
@@ -35,6 +36,16 @@ func Compressed(name string) bool {
 		}
 	}
 	return false
+}
+
+// OtherCompression returns the end of a name that says that the file is compressed in a
+// way that is not known here, or "".
+func OtherCompression(name string) string {
+	switch end := strings.ToLower(filepath.Ext(name)); end {
+	case ".bz2", ".xz", ".lzma", ".lz", ".lz4", ".lzo", ".br", ".z", ".7z", ".zip", ".rar":
+		return end
+	}
+	return ""
 }
 
 // compress returns the compressor that the end of a name says. None compresses nothing.

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"transom/app/control"
+	"transom/filter"
 	"transom/flow"
 	"transom/store"
 )
@@ -52,6 +53,8 @@ type recordingFlags struct {
 	flags  *pflag.FlagSet
 
 	changes bool // what is opened is changeable
+
+	chosen *filter.Filter // what the filter says
 }
 
 // add defines the flags.
@@ -72,6 +75,7 @@ func (f *recordingFlags) with(cmd *cobra.Command, do func(from recording, q stor
 	if err != nil {
 		return &usageError{err}
 	}
+	f.chosen = match
 	from, err := f.open(cmd.Context(), cmd.InOrStdin(), logger(cmd.ErrOrStderr(), slog.LevelWarn))
 	if err != nil {
 		return err
@@ -82,6 +86,14 @@ func (f *recordingFlags) with(cmd *cobra.Command, do func(from recording, q stor
 		err = fmt.Errorf("%w; what it records to a directory can be read with --store DIRECTORY", err)
 	}
 	return err
+}
+
+// noneTo says how the filter was read, to whom it shows nothing: an address that has a
+// dash in it, or a word that is meant for something else, is a filter, too.
+func (f *recordingFlags) noneTo(cmd *cobra.Command, do string) {
+	if f.chosen != nil && cmd.Context().Err() == nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "transom: there is no flow to %s where %s\n", do, f.chosen.Describe())
+	}
 }
 
 // open opens the recording. The caller closes it. log is told of what is damaged.

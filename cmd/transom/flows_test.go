@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -123,6 +124,114 @@ func TestFlowsPages(t *testing.T) {
 	}
 	if got != "cba" || after != "" {
 		t.Errorf("the pages are of %s, and then there is %q", got, after)
+	}
+}
+
+// A flow to go on behind is named as lines name it, if that is one.
+func TestFlowsAfter(t *testing.T) {
+	dir := t.TempDir()
+	someExchanges(t, dir)
+	first, _, _ := strings.Cut(said(t, "flows", "list", "--store", dir, "--sort", "host"), " ")
+	if got := hosts(said(t, "flows", "list", "--store", dir, "--sort", "host", "--after", first)); got != "bc" {
+		t.Errorf("behind %s are %s", first, got)
+	}
+	for after, want := range map[string]string{"ab0": "want the ID", "zzzz": "want the ID", "ffff": "there is no flow ffff"} {
+		if code, log := failing("flows", "list", "--store", dir, "--after", after); code == exitOK || !strings.Contains(log, want) {
+			t.Errorf("--after %s: exit code %d, %s", after, code, log)
+		}
+	}
+	f := flowsList{after: "0001"}
+	two := fixed{{ID: flow.ID{1, 15: 1}}, {ID: flow.ID{2, 15: 1}}}
+	cmd := flowsListCommand()
+	cmd.SetContext(t.Context())
+	var id flow.ID
+	if err := f.behind(cmd, two, &id); err == nil || !strings.Contains(err.Error(), "give more of it") {
+		t.Errorf("of two: %v", err)
+	}
+}
+
+// A fixed recording has these flows.
+type fixed []*flow.Flow
+
+func (f fixed) Flows(_ context.Context, q store.Query) iter.Seq2[*flow.Flow, error] {
+	return func(yield func(*flow.Flow, error) bool) {
+		for _, x := range f {
+			if q.Match(x) && !yield(x, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (fixed) OpenBody(context.Context, flow.BodyRef) (io.ReadSeekCloser, error) {
+	return nil, store.ErrGone
+}
+
+func (fixed) Close() error { return nil }
+
+// failing runs a command line, and returns its exit code and what it says on stderr.
+func failing(args ...string) (int, string) {
+	var out, log bytes.Buffer
+	code := run(context.Background(), args, strings.NewReader(""), &out, &log)
+	return code, log.String()
+}
+
+// Where a filter finds nothing it is said how it was read; to people, and only then.
+func TestFlowsNone(t *testing.T) {
+	dir := t.TempDir()
+	someExchanges(t, dir)
+	for _, tc := range []struct{ args, filter, want string }{
+		{"list", "~c 500-599", "transom: there is no flow to list where response code is 500 and url matches /-599/i\n"},
+		{"show", "~c 500", "transom: there is no flow to show where "},
+		{"stats", "~c 500", "transom: there is no flow to count where "},
+		{"export --format curl", "~c 500", "transom: there is no flow to export where "},
+		{"prune", "~c 500", "transom: there is no flow to delete where "},
+		{"list --json", "~c 500", ""},
+		{"show --json", "~c 500", ""},
+		{"stats --json", "~c 500", ""},
+		{"list", "~c 200", ""},
+		{"show", "~c 200", ""},
+		{"stats", "~c 200", ""},
+		{"export --format curl", "~c 200", ""},
+		{"prune --dry-run", "~c 200", ""},
+		{"list --limit 1", "~c 400", ""},
+	} {
+		code, log := failing(append(append([]string{"flows"}, strings.Fields(tc.args)...), "--store", dir, "-f", tc.filter)...)
+		if code != exitOK || !strings.HasPrefix(log, tc.want) || (log == "") != (tc.want == "") {
+			t.Errorf("%s -f %s: exit code %d, %q", tc.args, tc.filter, code, log)
+		}
+	}
+}
+
+// What was there already is counted apart.
+func TestFlowsImportAgain(t *testing.T) {
+	dir, other := t.TempDir(), filepath.Join(t.TempDir(), "s")
+	someExchanges(t, dir)
+	file := filepath.Join(t.TempDir(), "f.mitm")
+	said(t, "flows", "export", "--store", dir, "-o", file)
+	for _, tc := range []struct{ filter, want string }{
+		{"~d ^a", "transom: put 1 flows into " + other + "\n"},
+		{"~all", "transom: put 3 flows into " + other + ", 1 of them in the place of what was there already\n"},
+	} {
+		if code, log := failing("flows", "import", "--store", other, "-f", tc.filter, file); code != exitOK || log != tc.want {
+			t.Errorf("exit code %d: %q, want %q", code, log, tc.want)
+		}
+	}
+}
+
+// What nothing here compresses as is not written under its name.
+func TestOtherCompression(t *testing.T) {
+	dir := t.TempDir()
+	for _, args := range [][]string{
+		{"flows", "export", "--store", dir, "--format", "mitm", "-o", "x.bz2"},
+		{"listen", "-w", "x.mitm.bz2"},
+		{"listen", "--hardump", "x.har.XZ"},
+		{"listen", "--pcap", "x.pcapng.zip"},
+		{"listen", "-o", "x.7z"},
+	} {
+		if code, log := failing(args...); code != exitUsage || !strings.Contains(log, "the names of files that are compressed end in .gz or .zst") {
+			t.Errorf("%q: exit code %d, %s", args, code, log)
+		}
 	}
 }
 

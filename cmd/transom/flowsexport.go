@@ -68,7 +68,10 @@ func exportFormats() []string {
 // choose finds out which format is meant.
 func (f *flowsExport) choose() error {
 	known := exportFormats()
+	other := files.OtherCompression(f.out)
 	switch {
+	case other != "":
+		return usagef("-o %s: nothing is written as %s: the names of files that are compressed end in .gz or .zst", f.out, other)
 	case f.format != "" && !slices.Contains(known, f.format):
 		return usagef("--format %q: want one of %s", f.format, strings.Join(known, ", "))
 	case f.format != "":
@@ -110,6 +113,9 @@ func (f *flowsExport) export(cmd *cobra.Command, from recording, q store.Query) 
 	}
 	if f.out != "-" {
 		fmt.Fprintf(cmd.ErrOrStderr(), "transom: wrote %d flows to %s\n", x.n, f.out)
+	}
+	if x.n+x.left+x.unread.n == 0 {
+		f.noneTo(cmd, "export")
 	}
 	if x.left > 0 {
 		fmt.Fprintf(cmd.ErrOrStderr(), "transom: left out %d flows that have not ended, or that the format has nothing for\n", x.left)

@@ -55,14 +55,20 @@ is there already is replaced. What can be read before a file's first error is ke
 		if err != nil {
 			return err
 		}
+		before := d.Stats()
 		in := &importing{Store: d, filter: match, doubt: sayDoubt(cmd)}
 		for _, f := range opened {
 			if err = files.Read(cmd.Context(), f, f.Name(), in); err != nil {
 				break
 			}
 		}
+		there := ""
+		after := d.Stats()
+		if old := in.n - (after.Flows - before.Flows) - int(after.Evicted-before.Evicted); old > 0 {
+			there = fmt.Sprintf(", %d of them in the place of what was there already", old)
+		}
 		err = errors.Join(err, d.Close())
-		fmt.Fprintf(cmd.ErrOrStderr(), "transom: put %d flows into %s\n", in.n, dir)
+		fmt.Fprintf(cmd.ErrOrStderr(), "transom: put %d flows into %s%s\n", in.n, dir, there)
 		return err
 	})
 	return cmd

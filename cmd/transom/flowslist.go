@@ -44,7 +44,7 @@ takes, when it began, and what gateway prints of it.`,
 	f.detail = numberFlag{value: 1, min: 1, max: 4, name: "LEVEL"}
 	fl.StringVar(&f.sort, "sort", "time", "in which `ORDER`: time, size, duration or host; with a dash before it, as in --sort=-time, from the other end")
 	fl.Var(&f.limit, "limit", "print no more than so many; 0 is all")
-	fl.StringVar(&f.after, "after", "", "begin behind the flow with this `ID`, as the line about more says")
+	fl.StringVar(&f.after, "after", "", "begin behind the flow with this `ID`, or the end of one, as a line begins with")
 	fl.Var(&f.detail, "flow-detail", "how much to show of a flow: 1 a line, 2 heads, 3 bodies cut short, 4 bodies in full")
 	f.proto.add(fl)
 	fl.BoolVar(&f.json, "json", false, "print JSON, one object a line")
@@ -64,18 +64,45 @@ func (f *flowsList) run(cmd *cobra.Command, _ []string) error {
 	}
 	return f.with(cmd, func(from recording, q store.Query) error {
 		asked.Filter, asked.Doubt = q.Filter, q.Doubt
+		if err := f.behind(cmd, from, &asked.After); err != nil {
+			return err
+		}
 		var last flow.ID
 		var unread failures
 		err := printFlows(cmd, cmd.OutOrStdout(), from, asked, show.Options{Detail: f.detail.value, JSON: f.json, Redact: f.redact.rules, Schema: schema}, func(f *flow.Flow) { last = f.ID }, &unread)
 		if err == nil && f.limit.value > 0 && !last.IsZero() && more(cmd.Context(), from, asked, last) {
 			fmt.Fprintf(cmd.ErrOrStderr(), "transom: there are more: --after %s\n", last)
 		}
+		if err == nil && !f.json && last.IsZero() && unread.n == 0 && f.after == "" {
+			f.noneTo(cmd, "list")
+		}
 		return errors.Join(err, unread.err())
 	})
 }
 
+// behind finds the flow that --after names.
+func (f *flowsList) behind(cmd *cobra.Command, from recording, id *flow.ID) error {
+	if f.after == "" || !id.IsZero() {
+		return nil
+	}
+	ends, err := endings([]string{f.after})
+	if err != nil {
+		return err
+	}
+	for x, err := range from.Flows(cmd.Context(), store.Query{Match: ends.match}) {
+		switch {
+		case err != nil: // said by who lists
+		case id.IsZero():
+			*id = x.ID
+		default:
+			return usagef("--after %s: %s and %s end so: give more of it", f.after, *id, x.ID)
+		}
+	}
+	return ends.missing()
+}
+
 // query is what the flags ask for, but for the filter.
-func (f *flowsList) query(q *store.Query) (err error) {
+func (f *flowsList) query(q *store.Query) error {
 	q.Limit = f.limit.value
 	by, found := strings.CutPrefix(f.sort, "-")
 	q.Descending = found
@@ -90,12 +117,17 @@ func (f *flowsList) query(q *store.Query) (err error) {
 	default:
 		return fmt.Errorf("--sort %q: want time, size, duration or host, or one of them with a dash before it", f.sort)
 	}
-	if f.after != "" {
-		if q.After, err = flow.ParseID(f.after); err != nil {
-			return fmt.Errorf("--after: %w", err)
-		}
-	}
 	q.Match = func(x *flow.Flow) bool { return show.Level(x) <= f.detail.value }
+	if f.after == "" {
+		return nil
+	}
+	var err error
+	if q.After, err = flow.ParseID(f.after); err == nil {
+		return nil
+	}
+	if _, err := endings([]string{f.after}); err != nil {
+		return fmt.Errorf("--after %w", err)
+	}
 	return nil
 }
 

@@ -60,6 +60,9 @@ func (f *flowsPrune) run(cmd *cobra.Command, _ []string) error {
 				return fmt.Errorf("%d flows are deleted, but what they take is not given back: %w", n, err)
 			}
 		}
+		if n+f.keep.value == 0 && f.older == 0 {
+			f.noneTo(cmd, "delete")
+		}
 		said := "deleted %d flows\n"
 		if f.dryRun {
 			said = "would delete %d flows\n"

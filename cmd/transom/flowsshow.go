@@ -56,7 +56,11 @@ ID is enough, as list prints it, of at least four digits.`,
 		return f.with(cmd, func(from recording, q store.Query) error {
 			q.Match = ends.match
 			var unread failures
-			err := printFlows(cmd, cmd.OutOrStdout(), from, q, show.Options{Detail: detail.value, JSON: json, View: as, Redact: redact.rules, Schema: schema}, func(*flow.Flow) {}, &unread)
+			n := 0
+			err := printFlows(cmd, cmd.OutOrStdout(), from, q, show.Options{Detail: detail.value, JSON: json, View: as, Redact: redact.rules, Schema: schema}, func(*flow.Flow) { n++ }, &unread)
+			if err == nil && !json && len(args) == 0 && n+unread.n == 0 {
+				f.noneTo(cmd, "show")
+			}
 			return errors.Join(err, unread.err(), ends.missing())
 		})
 	})

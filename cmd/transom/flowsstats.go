@@ -58,6 +58,8 @@ func flowsStatsCommand() *cobra.Command {
 			print := c.lines
 			if asJSON {
 				print = c.json
+			} else if int(c.Flows)+failed.n == 0 {
+				f.noneTo(cmd, "count")
 			}
 			return errors.Join(print(cmd.OutOrStdout(), hosts.value), damage, failed.err())
 		})

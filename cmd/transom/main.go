@@ -58,7 +58,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if cmd != nil && cmd != root {
 		name = "transom: " + commandName(cmd)
 	}
-	fmt.Fprintf(stderr, "%s: %s\n", name, strings.ReplaceAll(err.Error(), "\n", "\n"+name+": "))
+	sayError(stderr, name, err)
 	var no *notRunnable
 	if errors.As(err, &no) {
 		return no.code
@@ -69,6 +69,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// sayError says an error, each of its lines behind whose it is.
+func sayError(w io.Writer, name string, err error) {
+	fmt.Fprintf(w, "%s: %s\n", name, strings.ReplaceAll(err.Error(), "\n", "\n"+name+": "))
 }
 
 // An exitCode is the exit code of a process that did the work, and has said

@@ -199,10 +199,14 @@ func closeDisk(d *store.Disk, dir string) error {
 			lost = append(lost, fmt.Sprintf("%d %s", l.n, l.what))
 		}
 	}
-	if len(lost) > 0 {
-		err = errors.Join(err, fmt.Errorf("not recorded in %s: %s", dir, strings.Join(lost, ", ")))
+	switch said := strings.Join(lost, ", "); {
+	case said == "":
+		return err
+	case err != nil:
+		return fmt.Errorf("%w; and before, not recorded: %s", err, said)
+	default:
+		return fmt.Errorf("not recorded in %s: %s", dir, said)
 	}
-	return err
 }
 
 // where says where it is recorded.

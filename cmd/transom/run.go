@@ -105,7 +105,7 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) error {
 	case f.err != nil:
 		return errors.Join(f.err, err)
 	case err != nil:
-		fmt.Fprintf(cmd.ErrOrStderr(), "transom: run: %v\n", err)
+		sayError(cmd.ErrOrStderr(), "transom: run", err)
 	}
 	return exitCode(f.end.ExitCode())
 }

@@ -66,6 +66,9 @@ func (f *proxyFlags) formats() error {
 		{"--hardump", f.dumped.har, "har", "HAR"},
 		{"--pcap", f.dumped.pcap, "pcapng", "packets"},
 	} {
+		if end := files.OtherCompression(of.file); end != "" {
+			return fmt.Errorf("%s %s: nothing is written as %s: the names of files that are compressed end in .gz or .zst", of.option, of.file, end)
+		}
 		promised := files.FormatOf(of.file)
 		if promised == "" || promised == of.format || promised == "json" && of.format == "har" { // which is JSON
 			continue

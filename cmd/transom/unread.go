@@ -46,12 +46,31 @@ type bodiesRead struct {
 	unread *failures
 	of     *flow.Flow // which is being written; nil: any
 	noted  map[uint64]bool
+	held   map[uint64]*flow.Flow // exchanges that wait for their WebSocket, by their bodies
 }
+
+// maxHeld bounds how many bodies are remembered of those.
+const maxHeld = 4096
 
 // forFlow says which flow is written from now on, nil for what has waited for others.
 func (b *bodiesRead) forFlow(f *flow.Flow) {
 	b.of = f
 	clear(b.noted)
+	if f == nil {
+		return
+	}
+	h, ok := f.Detail.(*flow.HTTP)
+	if !ok || h.Began.IsZero() {
+		return
+	}
+	if b.held == nil || len(b.held) >= maxHeld {
+		b.held = map[uint64]*flow.Flow{}
+	}
+	for _, ref := range []*flow.BodyRef{&h.RequestBody, &h.ResponseBody, h.OriginalRequestBody, h.OriginalResponseBody} {
+		if ref != nil && ref.Kept > 0 {
+			b.held[ref.Segment] = f
+		}
+	}
 }
 
 // OpenBody implements filter.Bodies.
@@ -81,11 +100,17 @@ func (b *bodiesRead) note(ctx context.Context, ref *flow.BodyRef, err error) err
 
 // name says which body it is.
 func (b *bodiesRead) name(segment uint64) string {
-	if b.of == nil {
+	of := b.of
+	if held := b.held[segment]; held != nil && (of == nil || nameIn(of, segment) == belongs) {
+		of = held
+	}
+	if of == nil {
 		return "the body of a flow"
 	}
-	return "flow " + b.of.ID.String() + ": " + nameIn(b.of, segment)
+	return "flow " + of.ID.String() + ": " + nameIn(of, segment)
 }
+
+const belongs = "a body that belongs to it"
 
 // nameIn says which of f's bodies it is.
 func nameIn(f *flow.Flow, segment uint64) string {
@@ -107,7 +132,7 @@ func nameIn(f *flow.Flow, segment uint64) string {
 			return "the body of the response as it came"
 		}
 	}
-	return "a body that belongs to it"
+	return belongs
 }
 
 // A bodyRead is a body of which what can't be read is noted.

@@ -121,6 +121,7 @@ func TestBodiesRead(t *testing.T) {
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	broken := errors.New("a broken disk")
+	handshake := &flow.Flow{ID: flow.ID{1}, Detail: &flow.HTTP{Began: flow.ID{2}, RequestBody: flow.BodyRef{Segment: 7, Kept: 1}}}
 	f := &flow.Flow{Detail: &flow.Messages{Log: flow.BodyRef{Segment: 7}}}
 	for _, tc := range []struct {
 		name string
@@ -129,6 +130,7 @@ func TestBodiesRead(t *testing.T) {
 		of   *flow.Flow
 		want string
 	}{
+		{"damage to what waited for another", t.Context(), broken, &flow.Flow{Detail: &flow.Messages{}}, handshake.ID.String() + ": the request's body can't be read: a broken disk"},
 		{"damage", t.Context(), broken, f, f.ID.String() + ": its messages can't be read: a broken disk"},
 		{"damage to what waited", t.Context(), broken, nil, "the body of a flow can't be read: a broken disk"},
 		{"dropped", t.Context(), store.ErrGone, f, ""},
@@ -137,6 +139,9 @@ func TestBodiesRead(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			var unread failures
 			b := &bodiesRead{from: failingBodies{tc.err}, unread: &unread}
+			if strings.HasSuffix(tc.name, "another") {
+				b.forFlow(handshake)
+			}
 			b.forFlow(tc.of)
 			for range 3 {
 				if _, err := b.OpenBody(tc.ctx, flow.BodyRef{Segment: 7, Size: 1, Kept: 1}); !errors.Is(err, tc.err) {
