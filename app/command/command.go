@@ -73,12 +73,26 @@ func Write(ctx context.Context, w io.Writer, format string, f *flow.Flow, bodies
 	if say == nil {
 		return fmt.Errorf("format %q is not known: want one of %s", format, strings.Join(Formats(), ", "))
 	}
+	if err := sayable(format, h.Request.Method); err != nil {
+		return err
+	}
 	r, err := newRequest(ctx, f, h, bodies, o)
 	if err != nil {
 		return err
 	}
 	_, err = io.WriteString(w, say(r))
 	return err
+}
+
+// sayable fails for methods that a program does not send, or takes for something else.
+func sayable(format, method string) error {
+	switch upper := strings.ToUpper(method); {
+	case format == "fetch" && (upper == "TRACE" || upper == "TRACK"):
+	case format == "httpie" && strings.Trim(upper, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "":
+	default:
+		return nil
+	}
+	return fmt.Errorf("%w that %s can send: its method is %q", ErrNoRequest, format, method)
 }
 
 func rawRequest(ctx context.Context, w io.Writer, f *flow.Flow, h *flow.HTTP, bodies filter.Bodies) error {

@@ -4,10 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -18,6 +21,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"transom/app/command"
 	"transom/flow"
@@ -146,6 +151,16 @@ var requests = []said{
 	{"get-with-body", "GET", "/", flow.Header{{Name: "Content-Type", Value: "a/b"}}, "body"},
 	{"odd-method", "QUERY!", "/", nil, ""},
 	{"dots", "GET", "/a/../b/./c", nil, ""},
+	{"multipart", "POST", "/up", flow.Header{{Name: "Content-Type", Value: `multipart/form-data; boundary="x y"`}}, "--x y\r\nContent-Disposition: form-data; name=\"f\"; filename=\"ü\"\r\n\r\n" + allBytes() + "\r\n--x y--\r\n"},
+	{"form", "POST", "/%2F%C3%BC?a=%20+", flow.Header{{Name: "Content-Type", Value: "application/x-www-form-urlencoded"}}, "a=%20b&c=@x&d=+"},
+	{"octal", "POST", "/", flow.Header{{Name: "Content-Type", Value: "a/b"}}, "\x019\x008%d\xff7"},
+	{"unicode", "POST", "/", flow.Header{{Name: "X-U", Value: "grüße €"}, {Name: "Content-Type", Value: "text/plain"}}, "\ufeffgrüße €𝄞\u2028"},
+	{"backslash", "POST", "/", flow.Header{{Name: "X-Back", Value: `a\:b\=c\\`}, {Name: "X-Eq", Value: "a==b:=c@d"}, {Name: "Content-Type", Value: "a/b"}}, `\`},
+	{"cookies", "GET", "/", flow.Header{{Name: "cookie", Value: "a=1"}, {Name: "cookie", Value: "b=2; c"}}, ""},
+	{"accepts", "GET", "/", flow.Header{{Name: "accept-encoding", Value: "gzip, br;q=0.5"}, {Name: "Authorization", Value: "Bearer x"}}, ""},
+	{"expects", "POST", "/", flow.Header{{Name: "Expect", Value: "100-continue"}, {Name: "Content-Type", Value: "a/b"}}, strings.Repeat("x", 2000)},
+	{"escapes", "GET", "/%2e%2E/%zz?%", nil, ""},
+	{"lower-case", "post", "/", flow.Header{{Name: "Content-Type", Value: "a/b"}}, "x"},
 	{"odd-target", "GET", "/[1-3]{a,b}#x|y?\"<>", nil, ""},
 }
 
@@ -193,6 +208,9 @@ func run(t *testing.T, dir string, name string, arg ...string) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, arg...)
 	cmd.Dir = dir
+	if err := os.WriteFile(filepath.Join(dir, ".netrc"), []byte("machine 127.0.0.1\nlogin l\npassword p\n"), 0o600); err != nil {
+		t.Fatal(err) // which is not for a request that is sent again
+	}
 	cmd.Env = append(os.Environ(), "HOME="+dir, "no_proxy=*", "NO_PROXY=*", "GOCACHE="+cache(), "GOFLAGS=")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%.2000s", name, err, out)
@@ -246,6 +264,60 @@ func TestCurl(t *testing.T) {
 			}
 		})
 	}
+	t.Run("without-host", func(t *testing.T) {
+		dir := t.TempDir()
+		script := filepath.Join(dir, "said.sh")
+		f := (&said{"", "GET", "/", nil, ""}).flow(s.Addr(), bodies)
+		f.Detail.(*flow.HTTP).Request.Proto = flow.HTTP10
+		os.WriteFile(script, []byte(text(t, "curl", f, bodies)), 0o600)
+		run(t, dir, "sh", script)
+		if got := <-s.got; got.line != "GET / HTTP/1.0" || len(got.fields) > 0 {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// TestCurlHTTP2: what was HTTP/2 is sent as that, with all its fields.
+func TestCurlHTTP2(t *testing.T) {
+	need(t, "curl", "--version")
+	out, _ := exec.Command("curl", "--version").Output()
+	testnet.Need(t, bytes.Contains(out, []byte("HTTP2")), "a curl that knows HTTP/2")
+	got := make(chan *http.Request, 1)
+	var body []byte
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ = io.ReadAll(r.Body)
+		got <- r
+	}))
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	defer s.Close()
+	bodies := store.NewMemory(store.MemoryOptions{})
+	defer bodies.Close()
+	fields := flow.Header{
+		{Name: "cookie", Value: "a=1"}, {Name: "cookie", Value: "b=2"}, {Name: "te", Value: "trailers"}, {Name: "x-two", Value: "1"}, {Name: "x-two", Value: "2"},
+		{Name: "x-empty", Value: ""}, {Name: "accept-encoding", Value: "gzip, zstd"}, {Name: "content-type", Value: "a/b"},
+	}
+	f := (&said{"", "PUT", "/a/../b?c=\"d\"", fields, all}).flow(s.Listener.Addr(), bodies)
+	h := f.Detail.(*flow.HTTP)
+	h.Request.Scheme, h.Request.Proto = "https", flow.HTTP2
+	h.Request.H2 = &flow.H2Head{Pseudo: flow.Header{{Name: ":method", Value: "PUT"}, {Name: ":path", Value: h.Request.Target}}}
+	dir := t.TempDir()
+	root := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	if err := os.WriteFile(filepath.Join(dir, "root.pem"), root, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	os.WriteFile(filepath.Join(dir, "said.sh"), []byte("export CURL_CA_BUNDLE=root.pem\n"+text(t, "curl", f, bodies)), 0o600)
+	run(t, dir, "sh", "said.sh")
+	r := <-got
+	want := http.Header{
+		"Cookie": {"a=1; b=2"}, "Te": {"trailers"}, "X-Two": {"1", "2"}, "X-Empty": {""}, "Accept-Encoding": {"gzip, zstd"}, "Content-Type": {"a/b"}, "Content-Length": {"256"},
+	}
+	if r.Proto != "HTTP/2.0" || r.Method != "PUT" || r.RequestURI != h.Request.Target || string(body) != all {
+		t.Errorf("%s %s %s, %d bytes", r.Method, r.RequestURI, r.Proto, len(body))
+	}
+	if diff := cmp.Diff(want, r.Header); diff != "" {
+		t.Error(diff)
+	}
 }
 
 // TestPrograms: so do the others, but for what they can't leave.
@@ -264,22 +336,22 @@ func TestPrograms(t *testing.T) {
 			"said.py", "%s",
 			[]string{"python3", "said.py"},
 			[]string{"python3", "-c", "import requests"},
-			[]string{"host", "content-length", "accept-encoding", "transfer-encoding"},
-			[]string{"twice", "dots", "odd-target", "quotes", "control"},
+			[]string{"host", "content-length", "accept-encoding"},
+			[]string{"twice", "dots", "odd-target", "quotes", "control", "cookies", "escapes", "lower-case"},
 		},
 		"fetch": {
 			"said.mjs", "{\n%s}\n",
 			[]string{"node", "said.mjs"},
 			[]string{"node", "--version"},
 			[]string{"host", "content-length", "accept-encoding", "connection", "accept", "accept-language", "sec-fetch-mode", "user-agent", "transfer-encoding"},
-			[]string{"twice", "dots", "odd-target", "quotes", "get-with-body", "odd-method", "control", "empty-body"},
+			[]string{"twice", "dots", "odd-target", "quotes", "get-with-body", "odd-method", "control", "empty-body", "cookies", "escapes", "lower-case", "expects"},
 		},
 		"httpie": {
 			"said.sh", "%s",
 			[]string{"sh", "said.sh"},
 			[]string{"http", "--version"},
-			[]string{"host", "content-length", "accept-encoding", "transfer-encoding", "connection", "user-agent"}, // It takes long to start, so that it is asked for the worst alone.
-			[]string{"twice", "odd-target", "quotes", "dots", "control", "plain", "bare", "lines", "large", "chunked", "get-with-body", "odd-method", "empty-body", "not-utf8"},
+			[]string{"host", "content-length", "accept-encoding", "connection", "user-agent"}, // It takes long to start, so that it is asked for the worst alone.
+			[]string{"twice", "odd-target", "quotes", "dots", "control", "plain", "bare", "lines", "large", "get-with-body", "odd-method", "empty-body", "not-utf8", "form", "unicode", "cookies", "expects", "escapes", "lower-case", "octal", "backslash"},
 		},
 	} {
 		t.Run(format, func(t *testing.T) {
@@ -419,6 +491,51 @@ func TestNotSaid(t *testing.T) {
 	}
 }
 
+// TestNoted: what a program sends otherwise than it was is said beside it, and what it would
+// send elsewhere, or not at all, is none of its requests.
+func TestNoted(t *testing.T) {
+	bodies := store.NewMemory(store.MemoryOptions{})
+	defer bodies.Close()
+	two := flow.Header{{Name: "X-Two", Value: "1"}, {Name: "x-two", Value: "2"}, {Name: "X-Two", Value: "3"}}
+	control := flow.Header{{Name: "X-Esc", Value: "a\x1b"}}
+	for _, c := range []struct {
+		format, method, target string
+		fields                 flow.Header
+		want                   string
+	}{
+		{"python", "get", "/", nil, "# requests writes the method in capitals\n"},
+		{"httpie", "get", "/", nil, "# HTTPie writes the method in capitals\n"},
+		{"fetch", "get", "/", nil, "// fetch writes the method in capitals\n"},
+		{"fetch", "patch", "/", nil, ""},
+		{"python", "GET", "/", two, "# the fields X-Two are sent as one\n"},
+		{"fetch", "GET", "/", two, "// the fields X-Two are sent as one\n"},
+		{"python", "GET", "/%2f", nil, "# requests may write the target in another way\n"},
+		{"python", "GET", "/%41", nil, "# requests may write the target in another way\n"},
+		{"python", "GET", "//a", nil, "# requests may write the target in another way\n"},
+		{"python", "GET", "/%2F", nil, ""},
+		{"fetch", "GET", "/%2E%2e/", nil, "// fetch may write the target in another way\n"},
+		{"fetch", "GET", "/%2f", nil, ""},
+		{"fetch", "GET", "/", control, "// left out: the field X-Esc, which has "},
+		{"go", "GET", "/", control, "// left out: the field X-Esc, which has "},
+		{"go", "GET", "//[", nil, "// net/http sends the target as a whole URL\n"},
+		{"httpie", "GET", "/", flow.Header{{Name: "X", Value: `a\:b`}}, "# left out: the field X, which has "},
+		{"httpie", "QUERY!", "/", nil, "-"},
+		{"fetch", "Trace", "/", nil, "-"},
+		{"python", "TRACE", "/", nil, ""},
+	} {
+		r := said{"", c.method, c.target, c.fields, ""}
+		var b strings.Builder
+		err := command.Write(ctx, &b, c.format, r.flow(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80}, bodies), bodies, command.Options{})
+		if (c.want == "-") != errors.Is(err, command.ErrNoRequest) {
+			t.Errorf("%s of %s %s: %v", c.format, c.method, c.target, err)
+		}
+		got, _, _ := strings.Cut(b.String(), "\n")
+		if c.want != "-" && (!strings.HasPrefix(b.String(), c.want) || c.want == "" && (got[0] == '#' || got[:2] == "//")) {
+			t.Errorf("%s of %s %s begins %s, want %s", c.format, c.method, c.target, got, c.want)
+		}
+	}
+}
+
 func TestResolve(t *testing.T) {
 	bodies := store.NewMemory(store.MemoryOptions{})
 	defer bodies.Close()
@@ -430,7 +547,7 @@ func TestResolve(t *testing.T) {
 	if err := command.Write(ctx, &b, "curl", f, bodies, command.Options{Resolve: true}); err != nil {
 		t.Fatal(err)
 	}
-	want := "curl \\\n  --compressed \\\n  -H User-Agent: \\\n  -H Accept: \\\n  --resolve 'shop.test:8080:[2001:db8::1]' \\\n  http://shop.test:8080/\n"
+	want := "curl \\\n  --compressed \\\n  -H 'Accept-Encoding: gzip, br' \\\n  -H User-Agent: \\\n  -H Accept: \\\n  --resolve 'shop.test:8080:[2001:db8::1]' \\\n  http://shop.test:8080/\n"
 	if b.String() != want {
 		t.Errorf("got %s, want %s", b.String(), want)
 	}

@@ -23,10 +23,21 @@ func fetch(r *request) string {
 	if !r.plain() {
 		r.note("fetch may write the target in another way")
 	}
+	switch upper := strings.ToUpper(r.Method); upper {
+	case "DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT":
+		if upper != r.Method {
+			r.note("fetch writes the method in capitals")
+		}
+	}
+	r.twice()
 	fmt.Fprintf(&b, "const response = await fetch(%s, {\n  method: %s,\n  headers: [\n", script(u), script(r.Method))
 	for i := range r.header {
 		if forbidden[strings.ToLower(r.header[i].Name)] {
 			r.note("left out: the field %s, which fetch sets itself", r.header[i].Name)
+			continue
+		}
+		if control(r.header[i].Value) {
+			r.note("left out: the field %s, which has %q", r.header[i].Name, r.header[i].Value)
 			continue
 		}
 		fmt.Fprintf(&b, "    [%s, %s],\n", script(r.header[i].Name), latin1(r.header[i].Value))
@@ -91,9 +102,13 @@ func latin1(s string) string {
 func python(r *request) string {
 	var b strings.Builder
 	u := r.url()
-	if !r.plain() {
+	if !r.normal() {
 		r.note("requests may write the target in another way")
 	}
+	if strings.ToUpper(r.Method) != r.Method {
+		r.note("requests writes the method in capitals")
+	}
+	r.twice()
 	fmt.Fprintf(&b, "import requests\n\nresponse = requests.request(\n    %s,\n    %s,\n    headers={\n", latin1(r.Method), latin1(u))
 	done := map[string]bool{}
 	for i := range r.header {
@@ -115,10 +130,13 @@ func python(r *request) string {
 		}
 	}
 	b.WriteString("    },\n")
-	if len(r.body) > 0 {
+	switch {
+	case r.chunked():
+		fmt.Fprintf(&b, "    data=iter([b%s]),  # in chunks\n", latin1(string(r.body)))
+	case len(r.body) > 0:
 		fmt.Fprintf(&b, "    data=b%s,\n", latin1(string(r.body)))
 	}
-	b.WriteString("    allow_redirects=False,\n)\nprint(response.status_code, response.reason)\nprint(response.text)\n")
+	b.WriteString("    auth=lambda request: request,  # or .netrc is asked for one\n    allow_redirects=False,\n)\nprint(response.status_code, response.reason)\nprint(response.text)\n")
 	return r.noted("#") + b.String()
 }
 
@@ -152,6 +170,9 @@ func golang(r *request) string {
 	address := r.base + r.target
 	opaque := !r.plain()
 	if opaque {
+		if strings.HasPrefix(r.target, "//") {
+			r.note("net/http sends the target as a whole URL")
+		}
 		address = r.base + "/"
 	}
 	fmt.Fprintf(&b, "package main\n\nimport (\n\t\"fmt\"\n\t\"io\"\n\t\"log\"\n\t\"net/http\"\n")
@@ -181,6 +202,9 @@ func (r *request) goFields(b *strings.Builder) {
 		case flow.EqualFold(name, "Host"):
 			fmt.Fprintf(b, "\treq.Host = %s\n", latin1(r.header[i].Value))
 			continue
+		case control(r.header[i].Value):
+			r.note("left out: the field %s, which has %q", name, r.header[i].Value)
+			continue
 		case flow.EqualFold(name, "Transfer-Encoding"):
 			b.WriteString("\treq.ContentLength = -1\n")
 			continue
@@ -188,7 +212,7 @@ func (r *request) goFields(b *strings.Builder) {
 		done[name] = true
 		var values []string
 		for _, f := range r.header[i:] {
-			if f.Name == name {
+			if f.Name == name && !control(f.Value) {
 				values = append(values, latin1(f.Value))
 			}
 		}

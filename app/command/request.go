@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -50,7 +51,7 @@ func newRequest(ctx context.Context, f *flow.Flow, h *flow.HTTP, bodies filter.B
 		}
 	}
 	said, sized := r.Header.Lookup("Content-Length")
-	r.sized = len(r.body) > 0 || sized && said == "0" || r.Header.HasToken("Transfer-Encoding", "chunked")
+	r.sized = len(r.body) > 0 || sized && said == "0" || r.chunked()
 	r.fields()
 	if len(h.RequestTrailer) > 0 {
 		r.note("left out: the trailer behind the body")
@@ -113,17 +114,69 @@ func (r *request) has(name string) bool {
 	return ok
 }
 
-// plain reports whether the target is one that all programs send as it is.
+// plain reports whether the target is one that all programs send as it is, but for escapes
+// that some write in another way.
 func (r *request) plain() bool {
 	if r.target[0] != '/' || strings.Contains(r.target, "/.") {
 		return false
 	}
 	for i := range len(r.target) {
-		if c := r.target[i]; !letter(c) && strings.IndexByte("-._~!$&()*+,;=:@/?%", c) < 0 {
+		c := r.target[i]
+		if !letter(c) && strings.IndexByte("-._~!$&()*+,;=:@/?%", c) < 0 {
+			return false
+		}
+		if c == '%' {
+			if b, ok := r.escaped(i); !ok || b == '.' { // which is a dot
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// escaped is what the escape at i stands for.
+func (r *request) escaped(i int) (byte, bool) {
+	if i+3 > len(r.target) {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(r.target[i+1:i+3], 16, 8)
+	return byte(n), err == nil
+}
+
+// normal reports whether the target is plain, and its escapes are as programs would write
+// them that write all anew (RFC 3986, section 6.2.2), and it has a path of one slash.
+func (r *request) normal() bool {
+	if !r.plain() || strings.HasPrefix(r.target, "//") {
+		return false
+	}
+	for i := range len(r.target) {
+		if r.target[i] != '%' {
+			continue
+		}
+		if b, _ := r.escaped(i); letter(b) || strings.IndexByte("-._~", b) >= 0 || r.target[i:i+3] != strings.ToUpper(r.target[i:i+3]) {
 			return false
 		}
 	}
 	return true
+}
+
+// chunked reports whether the body came in chunks.
+func (r *request) chunked() bool { return r.Header.HasToken("Transfer-Encoding", "chunked") }
+
+// control reports whether a value has what some programs refuse to send.
+func control(value string) bool {
+	return strings.ContainsFunc(value, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f })
+}
+
+// twice notes which fields a program sends as one.
+func (r *request) twice() {
+	for i := range r.header {
+		name := r.header[i].Name
+		same := func(f flow.Field) bool { return flow.EqualFold(f.Name, name) }
+		if slices.IndexFunc(r.header, same) == i && slices.ContainsFunc(r.header[i+1:], same) {
+			r.note("the fields %s are sent as one", name)
+		}
+	}
 }
 
 // url is the URL, with what none may hold escaped.

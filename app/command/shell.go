@@ -91,11 +91,12 @@ func curl(r *request) string {
 	for i := range r.header {
 		name, value := r.header[i].Name, r.header[i].Value
 		switch {
-		case flow.EqualFold(name, "Accept-Encoding"):
-			add("--compressed")
 		case value == "":
 			add("-H", name+";")
 		default:
+			if flow.EqualFold(name, "Accept-Encoding") {
+				add("--compressed") // undo what comes
+			}
 			add("-H", name+": "+value)
 		}
 	}
@@ -150,6 +151,9 @@ func (r *request) uncurled() (names []string) {
 	if r.sized && !r.has("Content-Type") {
 		names = append(names, "Content-Type")
 	}
+	if _, named := r.Header.Lookup("Host"); !named && r.Proto == flow.HTTP10 {
+		names = append(names, "Host")
+	}
 	if len(r.body) > 1024 && !r.has("Expect") {
 		names = append(names, "Expect")
 	}
@@ -175,7 +179,10 @@ func (r *request) resolve() string {
 
 // httpie says a request as HTTPie's arguments.
 func httpie(r *request) string {
-	args := []string{"http"}
+	args := []string{"http", "--ignore-netrc"}
+	if r.chunked() && len(r.body) > 0 {
+		args = append(args, "--chunked")
+	}
 	pipe := ""
 	switch text := string(r.body); {
 	case len(r.body) == 0:
@@ -186,22 +193,33 @@ func httpie(r *request) string {
 		pipe = printf(r.body) + " | "
 	}
 	args = append(args, "-- "+quote(r.Method), quote(r.url())) // a field's name may begin with a dash
-	if !r.plain() {
+	if strings.ToUpper(r.Method) != r.Method {
+		r.note("HTTPie writes the method in capitals")
+	}
+	if !r.normal() {
 		r.note("HTTPie may write the target in another way")
 		args[0] = "http --path-as-is"
 	}
 	for i := range r.header {
 		switch name, value := r.header[i].Name, r.header[i].Value; {
+		case flow.EqualFold(name, "Transfer-Encoding"):
+			if len(r.body) == 0 {
+				r.note("left out: the field %s, of a body that is empty", name)
+			}
 		case !utf8.ValidString(value):
 			r.note("left out: the field %s, which is not UTF-8", name)
+		case unescaped(value):
+			r.note("left out: the field %s, which has %q: HTTPie would take that for an escape", name, value)
 		case value == "":
 			args = append(args, quote(name+";"))
 		default:
 			args = append(args, quote(name+": "+value)) // the blank, so that no = or @ stands behind the colon
 		}
 	}
-	if !r.has("User-Agent") {
-		r.note("the request had no User-Agent; HTTPie sends one")
+	for _, name := range [...]string{"User-Agent", "Accept-Encoding"} {
+		if !r.has(name) {
+			r.note("the request had no %s; HTTPie sends one", name)
+		}
 	}
 	for _, name := range [...]string{"User-Agent", "Accept", "Accept-Encoding", "Connection", "Content-Type"} {
 		if !r.has(name) && (name != "Content-Type" || len(r.body) > 0) {
@@ -209,4 +227,15 @@ func httpie(r *request) string {
 		}
 	}
 	return r.noted("#") + pipe + strings.Join(args, " \\\n  ") + "\n"
+}
+
+// unescaped reports whether a value has a backslash that HTTPie takes away, in which way
+// ever it is written.
+func unescaped(value string) bool {
+	for _, pair := range [...]string{`\:`, `\;`, `\=`, `\@`} {
+		if strings.Contains(value, pair) {
+			return true
+		}
+	}
+	return false
 }
