@@ -294,8 +294,14 @@ func TestCurlHTTP2(t *testing.T) {
 	bodies := store.NewMemory(store.MemoryOptions{})
 	defer bodies.Close()
 	fields := flow.Header{
-		{Name: "cookie", Value: "a=1"}, {Name: "cookie", Value: "b=2"}, {Name: "te", Value: "trailers"}, {Name: "x-two", Value: "1"}, {Name: "x-two", Value: "2"},
-		{Name: "x-empty", Value: ""}, {Name: "accept-encoding", Value: "gzip, zstd"}, {Name: "content-type", Value: "a/b"},
+		{Name: "cookie", Value: "a=1"},
+		{Name: "cookie", Value: "b=2"},
+		{Name: "te", Value: "trailers"},
+		{Name: "x-two", Value: "1"},
+		{Name: "x-two", Value: "2"},
+		{Name: "x-empty", Value: ""},
+		{Name: "accept-encoding", Value: "gzip, zstd"},
+		{Name: "content-type", Value: "a/b"},
 	}
 	f := (&said{"", "PUT", "/a/../b?c=\"d\"", fields, all}).flow(s.Listener.Addr(), bodies)
 	h := f.Detail.(*flow.HTTP)
