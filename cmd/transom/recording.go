@@ -189,7 +189,11 @@ func (r *rights) makeDir(dir string, to sandbox.User, as func(func() error) erro
 // closeDisk closes a store, and says what was lost since it was opened.
 func closeDisk(d *store.Disk, dir string) error {
 	err := d.Close()
-	s := d.Stats()
+	return withLosses(err, d.Stats(), dir)
+}
+
+// withLosses says what was lost, and why the store could not be closed, in one.
+func withLosses(err error, s store.DiskStats, dir string) error {
 	var lost []string
 	for _, l := range []struct {
 		n    int64
