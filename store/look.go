@@ -61,7 +61,7 @@ func (r *DiskReader) giveUp(err error) {
 	}
 	then := "the next transom that records there makes it anew"
 	if errors.Is(err, errRecording) || errors.Is(err, index.ErrChanged) {
-		then = "that is for who records there, and does not answer here: ask as the same user, in the same network namespace (ip netns exec, nsenter -n), or when they have ended"
+		then = "that is for who records there, and does not answer here: ask as the same user, in their network namespace, or when they have ended"
 	}
 	r.d.o.Log.Warn("all that is recorded is read for want of an index, which takes long: "+then, "dir", r.d.o.Dir, "err", err)
 }

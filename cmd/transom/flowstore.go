@@ -50,6 +50,9 @@ func openStore(ctx context.Context, dir, key string, changes bool, log *slog.Log
 	if silent != 0 {
 		log.Warn("a transom does not answer, so the directory is read as it is: what that has not written, or not said yet, is missing", "process", silent, "store", dir)
 	}
+	if pid, ok := platform.LockedElsewhere(filepath.Join(o.Dir, "lock")); ok {
+		o.Log = log.With("recorded_by", fmt.Sprintf("process %d, in another network namespace: nsenter -t %[1]d -n transom flows has it asked", pid))
+	}
 	r, err := store.OpenDiskReader(o)
 	if err != nil {
 		return nil, aboutKey(o, err)
