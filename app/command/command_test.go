@@ -346,7 +346,7 @@ func TestPrograms(t *testing.T) {
 			[]string{"twice", "dots", "odd-target", "quotes", "control", "cookies", "escapes", "lower-case"},
 		},
 		"fetch": {
-			"said.mjs", "{\n%s}\n",
+			"said.mjs", "%s",
 			[]string{"node", "said.mjs"},
 			[]string{"node", "--version"},
 			[]string{"host", "content-length", "accept-encoding", "connection", "accept", "accept-language", "sec-fetch-mode", "user-agent", "transfer-encoding"},

@@ -30,7 +30,7 @@ func fetch(r *request) string {
 		}
 	}
 	r.twice()
-	fmt.Fprintf(&b, "const response = await fetch(%s, {\n  method: %s,\n  headers: [\n", script(u), script(r.Method))
+	fmt.Fprintf(&b, "await fetch(%s, {\n  method: %s,\n  headers: [\n", script(u), script(r.Method))
 	for i := range r.header {
 		if forbidden[strings.ToLower(r.header[i].Name)] {
 			r.note("left out: the field %s, which fetch sets itself", r.header[i].Name)
@@ -42,7 +42,7 @@ func fetch(r *request) string {
 		}
 		fmt.Fprintf(&b, "    [%s, %s],\n", script(r.header[i].Name), latin1(r.header[i].Value))
 	}
-	b.WriteString("  ],\n")
+	b.WriteString("  ],\n") // No name is given to anything, so that several can stand in a file.
 	switch {
 	case len(r.body) == 0:
 	case r.Method == "GET" || r.Method == "HEAD":
@@ -52,7 +52,7 @@ func fetch(r *request) string {
 	default: // bytes have no type that would be added
 		fmt.Fprintf(&b, "  body: Uint8Array.from(atob(%q), (c) => c.charCodeAt(0)),\n", base64.StdEncoding.EncodeToString(r.body))
 	}
-	b.WriteString("  redirect: \"manual\",\n});\nconsole.log(response.status, await response.text());\n")
+	b.WriteString("  redirect: \"manual\",\n}).then(async (response) => console.log(response.status, await response.text()));\n")
 	return r.noted("//") + b.String()
 }
 

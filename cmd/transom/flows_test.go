@@ -292,6 +292,25 @@ func TestFlowsExport(t *testing.T) {
 	}
 }
 
+// What sends requests again is a program, of however many of them it has.
+func TestFlowsExportPrograms(t *testing.T) {
+	dir := t.TempDir()
+	someExchanges(t, dir)
+	files := t.TempDir()
+	for name, want := range map[string]string{"a.sh": "curl ", "b.py": "requests.request(", "c.js": "await fetch(", "d.mjs": "await fetch("} {
+		file := filepath.Join(files, name)
+		said(t, "flows", "export", "--store", dir, "-o", file)
+		if got, err := os.ReadFile(file); err != nil || bytes.Count(got, []byte(want)) != 3 || bytes.Contains(got, []byte("const ")) {
+			t.Errorf("%s is %s: %v", name, got, err)
+		}
+	}
+	file := filepath.Join(files, "e.go")
+	if code, log := failing("flows", "export", "--store", dir, "-o", file); code != exitUsage || !strings.Contains(log, "one request: choose it with -f") {
+		t.Errorf("Go: exit code %d, %s", code, log)
+	}
+	said(t, "flows", "export", "--store", dir, "-o", file, "-f", "~d ^a")
+}
+
 // What can be read of a damaged file is written, and what can't is said.
 func TestFlowsExportSaves(t *testing.T) {
 	dir := t.TempDir()

@@ -42,8 +42,8 @@ func flowsExportCommand() *cobra.Command {
 is mitmproxy's, har, which browsers read, pcapng, for Wireshark, json, one object a
 line, and requests to be sent again, as ` + strings.Join(command.Formats(), ", ") + `.
 
-The name of the file says which: .mitm, .har, .pcapng, .json or .ndjson, and .gz or
-.zst behind that is compressed. A file of that name is replaced when all is written.`,
+The name of the file says which: .mitm, .har, .pcapng, .json or .ndjson, .sh, .py, .js
+or .go, and .gz or .zst behind that is compressed. A file of that name is replaced when all is written.`,
 		Example: `  transom flows export --store /var/lib/transom -f '~d example\.com' -o example.har
   transom flows export -r saved.mitm --format curl
   transom flows export -o today.mitm.zst`,
@@ -80,7 +80,7 @@ func (f *flowsExport) choose() error {
 		return usagef("in which format? say it with --format, or by the name of a file with -o")
 	}
 	if f.format = files.FormatOf(f.out); f.format == "" {
-		f.format = map[string]string{".dump": "mitm", ".curl": "curl"}[strings.ToLower(filepath.Ext(f.out))] // which may be anything elsewhere
+		f.format = map[string]string{".dump": "mitm", ".curl": "curl", ".sh": "curl", ".py": "python", ".js": "fetch", ".mjs": "fetch", ".go": "go"}[strings.ToLower(filepath.Ext(f.out))] // which may be anything elsewhere
 	}
 	if f.format == "" {
 		return usagef("-o %s: its name does not say in which format: say it with --format", f.out)
@@ -229,9 +229,14 @@ type commands struct {
 	begun  bool
 }
 
+var errOneProgram = errors.New("a program in Go sends one request: choose it with -f")
+
 // Write implements export.Writer.
 func (c *commands) Write(ctx context.Context, f *flow.Flow, bodies filter.Bodies) error {
 	between := "\n"
+	if c.begun && c.format == "go" {
+		return &usageError{errOneProgram}
+	}
 	if !c.begun || strings.HasPrefix(c.format, "raw") {
 		between = ""
 	}
