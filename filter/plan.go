@@ -23,15 +23,15 @@ type Plan struct {
 	Of   []*Plan // what is joined; behind ! what is not Yes or No without any Maybe within is Maybe
 
 	// The question is one of these, and else the answer is Always.
-	Is      uint32                   // Yes if Facts.Is has this bit
-	Numbers []Number                 // Yes if one of these is In; one that is None is not, and one that is Unknown is Maybe
-	In      func(int64) bool         //
-	Texts   []Text                   // the best of what Search answers for each; No of ASCII that has not got Literal in it, no matter which case
-	Search  func(list string) Answer // a list as in Facts.Text
-	Bodies  []Number                 // Maybe if one of these is not None, and the body
-	Words   []string                 // has all of these words, if there are any,
-	Literal string                   // and has this in it, no matter which case of ASCII, if it is not empty
-	Always  Answer
+	Is       uint32                   // Yes if Facts.Is has this bit
+	Numbers  []Number                 // Yes if one of these is In; one that is None is not, and one that is Unknown is Maybe
+	In       func(int64) bool         //
+	Texts    []Text                   // the best of what Search answers for each; No of ASCII that has not got Literals in it, one behind the other, no matter which case
+	Search   func(list string) Answer // a list as in Facts.Text
+	Bodies   []Number                 // Maybe if one of these is not None, and the body
+	Words    []string                 // has all of these words, if there are any,
+	Literals []string                 // and has these in it, one behind the other, no matter which case of ASCII
+	Always   Answer
 }
 
 // Plan returns what can be answered without headers and bodies.
@@ -73,7 +73,7 @@ func (e *expr) searchPlan() *Plan {
 	if p.Texts == nil {
 		return p
 	}
-	p.Literal = e.regex.Literal()
+	p.Literals = e.regex.Literals()
 	p.Search = searches(e.regex.MatchString)
 	return p
 }
@@ -88,7 +88,7 @@ func (e *expr) bodyPlan() *Plan {
 	case "bs":
 		said = said[1:]
 	}
-	return orDNS(&Plan{Bodies: []Number{RequestBody, ResponseBody}, Literal: e.regex.Literal()}, e.regex.MatchString, said...)
+	return orDNS(&Plan{Bodies: []Number{RequestBody, ResponseBody}, Literals: e.regex.Literals()}, e.regex.MatchString, said...)
 }
 
 // orDNS adds DNS, whose messages are not kept as bodies.

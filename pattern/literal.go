@@ -60,16 +60,10 @@ func parts(text string) (all []string, whole bool) {
 
 func isAlnum(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z' || c == '_' }
 
-// Literal returns text that is in whatever the pattern matches, but for the case of ASCII;
-// "" if none is seen. Of what is not ASCII it says nothing unless bytes are searched.
-func (p *Pattern) Literal() (longest string) {
-	for _, part := range p.literal.parts {
-		if len(part) > len(longest) {
-			longest = part
-		}
-	}
-	return longest
-}
+// Literals returns texts that are in whatever the pattern matches, one behind the other, but
+// for the case of ASCII; nil if none is seen. Of what is not ASCII they say nothing unless
+// bytes are searched.
+func (p *Pattern) Literals() []string { return p.literal.parts }
 
 // quick reports whether the pattern is found in s, if that is plain to see.
 func quick[T string | []byte](l *literal, s T) (found, known bool) {

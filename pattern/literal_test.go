@@ -33,31 +33,99 @@ func TestLiteral(t *testing.T) {
 			t.Errorf("%q in bytes %q: %v, %v; want %v", text, subject, got, err, want)
 		}
 		plain := strings.ToLower(subject)
-		if l := p.Literal(); want && strings.IndexFunc(subject, func(r rune) bool { return r >= 0x80 }) < 0 && !strings.Contains(plain, strings.ToLower(l)) {
-			t.Errorf("%q is found in %q, which has no %q", text, subject, l)
+		if want && strings.IndexFunc(subject, func(r rune) bool { return r >= 0x80 }) < 0 {
+			if l := lacks(plain, p.Literals()); l != "" {
+				t.Errorf("%q is found in %q, which has no %q", text, subject, l)
+			}
 		}
 	})
 }
 
+// lacks returns which of some texts does not follow the others, "" if they all do.
+func lacks(s string, texts []string) string {
+	for _, l := range texts {
+		_, rest, ok := strings.Cut(s, strings.ToLower(l))
+		if !ok {
+			return l
+		}
+		s = rest
+	}
+	return ""
+}
+
+// TestLiteralOfAny compares what is required by patterns of all kinds with matching them.
+func TestLiteralOfAny(t *testing.T) {
+	items := []string{"ab", "Ka", "s", "k", "[ab]", "[^b]", "[k]", ".", ".*", "^", "$", `\\b`, `\w`, `\d`, "a|b", "ab|ac", "(ab)+", "(?:ab)*", "(a|b)", "(?:ab){2}", "(ab){0,2}", "a?", "b+?", "é", "(?i:aB)", "(?-i:aB)", `\x61`, `\xe9`, "(?=ab)", "(?!b)"}
+	subjects := []string{"a", "b", "A", "B", "ab", "ac", "k", "K", "s", "S", "é", "É", "\xe9", "\n", " ", "1"}
+	required := 0
+	rapid.Check(t, func(t *rapid.T) {
+		text := strings.Join(rapid.SliceOfN(rapid.SampledFrom(items), 1, 6).Draw(t, "pattern"), "")
+		subject := strings.Join(rapid.SliceOfN(rapid.SampledFrom(subjects), 0, 8).Draw(t, "subject"), "")
+		o := pattern.Options{IgnoreCase: rapid.Bool().Draw(t, "ignore case"), Bytes: rapid.Bool().Draw(t, "bytes"), Multiline: rapid.Bool().Draw(t, "multiline")}
+		p, err := pattern.Compile(text, o)
+		if err != nil {
+			return // anchors, groups and the like can't be repeated
+		}
+		q, err := pattern.Compile(text+"(?!\x00)", o) // of which nothing is seen, and which backtracks
+		if err != nil {
+			t.Fatal(err)
+		}
+		if q.Literals() != nil {
+			t.Fatalf("%q has %q", q, q.Literals())
+		}
+		want, err1 := q.MatchString(subject)
+		got, err2 := p.MatchString(subject)
+		same, err3 := p.Match([]byte(subject))
+		if got != want || same != want || err1 != nil || err2 != nil || err3 != nil {
+			t.Errorf("%q %+v in %q: %v, as bytes %v; want %v (%v, %v, %v)", text, o, subject, got, same, want, err1, err2, err3)
+		}
+		required += len(p.Literals())
+		if plain := strings.IndexFunc(subject, func(r rune) bool { return r >= 0x80 }) < 0; want && (plain || o.Bytes) {
+			if l := lacks(lower(subject), p.Literals()); l != "" {
+				t.Errorf("%q is found in %q, which has no %q", text, subject, l)
+			}
+		}
+	})
+	if required == 0 {
+		t.Error("no pattern has required anything")
+	}
+}
+
+// lower makes small letters of ASCII alone.
+func lower(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r | 0x20
+		}
+		return r
+	}, s)
+}
+
 func TestLiteralIs(t *testing.T) {
 	for _, c := range []struct {
-		pattern, want string
+		pattern, want string // with a bar between them
 		bytes         bool
 	}{
 		{`abc`, "abc", false},
-		{`^/api/v1/.*id=42&$`, "/api/v1/", false},
+		{`^/api/v1/.*id=42&$`, "/api/v1/|id=42&", false},
 		{`a\.example\.com`, "a.example.com", false},
 		{`ab?`, "", false},
 		{`a|bc`, "", false},
-		{`\bword`, "", false},
+		{`\bword`, "word", false},
+		{`id=(?:4242|4243)&`, "id=424", false},
+		{`v1/[a-z]+/zzz+`, "v1/|/zzz", false},
+		{`(foo){2}bar(?:baz)?`, "foo|bar", false},
+		{`x1(?!y)`, "", false},
+		{`abé*cd`, "ab|cd", false},
+		{"[ab]\u017fx", "sx", false},
 		{`x.é`, "", false},
-		{`x.éa`, "éa", true},
+		{`x.éa`, "x|éa", true},
 	} {
 		p, err := pattern.Compile(c.pattern, pattern.Options{Bytes: c.bytes, IgnoreCase: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := p.Literal(); got != c.want {
+		if got := strings.Join(p.Literals(), "|"); got != c.want {
 			t.Errorf("%q: %q, want %q", c.pattern, got, c.want)
 		}
 	}

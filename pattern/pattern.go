@@ -64,6 +64,9 @@ func Compile(text string, o Options) (*Pattern, error) {
 	if !t.backtracks {
 		p.re, why = regexp.Compile(flags + string(t.linear))
 	}
+	if p.re != nil && p.literal.parts == nil {
+		p.literal.parts = requiredOf(flags + string(t.linear))
+	}
 	if p.re == nil || p.dollar || p.classes {
 		back, err := regexp2.Compile(flags+string(t.back), regexp2.None)
 		if err == nil {

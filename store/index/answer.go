@@ -33,12 +33,16 @@ func (x *Index) question(p *filter.Plan) (*question, error) {
 		}
 		q.found, err = x.find(hashes, false)
 		q.sure = true
-	case p.Bodies != nil && len(p.Literal) >= 3 && x.hasTrigrams():
+	case p.Bodies != nil && x.hasTrigrams():
 		var hashes []uint32
-		for i := 0; i+3 <= len(p.Literal); i++ {
-			hashes = append(hashes, hashTrigram(p.Literal[i:i+3]))
+		for _, l := range p.Literals {
+			for i := 0; i+3 <= len(l); i++ {
+				hashes = append(hashes, hashTrigram(l[i:i+3]))
+			}
 		}
-		q.found, err = x.find(hashes, true)
+		if hashes != nil {
+			q.found, err = x.find(hashes, true)
+		}
 	}
 	return q, err
 }
@@ -147,7 +151,7 @@ func (q *question) ask(r rows, into []filter.Answer) error {
 // search asks about each text once, however many flows have it.
 func (q *question) search(r rows, into []filter.Answer) error {
 	if q.sketched() {
-		if s, err := r.sketch(); err != nil || !mayHave(s, q.Literal) {
+		if s, err := r.sketch(); err != nil || !mayHave(s, q.Literals) {
 			return err
 		}
 	}

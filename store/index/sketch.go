@@ -1,6 +1,10 @@
 package index
 
-import "transom/filter"
+import (
+	"slices"
+
+	"transom/filter"
+)
 
 // A sketch says of the URLs of a block which three characters stand together in any of
 // them, roughly: URLs are mostly different ones, and to look through all of them for
@@ -39,14 +43,16 @@ func sketch(s []byte, list string) bool {
 	return true
 }
 
-// mayHave reports whether anything in a block may have a literal in it.
-func mayHave(s []byte, literal string) bool {
+// mayHave reports whether anything in a block may have all of some literals in it.
+func mayHave(s []byte, literals []string) bool {
 	if len(s) != sketchBits/8 {
 		return true
 	}
-	for i := 0; i+3 <= len(literal); i++ {
-		if h := hashTrigram(literal[i:i+3]) % sketchBits; s[h/8]&(1<<(h%8)) == 0 {
-			return false
+	for _, l := range literals {
+		for i := 0; i+3 <= len(l); i++ {
+			if h := hashTrigram(l[i:i+3]) % sketchBits; s[h/8]&(1<<(h%8)) == 0 {
+				return false
+			}
 		}
 	}
 	return true
@@ -54,5 +60,6 @@ func mayHave(s []byte, literal string) bool {
 
 // sketched reports whether there are sketches of what q searches.
 func (q *question) sketched() bool {
-	return len(q.Literal) >= 3 && len(q.Texts) == 1 && q.Texts[0] == filter.URL
+	long := func(l string) bool { return len(l) >= 3 }
+	return slices.ContainsFunc(q.Literals, long) && len(q.Texts) == 1 && q.Texts[0] == filter.URL
 }

@@ -22,6 +22,7 @@ var searched = []string{
 var patterns = []string{
 	"a", "shop", "example$", "^Shop.Example$", "k", "K", "s", "straße", "x$", "^$", ".", "[^a]", "json|css", "192.168", ":443$", "é", "HELLO", "hello world",
 	"(?!a)", "(?<!x)y", `\\w`, `\\d+`, "api/v1", "h2", "i", "日", "(a*)*b", "o, w", "\u017fhop", "\u212a", `\\.example`, "^https.*v1", "hello.*world", `shop\\.Example/x$`, "l.o", "a|b", "p?i", "v1\\\\?q=hello",
+	"shop.*(example|test)", "[a-z]+/v1", "(?:shop){1}\\\\.", "h.llo [^a]orld", "(?-i:Hello)", "shop+\\\\b", "hello(?! w)",
 }
 
 // Question makes up an expression of package filter.
