@@ -1,6 +1,10 @@
 package index
 
-import "transom/filter"
+import (
+	"slices"
+
+	"transom/filter"
+)
 
 // A question is a plan with what the index knows of it besides.
 type question struct {
@@ -9,6 +13,45 @@ type question struct {
 	memo  map[string]filter.Answer // what Search has said
 	found foundSet                 // bodies, if the index has looked for their words
 	sure  bool                     // a body that has been found to lack one is not looked into further
+
+	cheapest []*question // of, that first which takes least
+	finder   *finder
+}
+
+// sort sorts what is joined by what it takes.
+func (q *question) sort() {
+	q.cheapest = slices.Clone(q.of)
+	slices.SortStableFunc(q.cheapest, func(a, b *question) int { return a.cost() - b.cost() })
+}
+
+// cost is about how long a question takes: to search URLs is what takes longest.
+func (q *question) cost() (n int) {
+	for _, of := range q.of {
+		n = max(n, of.cost())
+	}
+	switch {
+	case slices.Contains(q.Texts, filter.URL):
+		return 3
+	case q.Search != nil:
+		return 2
+	case q.In != nil || q.Bodies != nil || q.Is != 0:
+		return 1
+	}
+	return n
+}
+
+// another returns q for another goroutine: what it has found out meanwhile is its own.
+func (q *question) another() *question {
+	if q == nil {
+		return nil
+	}
+	c := *q
+	c.memo, c.finder, c.of = map[string]filter.Answer{}, newFinder(q.Literals), nil
+	for _, of := range q.of {
+		c.of = append(c.of, of.another())
+	}
+	c.sort()
+	return &c
 }
 
 // maxMemo bounds what is remembered of texts that were searched.
@@ -16,7 +59,7 @@ const maxMemo = 4 << 10
 
 // question makes one of a plan, and looks for the words in it.
 func (x *Index) question(p *filter.Plan) (*question, error) {
-	q := &question{Plan: p, memo: map[string]filter.Answer{}}
+	q := &question{Plan: p, memo: map[string]filter.Answer{}, finder: newFinder(p.Literals)}
 	for _, of := range p.Of {
 		sub, err := x.question(of)
 		if err != nil {
@@ -24,6 +67,7 @@ func (x *Index) question(p *filter.Plan) (*question, error) {
 		}
 		q.of = append(q.of, sub)
 	}
+	q.sort()
 	var err error
 	switch {
 	case p.Words != nil:
@@ -53,11 +97,19 @@ type answers struct {
 	open []bool // there was a Maybe within, if anybody asks; else nil
 }
 
-// answer answers for all rows.
-func (q *question) answer(r rows, n int) (answers, error) {
+// A subject is rows that are asked about, and room for the answers.
+type subject struct {
+	rows
+	n    int
+	room *room
+}
+
+// answer answers for all rows that need says, or for all if that is nil; what it says of
+// others means nothing. asked is whether somebody asks what was open.
+func (q *question) answer(s subject, need []bool, asked bool) (answers, error) {
 	switch q.Join {
 	case '!':
-		a, err := q.of[0].answer(r, n)
+		a, err := q.of[0].answer(s, need, true)
 		if err != nil {
 			return a, err
 		}
@@ -68,20 +120,24 @@ func (q *question) answer(r rows, n int) (answers, error) {
 		}
 		return a, nil
 	case '&', '|':
-		return q.joined(r, n)
+		if asked {
+			return q.joined(s, need)
+		}
+		return q.narrowed(s, need)
 	}
-	a := answers{is: make([]filter.Answer, n), open: make([]bool, n)}
-	if err := q.ask(r, a.is); err != nil {
+	a := answers{is: s.room.answer(s.n)}
+	if err := q.ask(s, need, a.is); err != nil || !asked {
 		return a, err
 	}
+	a.open = make([]bool, s.n)
 	for i, is := range a.is {
 		a.open[i] = is == filter.Maybe
 	}
 	return a, nil
 }
 
-func (q *question) joined(r rows, n int) (answers, error) {
-	all, err := q.of[0].answer(r, n)
+func (q *question) joined(s subject, need []bool) (answers, error) {
+	all, err := q.of[0].answer(s, need, true)
 	if err != nil {
 		return all, err
 	}
@@ -89,7 +145,7 @@ func (q *question) joined(r rows, n int) (answers, error) {
 		if q.Join == '&' && none(all) {
 			return all, nil
 		}
-		a, err := of.answer(r, n)
+		a, err := of.answer(s, need, true)
 		if err != nil {
 			return a, err
 		}
@@ -105,10 +161,47 @@ func (q *question) joined(r rows, n int) (answers, error) {
 	return all, nil
 }
 
+// narrowed is joined where nobody asks what was open: the cheapest is asked first, and the
+// others only about what that leaves undecided.
+func (q *question) narrowed(s subject, need []bool) (all answers, err error) {
+	decided, better := filter.No, func(a, b filter.Answer) filter.Answer { return min(a, b) }
+	if q.Join == '|' {
+		decided, better = filter.Yes, func(a, b filter.Answer) filter.Answer { return max(a, b) }
+	}
+	for i, of := range q.cheapest {
+		a, err := of.answer(s, need, false)
+		if err != nil {
+			return a, err
+		}
+		if i == 0 {
+			all = a
+		} else {
+			for row, is := range a.is {
+				if need[row] {
+					all.is[row] = better(all.is[row], is)
+				}
+			}
+		}
+		if i == len(q.cheapest)-1 {
+			break
+		}
+		left, n := s.room.mask(s.n), 0
+		for row, is := range all.is {
+			if left[row] = is != decided && (need == nil || need[row]); left[row] {
+				n++
+			}
+		}
+		if need = left; n == 0 {
+			break
+		}
+	}
+	return all, nil
+}
+
 // none reports whether no row matches, and nothing is open about that.
 func none(a answers) bool {
 	for i, is := range a.is {
-		if is != filter.No || a.open[i] {
+		if is != filter.No || a.open != nil && a.open[i] {
 			return false
 		}
 	}
@@ -116,7 +209,7 @@ func none(a answers) bool {
 }
 
 // ask answers one question.
-func (q *question) ask(r rows, into []filter.Answer) error {
+func (q *question) ask(r subject, need []bool, into []filter.Answer) error {
 	switch {
 	case q.Is != 0:
 		values, err := r.numbers(columnIs)
@@ -138,7 +231,7 @@ func (q *question) ask(r rows, into []filter.Answer) error {
 		}
 		return nil
 	case q.Search != nil:
-		return q.search(r, into)
+		return q.search(r, need, into)
 	case q.Bodies != nil:
 		return q.bodies(r, into)
 	}
@@ -149,43 +242,21 @@ func (q *question) ask(r rows, into []filter.Answer) error {
 }
 
 // search asks about each text once, however many flows have it.
-func (q *question) search(r rows, into []filter.Answer) error {
+func (q *question) search(r rows, need []bool, into []filter.Answer) error {
 	if q.sketched() {
 		if s, err := r.sketch(); err != nil || !mayHave(s, q.Literals) {
 			return err
 		}
 	}
 	for _, t := range q.Texts {
-		dict, codes, err := r.texts(t)
-		if err != nil {
+		if err := r.search(t, q, need, into); err != nil {
 			return err
-		}
-		said, ask := make([]filter.Answer, len(dict)), q.remember
-		if len(dict) > len(codes)/2 {
-			ask = q.Search // as URLs, they come once
-		}
-		for i, text := range dict {
-			said[i] = ask(text)
-		}
-		for i, c := range codes {
-			into[i] = max(into[i], said[c])
 		}
 	}
 	return nil
 }
 
-func (q *question) remember(text string) filter.Answer {
-	if a, ok := q.memo[text]; ok {
-		return a
-	}
-	a := q.Search(text)
-	if len(q.memo) < maxMemo {
-		q.memo[text] = a
-	}
-	return a
-}
-
-func (q *question) bodies(r rows, into []filter.Answer) error {
+func (q *question) bodies(r subject, into []filter.Answer) error {
 	for _, n := range q.Plan.Bodies {
 		numbers, err := r.numbers(columnNumbers + int(n))
 		if err != nil {

@@ -1,6 +1,8 @@
 package index
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 
 	"transom/flow"
@@ -40,7 +42,8 @@ func (x *Index) Journal() (mode string, err error) {
 func Unpack(data []byte) {
 	_, _, _ = unpackNumbers(nil, data)
 	_, _, _ = unpackTexts(data)
-	_, _ = unpackIDs(data)
+	_, _ = unpackIDs(nil, data)
+	_, _ = numberAt(data, 1)
 	_, _ = unpackBodies(1, data)
 	_, _, _ = unpackDocs(data)
 	_ = inBucket(data, func(uint32) bool { return true }, func(uint32, uint64) {})
@@ -48,10 +51,36 @@ func Unpack(data []byte) {
 	_, _ = readBlock(1, data[:len(data)/2], data[len(data)/2:])
 }
 
+func unpackTexts(data []byte) ([]string, []int64, error) {
+	w, err := walkThrough(data, new(room))
+	if err != nil {
+		return nil, nil, err
+	}
+	before, err := w.skip()
+	if err != nil {
+		return nil, nil, err
+	}
+	dict, err := w.all()
+	if err != nil {
+		return nil, nil, err
+	}
+	codes, _, err := unpackNumbers(nil, w.rest)
+	if err == nil && !bytes.Equal(before, w.rest) {
+		err = errors.New("what is skipped is not what is read")
+	}
+	return dict, codes, err
+}
+
 // Repack packs numbers and texts, and unpacks them.
 func Repack(numbers []int64, dict []string, codes []int64) (n []int64, texts []string, err error) {
-	if n, _, err = unpackNumbers(nil, packNumbers(nil, numbers)); err != nil {
+	packed := packNumbers(nil, numbers)
+	if n, _, err = unpackNumbers(nil, packed); err != nil {
 		return nil, nil, err
+	}
+	for row, want := range n {
+		if got, err := numberAt(packed, row); got != want || err != nil {
+			return nil, nil, fmt.Errorf("number %d is %d, %w; want %d", row, got, err, want)
+		}
 	}
 	found, at, err := unpackTexts(packTexts(nil, dict, codes))
 	for _, c := range at {
@@ -78,4 +107,59 @@ func Packed() [][]byte {
 func (x *Index) BodyPages() (n int, err error) {
 	err = x.db.read.QueryRow("SELECT count(*) FROM bodies").Scan(&n)
 	return n, err
+}
+
+// Lacking says of texts, sorted as they are packed, which a finder leaves out in a walk that
+// passes those that are not wanted.
+func Lacking(lists []string, literals []string, wanted func(list string) bool) (sorted []string, lacks []bool, err error) {
+	codes := make([]int64, len(lists))
+	for i := range codes {
+		codes[i] = int64(i)
+	}
+	data := packTexts(nil, lists, codes)
+	f := newFinder(literals)
+	for range len(literals) + 1 { // each once, and then the one that most lack
+		sorted, lacks = sorted[:0], lacks[:0]
+		w, err := walkThrough(data, new(room))
+		if err != nil {
+			return nil, nil, err
+		}
+		f.begin()
+		for {
+			ok, err := w.next()
+			if err != nil {
+				return nil, nil, err
+			}
+			if !ok {
+				break
+			}
+			sorted = append(sorted, string(w.list()))
+			if !wanted(sorted[len(sorted)-1]) {
+				f.pass(&w)
+				lacks = append(lacks, false)
+				continue
+			}
+			lacks = append(lacks, f.lacks(&w))
+		}
+	}
+	return sorted, lacks, nil
+}
+
+// Searcher returns what has a finder look through packed texts, of a size.
+func Searcher(lists []string, literal string) (search func(), size int64) {
+	codes := make([]int64, len(lists))
+	for i := range codes {
+		codes[i] = int64(i)
+	}
+	data, f, r := packTexts(nil, lists, codes), newFinder([]string{literal}), new(room)
+	for _, l := range lists {
+		size += int64(len(l))
+	}
+	return func() {
+		w, _ := walkThrough(data, r)
+		f.begin()
+		for ok := true; ok; ok, _ = w.next() {
+			f.lacks(&w)
+		}
+	}, size
 }

@@ -25,7 +25,11 @@ const (
 type rows interface {
 	ids() ([]flow.ID, error)
 	numbers(column int) ([]int64, error) // all but IDs and texts
+	number(column, row int) (int64, error)
 	texts(t filter.Text) (dict []string, codes []int64, err error)
+	// search answers, with the better of what is there and what q says of a text, for
+	// rows that need says, or for all if that is nil.
+	search(t filter.Text, q *question, need []bool, into []filter.Answer) error
 	sketch() ([]byte, error) // of the URLs, empty if there is none
 }
 
@@ -193,6 +197,8 @@ type frozen struct {
 func (f *frozen) ids() ([]flow.ID, error) { return f.id, nil }
 
 func (f *frozen) numbers(column int) ([]int64, error) { return f.values[column], nil }
+
+func (f *frozen) number(column, row int) (int64, error) { return f.values[column][row], nil }
 
 func (f *frozen) texts(t filter.Text) ([]string, []int64, error) {
 	return f.dict[t], f.values[columnTexts+int(t)], nil

@@ -87,7 +87,7 @@ func (x *Index) load() (err error) {
 		return nil
 	}
 	x.blocks, x.next = x.blocks[:len(x.blocks)-1], last.number
-	f, err := stored{x.db, last}.all()
+	f, err := x.db.rows(last).all()
 	if err != nil {
 		return expected(err)
 	}
@@ -173,7 +173,7 @@ func (x *Index) put(p Put) error {
 		return err
 	}
 	if b != nil {
-		revs, err := stored{x.db, b}.numbers(columnRev)
+		revs, err := x.db.rows(b).numbers(columnRev)
 		if err != nil {
 			return expected(err)
 		}
@@ -222,7 +222,7 @@ func (x *Index) idsLocked(b *block) ([]flow.ID, error) {
 	if ids, ok := x.ids[b.number]; ok {
 		return ids, nil
 	}
-	ids, err := stored{x.db, b}.ids()
+	ids, err := x.db.rows(b).ids()
 	if err != nil {
 		return nil, expected(err)
 	}
@@ -286,7 +286,7 @@ func (x *Index) removeSegments(s segments) error {
 }
 
 func (x *Index) removeFromLocked(b *block, s segments) error {
-	numbers, err := stored{x.db, b}.numbers(columnSegment)
+	numbers, err := x.db.rows(b).numbers(columnSegment)
 	if err != nil {
 		return expected(err)
 	}

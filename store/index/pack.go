@@ -95,6 +95,31 @@ func unpackNumbers(dst []int64, b []byte) (values []int64, rest []byte, err erro
 	return dst, b[end:], nil
 }
 
+// numberAt returns one of packed numbers.
+func numberAt(b []byte, row int) (int64, error) {
+	n, used := binary.Uvarint(b)
+	if used <= 0 || len(b)-used < 9 || b[used] == 0 || b[used] > 9 {
+		return 0, errPacked
+	}
+	width, least := int(b[used]), int64(binary.LittleEndian.Uint64(b[used+1:]))
+	size := min(width, 8)
+	b = b[used+9:]
+	if n > uint64(len(b)/size) || uint64(row) >= n {
+		return 0, errPacked
+	}
+	var d uint64
+	for j, c := range b[row*size:][:size] {
+		d |= uint64(c) << (8 * j)
+	}
+	switch {
+	case width == 9:
+		return int64(d), nil
+	case d < special:
+		return filter.None + int64(d), nil
+	}
+	return least + int64(d-special), nil
+}
+
 func unpackWide(dst []int64, b []byte, n uint64) ([]int64, []byte, error) {
 	if n > uint64(len(b)/8) {
 		return nil, nil, errPacked
@@ -172,60 +197,6 @@ func common(a, b string) int {
 	return n
 }
 
-// maxText bounds all different texts of a column together.
-const maxTexts = 256 << 20
-
-// unpackTexts is the reverse of packTexts.
-func unpackTexts(b []byte) (dict []string, codes []int64, err error) {
-	n, used := binary.Uvarint(b)
-	if used <= 0 || n > uint64(len(b)) {
-		return nil, nil, errPacked
-	}
-	b = b[used:]
-	var all strings.Builder
-	all.Grow(2 * len(b)) // what texts have in common is in b once
-	var before []byte
-	var length [binary.MaxVarintLen64]byte
-	ends := make([]int, 0, n)
-	for range n {
-		head, used := binary.Uvarint(b)
-		rest, more := uint64(0), 0
-		if used > 0 {
-			rest, more = binary.Uvarint(b[used:])
-		}
-		if used <= 0 || more <= 0 || head>>1 > uint64(len(before)) || rest > uint64(len(b)-used-more) {
-			return nil, nil, errPacked
-		}
-		b = b[used+more:]
-		before = append(before[:head>>1], b[:rest]...)
-		b = b[rest:]
-		if head&1 == 1 {
-			all.Write(binary.AppendUvarint(length[:0], uint64(len(before))))
-		}
-		if all.Write(before); all.Len() > maxTexts {
-			return nil, nil, errPacked
-		}
-		ends = append(ends, all.Len())
-	}
-	if codes, _, err = unpackNumbers(nil, b); err != nil {
-		return nil, nil, err
-	}
-	for _, c := range codes {
-		if c < 0 || c >= int64(n) {
-			return nil, nil, errPacked
-		}
-	}
-	return split(all.String(), ends), codes, nil
-}
-
-func split(all string, ends []int) []string {
-	dict, from := make([]string, len(ends)), 0
-	for i, to := range ends {
-		dict[i], from = all[from:to], to
-	}
-	return dict
-}
-
 func packIDs(dst []byte, ids []flow.ID) []byte {
 	for i := range ids {
 		dst = append(dst, ids[i][:]...)
@@ -233,14 +204,15 @@ func packIDs(dst []byte, ids []flow.ID) []byte {
 	return dst
 }
 
-func unpackIDs(b []byte) ([]flow.ID, error) {
+// unpackIDs appends to dst what packIDs has packed.
+func unpackIDs(dst []flow.ID, b []byte) ([]flow.ID, error) {
 	const size = len(flow.ID{})
 	if len(b)%size != 0 {
 		return nil, errPacked
 	}
-	ids := make([]flow.ID, len(b)/size)
-	for i := range ids {
-		copy(ids[i][:], b[i*size:])
+	dst = slices.Grow(dst, len(b)/size)
+	for ; len(b) > 0; b = b[size:] {
+		dst = append(dst, flow.ID(b[:size]))
 	}
-	return ids, nil
+	return dst, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"transom/filter"
 )
@@ -14,12 +15,25 @@ import (
 // ones. Blocks that can't have any of them are left out.
 type pager struct {
 	Query
-	x    *Index
-	ctx  context.Context
+	x       *Index
+	ctx     context.Context
+	readers [readers]reader
+	size    int
+
+	mu   sync.Mutex // held for moments while blocks are read
+	best []found    // the first size of them are sorted, and the best, after settle
+	full bool       // there are so many
+	left []*block   // to be read, those first that may have what comes first
+	err  error
+}
+
+// readers is how many blocks are read at a time.
+const readers = 2
+
+// A reader reads one block after the other.
+type reader struct {
+	room room
 	asks *question // nil asks nothing
-	size int
-	best []found // the first size of them are sorted, and the best, after settle
-	full bool    // there are so many
 }
 
 // complete finds the place of a flow of which only the ID is given.
@@ -45,9 +59,10 @@ func (p *pager) complete() error {
 // A found is a row that may be among the best.
 type found struct {
 	Cursor
-	from source
-	row  int
-	sure bool
+	block *block // nil if it is hot
+	hot   rows
+	row   int
+	sure  bool
 }
 
 // A source is a block, or what is hot.
@@ -58,27 +73,88 @@ type source struct {
 }
 
 func (p *pager) page() ([]Hit, error) {
-	p.best, p.full = p.best[:0], false
+	p.best, p.full, p.err = p.best[:0], false, nil
 	p.x.mu.Lock()
 	blocks, hot := p.x.blocks, p.x.hot.freeze()
 	p.x.mu.Unlock()
-	if err := p.look(source{rows: hot, n: len(hot.id)}); err != nil {
+	r := &p.readers[0]
+	r.room.begin()
+	if err := p.look(source{rows: hot, n: len(hot.id)}, r); err != nil {
 		return nil, err
 	}
-	for _, b := range p.promising(blocks) {
-		if p.ctx.Err() != nil {
-			return nil, context.Cause(p.ctx)
+	p.left = p.promising(blocks)
+	hits, err := p.read()
+	if changed := p.x.db.settled.still(); changed != nil {
+		return nil, changed
+	}
+	return hits, err
+}
+
+// read reads blocks, and then where the best are. The first block often has enough; the
+// others are read by all readers.
+func (p *pager) read() ([]Hit, error) {
+	p.err = p.readOne(&p.readers[0])
+	var all sync.WaitGroup
+	if p.more() {
+		for i := range p.readers {
+			all.Go(func() { p.readAll(&p.readers[i]) })
 		}
-		if p.settle(); p.full && p.outdone(b) {
-			break
-		}
-		err := p.look(source{rows: stored{p.x.db, b}, n: b.n, block: b})
-		if err = p.x.unlessGone(b, err); err != nil {
-			return nil, err
-		}
+	}
+	all.Wait()
+	if p.err != nil {
+		return nil, p.err
 	}
 	p.settle()
 	return p.hits()
+}
+
+// more reports whether another block has to be read.
+func (p *pager) more() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.moreLocked()
+}
+
+func (p *pager) moreLocked() bool {
+	if p.err != nil || len(p.left) == 0 {
+		return false
+	}
+	p.settle()
+	return !p.full || !p.outdone(p.left[0])
+}
+
+func (p *pager) readAll(r *reader) {
+	for p.more() {
+		if err := p.readOne(r); err != nil {
+			p.mu.Lock()
+			p.err = cmp.Or(p.err, err)
+			p.mu.Unlock()
+		}
+	}
+}
+
+// readOne reads the next block, if one has to be.
+func (p *pager) readOne(r *reader) error {
+	if p.ctx.Err() != nil {
+		return context.Cause(p.ctx)
+	}
+	p.mu.Lock()
+	if !p.moreLocked() {
+		p.mu.Unlock()
+		return nil
+	}
+	b := p.left[0]
+	p.left = p.left[1:]
+	p.mu.Unlock()
+	err := p.look(p.source(b, r), r)
+	return p.x.unlessGone(b, err)
+}
+
+// source returns the rows of a block.
+func (p *pager) source(b *block, r *reader) source {
+	r.room.begin()
+	r.room.paged = true
+	return source{rows: stored{p.x.db, b, &r.room}, n: b.n, block: b}
 }
 
 // promising returns blocks that have something behind the cursor, those first that may
@@ -147,72 +223,49 @@ func (p *pager) compare(a, b *Cursor) int {
 }
 
 // look puts rows among the best that are. What rows are sorted by is read first: where
-// none can be among the best nothing else has to be.
-func (p *pager) look(s source) error {
+// none can be among the best nothing else has to be, and else only those are asked about.
+func (p *pager) look(s source, r *reader) error {
 	keys, err := p.keys(s)
-	if err != nil || p.full && !p.any(&keys) {
+	if err != nil {
 		return err
 	}
+	need := p.need(s, &keys, r)
+	if need != nil && count(need) == 0 {
+		return nil
+	}
 	var is []filter.Answer
-	if p.asks != nil {
-		a, err := p.asks.answer(s.rows, s.n)
-		if err != nil || none(a) {
+	if r.asks != nil {
+		a, err := r.asks.answer(subject{s.rows, s.n, &r.room}, need, false)
+		if err != nil {
 			return err
 		}
-		if is = a.is; p.full && !p.anyOf(&keys, is) {
+		if is = a.is; need == nil && none(a) {
 			return nil
 		}
+	}
+	rows := make([]int, 0, p.size)
+	for row := range s.n {
+		if (need == nil || need[row]) && (is == nil || is[row] != filter.No) {
+			rows = append(rows, row)
+		}
+	}
+	if len(rows) == 0 {
+		return nil
 	}
 	ids, err := s.ids()
 	if err != nil {
 		return err
 	}
-	for row := range ids {
-		if is != nil && is[row] == filter.No || s.block != nil && s.block.isDead(row) {
-			continue
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, row := range rows {
+		f := found{Cursor: keys.at(row), block: s.block, row: row, sure: is == nil || is[row] == filter.Yes}
+		if f.ID = ids[row]; s.block == nil {
+			f.hot = s.rows
 		}
-		f := found{Cursor: keys.at(row), from: s, row: row, sure: is == nil || is[row] == filter.Yes}
-		f.ID = ids[row]
 		p.consider(&f)
 	}
 	return nil
-}
-
-// any reports whether any row may be among the best, of which there are enough.
-func (p *pager) any(k *keys) bool {
-	worst := &p.best[p.size-1].Cursor
-	for _, n := range k.numbers {
-		if n == filter.None {
-			n = 0
-		}
-		if n == worst.Number || n > worst.Number == p.Descending {
-			return true
-		}
-	}
-	for _, t := range k.texts {
-		if t == worst.Text || t > worst.Text == p.Descending {
-			return true
-		}
-	}
-	return k.numbers == nil && k.texts == nil
-}
-
-// anyOf is any for rows that are not No.
-func (p *pager) anyOf(k *keys, is []filter.Answer) bool {
-	worst := &p.best[p.size-1].Cursor
-	for row, a := range is {
-		if a == filter.No {
-			continue
-		}
-		c := k.at(row)
-		if c.Number == worst.Number && c.Text == worst.Text { // the IDs decide
-			return true
-		}
-		if p.compare(&c, worst) < 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // consider puts f among the best, if it is.
@@ -236,66 +289,59 @@ func (p *pager) settle() {
 	}
 }
 
-// keys are what rows are sorted by.
-type keys struct {
-	numbers []int64
-	texts   []string // of codes
-	codes   []int64
-}
-
-func (p *pager) keys(s source) (k keys, err error) {
-	switch p.By {
-	case BySize:
-		k.numbers, err = s.numbers(columnNumbers + int(filter.Size))
-	case ByDuration:
-		k.numbers, err = s.numbers(columnNumbers + int(filter.Duration))
-	case ByHost:
-		var dict []string
-		if dict, k.codes, err = s.rows.texts(filter.Name); err != nil {
-			return k, err
-		}
-		for _, list := range dict {
-			k.texts = append(k.texts, filter.First(list))
-		}
-	}
-	return k, err
-}
-
-func (k *keys) at(row int) (c Cursor) {
-	if k.numbers != nil && k.numbers[row] != filter.None {
-		c.Number = k.numbers[row]
-	}
-	if k.texts != nil {
-		c.Text = k.texts[k.codes[row]]
-	}
-	return c
-}
-
-// hits reads where the records of the best are.
+// hits reads where the records of the best are, block by block.
 func (p *pager) hits() ([]Hit, error) {
-	type where struct{ revs, segments, offsets []int64 }
-	known := map[*block]where{}
-	hits := make([]Hit, 0, len(p.best))
-	for _, f := range p.best {
-		w, ok := known[f.from.block]
-		if !ok {
-			var err error
-			if w.revs, err = f.from.numbers(columnRev); err == nil {
-				if w.segments, err = f.from.numbers(columnSegment); err == nil {
-					w.offsets, err = f.from.numbers(columnOffset)
-				}
-			}
-			if err = p.x.unlessGone(f.from.block, err); err != nil {
+	hits, there := make([]Hit, len(p.best)), make([]bool, len(p.best))
+	order := make([]int, len(p.best))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(p.best[a].number(), p.best[b].number()) })
+	var s source
+	for at, i := range order {
+		f := &p.best[i]
+		switch {
+		case f.block == nil:
+			s = source{rows: f.hot}
+		case at == 0 || p.best[order[at-1]].block != f.block:
+			s = p.source(f.block, &p.readers[0])
+		}
+		var err error
+		if hits[i], err = f.hit(s); err != nil {
+			if err = p.x.unlessGone(f.block, err); err != nil {
 				return nil, err
 			}
-			known[f.from.block] = w
-		}
-		if w.offsets == nil {
 			continue // it was removed meanwhile
 		}
-		h := Hit{ID: f.ID, Rev: uint32(w.revs[f.row]), Sure: f.sure, Cursor: f.Cursor}
-		h.Position.Segment, h.Position.Offset = uint64(w.segments[f.row]), w.offsets[f.row]
-		hits = append(hits, h)
+		there[i] = true
 	}
-	return hits, nil
+	n := 0
+	for i := range hits {
+		if there[i] {
+			hits[n] = hits[i]
+			n++
+		}
+	}
+	return hits[:n], nil
+}
+
+// number is that of its block.
+func (f *found) number() int64 {
+	if f.block == nil {
+		return -1
+	}
+	return f.block.number
+}
+
+// hit reads where the record is.
+func (f *found) hit(s source) (h Hit, err error) {
+	var n [3]int64
+	for i, column := range [...]int{columnRev, columnSegment, columnOffset} {
+		if n[i], err = s.number(column, f.row); err != nil {
+			return h, err
+		}
+	}
+	h = Hit{ID: f.ID, Rev: uint32(n[0]), Sure: f.sure, Cursor: f.Cursor}
+	h.Position.Segment, h.Position.Offset = uint64(n[1]), n[2]
+	return h, nil
 }

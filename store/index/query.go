@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"iter"
 	"slices"
 
@@ -26,10 +27,14 @@ func (x *Index) Query(ctx context.Context, q Query) iter.Seq2[Hit, error] {
 	return func(yield func(Hit, error) bool) {
 		p := &pager{x: x, ctx: ctx, Query: q, size: firstPage}
 		if q.Filter != nil {
-			var err error
-			if p.asks, err = x.question(q.Filter.Plan()); err != nil {
+			asks, err := x.question(q.Filter.Plan())
+			if err != nil {
 				yield(Hit{}, err)
 				return
+			}
+			for i := range p.readers {
+				p.readers[i].asks = asks
+				asks = asks.another()
 			}
 		}
 		if err := p.complete(); err != nil {
@@ -64,12 +69,12 @@ func (x *Index) Lookup(_ context.Context, id flow.ID) (Hit, error) {
 	if err != nil {
 		return Hit{}, err
 	}
-	p := &pager{x: x, best: []found{{Cursor: Cursor{ID: id}, from: s, row: row, sure: true}}}
-	hits, err := p.hits()
-	if err != nil || len(hits) == 0 {
-		return Hit{}, cmp.Or(err, ErrUnknown)
+	f := found{Cursor: Cursor{ID: id}, row: row, sure: true}
+	h, err := f.hit(s)
+	if errors.Is(err, ErrUnknown) { // it was removed meanwhile, or never should have been
+		return Hit{}, cmp.Or(x.unlessGone(s.block, err), ErrUnknown)
 	}
-	return hits[0], nil
+	return h, err
 }
 
 func (x *Index) lookupLocked(id flow.ID) (source, int, error) {
@@ -85,5 +90,5 @@ func (x *Index) lookupLocked(id flow.ID) (source, int, error) {
 	if b == nil {
 		return source{}, 0, ErrUnknown
 	}
-	return source{rows: stored{x.db, b}, n: b.n, block: b}, row, nil
+	return source{rows: x.db.rows(b), n: b.n, block: b}, row, nil
 }

@@ -24,7 +24,7 @@ func (x *Index) Stats(ctx context.Context) (Stats, error) {
 			err = context.Cause(ctx)
 		}
 		if err == nil {
-			err = x.unlessGone(b, s.count(source{rows: stored{x.db, b}, n: b.n, block: b}))
+			err = x.unlessGone(b, s.count(source{rows: x.db.rows(b), n: b.n, block: b}))
 		}
 	}
 	if err != nil {

@@ -101,8 +101,21 @@ func (d *database) prepare() (err error) {
 	return d.fail("open index", err)
 }
 
-func (d *database) column(number int64, column int) ([]byte, error) {
-	return d.blob(d.part.QueryRow(partKey(number, column)))
+// column appends a column to dst. Who reads it looks whether the file has changed.
+func (d *database) column(dst []byte, number int64, column int) ([]byte, error) {
+	rows, err := d.part.Query(partKey(number, column))
+	if err != nil {
+		return nil, d.fail("read index", err)
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return nil, cmp.Or(d.fail("read index", rows.Err()), ErrUnknown)
+	}
+	var data sql.RawBytes // it would be copied twice
+	if err := rows.Scan(&data); err != nil {
+		return nil, d.fail("read index", err)
+	}
+	return append(dst, data...), nil
 }
 
 // blob reads one value, ErrUnknown if there is none.
