@@ -69,8 +69,9 @@ func (f *flowsList) run(cmd *cobra.Command, _ []string) error {
 		}
 		var last flow.ID
 		var unread failures
-		err := printFlows(cmd, cmd.OutOrStdout(), from, asked, show.Options{Detail: f.detail.value, JSON: f.json, Redact: f.redact.rules, Schema: schema}, func(f *flow.Flow) { last = f.ID }, &unread)
-		if err == nil && f.limit.value > 0 && !last.IsZero() && more(cmd.Context(), from, asked, last) {
+		first := &firstOf{recording: from}
+		err := printFlows(cmd, cmd.OutOrStdout(), first, asked, show.Options{Detail: f.detail.value, JSON: f.json, Redact: f.redact.rules, Schema: schema}, func(f *flow.Flow) { last = f.ID }, &unread)
+		if err == nil && first.more {
 			fmt.Fprintf(cmd.ErrOrStderr(), "transom: there are more: --after %s\n", last)
 		}
 		if err == nil && !f.json && last.IsZero() && unread.n == 0 && f.after == "" {
@@ -162,12 +163,32 @@ func printFlows(cmd *cobra.Command, out io.Writer, from recording, q store.Query
 	return show.Run(cmd.Context(), out, iter.Seq2[*flow.Flow, int](news), o)
 }
 
-// more reports whether something comes after id.
-func more(ctx context.Context, from recording, q store.Query, id flow.ID) bool {
-	q.After, q.Limit, q.Doubt = id, 1, nil
-	q.Lacks = func(*flow.Flow, error) {} // it is said with that page
-	for _, err := range from.Flows(ctx, q) {
-		return err == nil
+// A firstOf yields as many flows as are asked for, and sees whether there are more: to ask
+// again for what comes behind the last may take as long as all of it.
+type firstOf struct {
+	recording
+	more bool
+}
+
+// Flows implements recording.
+func (r *firstOf) Flows(ctx context.Context, q store.Query) iter.Seq2[*flow.Flow, error] {
+	if q.Limit == 0 {
+		return r.recording.Flows(ctx, q)
 	}
-	return false
+	return func(yield func(*flow.Flow, error) bool) {
+		left := q.Limit
+		q.Limit++
+		for f, err := range r.recording.Flows(ctx, q) {
+			if left == 0 {
+				r.more = err == nil
+				return
+			}
+			if err == nil {
+				left--
+			}
+			if !yield(f, err) {
+				return
+			}
+		}
+	}
 }

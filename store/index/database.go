@@ -39,7 +39,7 @@ CREATE TABLE run (number INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE term (key INTEGER PRIMARY KEY, data BLOB NOT NULL);
 `
 
-// readers is how many read at once.
+// readers is how many read at once: connections, and blocks of one page.
 const readers = 2
 
 // A database is the file, by a connection that writes and a few that read.

@@ -27,9 +27,6 @@ type pager struct {
 	err  error
 }
 
-// readers is how many blocks are read at a time.
-const readers = 2
-
 // A reader reads one block after the other.
 type reader struct {
 	room room
