@@ -45,7 +45,7 @@ func Unpack(data []byte) {
 	_, _ = unpackIDs(nil, data)
 	_, _ = numberAt(data, 1)
 	_, _ = unpackBodies(1, data)
-	_, _, _ = unpackDocs(data)
+	_, _ = eachDoc(data, func(int, doc) {})
 	_ = inBucket(data, func(uint32) bool { return true }, func(uint32, uint64) {})
 	_, _ = readBlock(1, data, nil)
 	_, _ = readBlock(1, data[:len(data)/2], data[len(data)/2:])

@@ -59,12 +59,9 @@ func (x *Index) find(hashes []uint32, trigrams bool) (foundSet, error) {
 		if trigrams && !r.trigram {
 			continue
 		}
-		docs, _, err := unpackDocs(r.docs)
-		if err != nil {
+		count := counts[r.number]
+		if _, err := eachDoc(r.docs, func(i int, d doc) { f.judge(d, int(count[i]) == len(hashes)) }); err != nil {
 			return nil, x.db.fail("read index", err)
-		}
-		for i, d := range docs {
-			f.judge(d, int(counts[r.number][i]) == len(hashes))
 		}
 	}
 	return f, nil

@@ -149,31 +149,42 @@ func packDocs(docs []doc, trigrams bool) []byte {
 	return dst
 }
 
-// unpackDocs is the reverse.
-func unpackDocs(b []byte) (docs []doc, trigrams bool, err error) {
+// eachDoc is the reverse: it calls do for each.
+func eachDoc(b []byte, do func(i int, d doc)) (trigrams bool, err error) {
 	if len(b) < 2 {
-		return nil, false, errPacked
+		return false, errPacked
 	}
 	trigrams = b[0] == 1
 	n, used := binary.Uvarint(b[1:])
 	if used <= 0 || n > uint64(len(b))/2 {
-		return nil, false, errPacked
+		return false, errPacked
 	}
 	b = b[1+used:]
 	before := uint64(0)
-	for range n {
+	for i := range int(n) {
 		if len(b) < 2 {
-			return nil, false, errPacked
+			return false, errPacked
 		}
 		d, used := binary.Varint(b[1:])
 		if used <= 0 {
-			return nil, false, errPacked
+			return false, errPacked
 		}
 		before += uint64(d)
-		docs = append(docs, doc{before, b[0] == 1})
+		do(i, doc{before, b[0] == 1})
 		b = b[1+used:]
 	}
-	return docs, trigrams, nil
+	return trigrams, nil
+}
+
+// runOf returns a run of which this is the head.
+func runOf(number int64, docs []byte) (*run, error) {
+	r := &run{number: number, docs: docs}
+	var err error
+	r.trigram, err = eachDoc(docs, func(_ int, d doc) {
+		r.n++
+		r.bodies.add(d.number)
+	})
+	return r, err
 }
 
 // packBucket packs sorted pairs: each hash as the distance from the one before, how many
@@ -233,9 +244,9 @@ func inBucket(b []byte, want func(hash uint32) bool, found func(hash uint32, doc
 
 // writeTerms writes a run of what there is.
 func (c *change) writeTerms(t *terms) (*run, error) {
-	r := &run{number: t.last, docs: packDocs(t.docs, t.trigrams), n: len(t.docs), trigram: t.trigrams}
-	for _, d := range t.docs {
-		r.bodies.add(d.number)
+	r, err := runOf(t.last, packDocs(t.docs, t.trigrams))
+	if err != nil {
+		return nil, err
 	}
 	rest := t.pairs
 	return r, c.putRun(r.number, r.docs, func(bucket int) []byte {
@@ -249,26 +260,20 @@ func (c *change) writeTerms(t *terms) (*run, error) {
 	})
 }
 
-// readRuns reads the heads of all runs. The last is taken up again if it is small.
+// readRuns reads the heads of all runs. The last is taken up again if it is small, by who
+// writes.
 func (x *Index) readRuns() error {
 	err := x.db.runs(func(number int64, data []byte) error {
-		docs, trigrams, err := unpackDocs(data)
-		if err != nil {
-			return err
-		}
-		r := &run{number: number, docs: data, n: len(docs), trigram: trigrams}
-		for _, d := range docs {
-			r.bodies.add(d.number)
-		}
+		r, err := runOf(number, data)
 		x.runs = append(x.runs, r)
-		return nil
+		return err
 	})
 	if err != nil || len(x.runs) == 0 {
 		return err
 	}
 	last := x.runs[len(x.runs)-1]
 	x.terms.last = last.number + 1
-	if last.n >= x.limits.small || last.trigram != x.terms.trigrams {
+	if x.readOnly || last.n >= x.limits.small || last.trigram != x.terms.trigrams {
 		return nil
 	}
 	x.runs = x.runs[:len(x.runs)-1]
@@ -278,7 +283,7 @@ func (x *Index) readRuns() error {
 // takeUp makes a run what is still to be added to.
 func (x *Index) takeUp(r *run) (err error) {
 	x.terms.last = r.number
-	if x.terms.docs, _, err = unpackDocs(r.docs); err != nil {
+	if _, err = eachDoc(r.docs, func(_ int, d doc) { x.terms.docs = append(x.terms.docs, d) }); err != nil {
 		return err
 	}
 	for i := range buckets {
