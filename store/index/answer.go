@@ -16,6 +16,8 @@ type question struct {
 
 	cheapest []*question // of, that first which takes least
 	finder   *finder
+
+	sketches, without int // that were looked at, and of these those that ruled a block out
 }
 
 // sort sorts what is joined by what it takes.
@@ -46,6 +48,7 @@ func (q *question) another() *question {
 		return nil
 	}
 	c := *q
+	c.sketches, c.without = 0, 0
 	c.memo, c.finder, c.of = map[string]filter.Answer{}, newFinder(q.Literals), nil
 	for _, of := range q.of {
 		c.of = append(c.of, of.another())
@@ -244,7 +247,8 @@ func (q *question) ask(r subject, need []bool, into []filter.Answer) error {
 // search asks about each text once, however many flows have it.
 func (q *question) search(r rows, need []bool, into []filter.Answer) error {
 	if q.sketched() {
-		if s, err := r.sketch(); err != nil || !mayHave(s, q.Literals) {
+		s, err := r.sketch()
+		if err != nil || !q.mayBeIn(s) {
 			return err
 		}
 	}

@@ -27,6 +27,8 @@ type rows interface {
 	numbers(column int) ([]int64, error) // all but IDs and texts
 	number(column, row int) (int64, error)
 	texts(t filter.Text) (dict []string, codes []int64, err error)
+	// firsts adds the first elements of texts to k.
+	firsts(t filter.Text, k *keys) (codes []int64, err error)
 	// search answers, with the better of what is there and what q says of a text, for
 	// rows that need says, or for all if that is nil.
 	search(t filter.Text, q *question, need []bool, into []filter.Answer) error

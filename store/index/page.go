@@ -27,12 +27,6 @@ type pager struct {
 	err  error
 }
 
-// A reader reads one block after the other.
-type reader struct {
-	room room
-	asks *question // nil asks nothing
-}
-
 // complete finds the place of a flow of which only the ID is given.
 func (p *pager) complete() error {
 	if p.By == ByTime || p.After.ID.IsZero() || p.After != (Cursor{ID: p.After.ID}) {
@@ -44,13 +38,14 @@ func (p *pager) complete() error {
 	if err != nil {
 		return fmt.Errorf("after flow %v: %w", p.After.ID, err)
 	}
-	k, err := p.keys(s)
-	if err == nil {
-		id := p.After.ID
-		p.After = k.at(row)
-		p.After.ID = id
+	var k keys
+	if err := p.keys(s, &k); err != nil {
+		return err
 	}
-	return err
+	id := p.After.ID
+	p.After = k.at(row)
+	p.After.ID = id
+	return nil
 }
 
 // A found is a row that may be among the best.
@@ -85,73 +80,6 @@ func (p *pager) page() ([]Hit, error) {
 		return nil, changed
 	}
 	return hits, err
-}
-
-// read reads blocks, and then where the best are. The first block often has enough; the
-// others are read by all readers.
-func (p *pager) read() ([]Hit, error) {
-	p.err = p.readOne(&p.readers[0])
-	var all sync.WaitGroup
-	if p.more() {
-		for i := range p.readers {
-			all.Go(func() { p.readAll(&p.readers[i]) })
-		}
-	}
-	all.Wait()
-	if p.err != nil {
-		return nil, p.err
-	}
-	p.settle()
-	return p.hits()
-}
-
-// more reports whether another block has to be read.
-func (p *pager) more() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.moreLocked()
-}
-
-func (p *pager) moreLocked() bool {
-	if p.err != nil || len(p.left) == 0 {
-		return false
-	}
-	p.settle()
-	return !p.full || !p.outdone(p.left[0])
-}
-
-func (p *pager) readAll(r *reader) {
-	for p.more() {
-		if err := p.readOne(r); err != nil {
-			p.mu.Lock()
-			p.err = cmp.Or(p.err, err)
-			p.mu.Unlock()
-		}
-	}
-}
-
-// readOne reads the next block, if one has to be.
-func (p *pager) readOne(r *reader) error {
-	if p.ctx.Err() != nil {
-		return context.Cause(p.ctx)
-	}
-	p.mu.Lock()
-	if !p.moreLocked() {
-		p.mu.Unlock()
-		return nil
-	}
-	b := p.left[0]
-	p.left = p.left[1:]
-	p.mu.Unlock()
-	err := p.look(p.source(b, r), r)
-	return p.x.unlessGone(b, err)
-}
-
-// source returns the rows of a block.
-func (p *pager) source(b *block, r *reader) source {
-	r.room.begin()
-	r.room.paged = true
-	return source{rows: stored{p.x.db, b, &r.room}, n: b.n, block: b}
 }
 
 // promising returns blocks that have something behind the cursor, those first that may
@@ -222,11 +150,10 @@ func (p *pager) compare(a, b *Cursor) int {
 // look puts rows among the best that are. What rows are sorted by is read first: where
 // none can be among the best nothing else has to be, and else only those are asked about.
 func (p *pager) look(s source, r *reader) error {
-	keys, err := p.keys(s)
-	if err != nil {
+	if err := p.keys(s, &r.keys); err != nil {
 		return err
 	}
-	need := p.need(s, &keys, r)
+	need := p.need(s, r)
 	if need != nil && count(need) == 0 {
 		return nil
 	}
@@ -256,7 +183,7 @@ func (p *pager) look(s source, r *reader) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, row := range rows {
-		f := found{Cursor: keys.at(row), block: s.block, row: row, sure: is == nil || is[row] == filter.Yes}
+		f := found{Cursor: r.keys.at(row), block: s.block, row: row, sure: is == nil || is[row] == filter.Yes}
 		if f.ID = ids[row]; s.block == nil {
 			f.hot = s.rows
 		}

@@ -58,8 +58,23 @@ func mayHave(s []byte, literals []string) bool {
 	return true
 }
 
-// sketched reports whether there are sketches of what q searches.
+// sketched reports whether there are sketches of what q searches, which are worth while to
+// be looked at: of something frequent they all say that it may be there.
 func (q *question) sketched() bool {
+	const enough = 32
+	if q.sketches >= enough && q.without < q.sketches/8 {
+		return false
+	}
 	long := func(l string) bool { return len(l) >= 3 }
 	return slices.ContainsFunc(q.Literals, long) && len(q.Texts) == 1 && q.Texts[0] == filter.URL
+}
+
+// mayBeIn reports whether a block with this sketch may have what q searches.
+func (q *question) mayBeIn(s []byte) bool {
+	q.sketches++
+	may := mayHave(s, q.Literals)
+	if !may {
+		q.without++
+	}
+	return may
 }
