@@ -139,28 +139,28 @@ func packTexts(dst []byte, dict []string, codes []int64) []byte {
 	for _, c := range codes {
 		used[c] = true
 	}
-	order := make([]int, 0, len(dict))
+	type entry struct {
+		text       string
+		single, of int
+	}
+	order := make([]entry, 0, len(dict))
 	for i := range dict {
 		if used[i] {
-			order = append(order, i)
+			text, single := bare(dict[i])
+			order = append(order, entry{text, single, i})
 		}
 	}
-	slices.SortFunc(order, func(a, b int) int {
-		x, xs := bare(dict[a])
-		y, ys := bare(dict[b])
-		return cmp.Or(strings.Compare(x, y), xs-ys)
-	})
+	slices.SortFunc(order, func(a, b entry) int { return cmp.Or(strings.Compare(a.text, b.text), a.single-b.single) })
 	renamed := make([]int64, len(dict))
 	dst = binary.AppendUvarint(dst, uint64(len(order)))
 	before := ""
-	for i, of := range order {
-		renamed[of] = int64(i)
-		text, single := bare(dict[of])
-		same := common(before, text)
-		dst = binary.AppendUvarint(dst, uint64(same<<1|single))
-		dst = binary.AppendUvarint(dst, uint64(len(text)-same))
-		dst = append(dst, text[same:]...)
-		before = text
+	for i, e := range order {
+		renamed[e.of] = int64(i)
+		same := common(before, e.text)
+		dst = binary.AppendUvarint(dst, uint64(same<<1|e.single))
+		dst = binary.AppendUvarint(dst, uint64(len(e.text)-same))
+		dst = append(dst, e.text[same:]...)
+		before = e.text
 	}
 	named := make([]int64, len(codes))
 	for i, c := range codes {
