@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/pprof"
+	"strings"
 	"time"
 
 	"transom/app/mitm"
@@ -189,8 +190,7 @@ func (x *million) peak(context.Context) error {
 
 // size says what is on disk.
 func (x *million) size(context.Context) error {
-	log := x.d.Stats().Bytes
-	all := int64(0)
+	all, index := int64(0), int64(0)
 	list, err := os.ReadDir(x.dir)
 	if err != nil {
 		return err
@@ -200,9 +200,11 @@ func (x *million) size(context.Context) error {
 		if err != nil {
 			return err
 		}
-		all += info.Size()
+		if all += info.Size(); strings.HasPrefix(e.Name(), "index.db") {
+			index += info.Size()
+		}
 	}
-	x.say("on disk", "%d MiB, and %d MiB of index", log>>20, (all-log)>>20)
+	x.say("on disk", "%d MiB, and %d MiB of index", (all-index)>>20, index>>20)
 	return nil
 }
 
