@@ -15,8 +15,6 @@ import (
 	"syscall"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"transom/platform/lab"
 )
 
@@ -112,13 +110,12 @@ func (p *transom) wait(code int) {
 	p.log.close()
 }
 
-// gone reports whether the proxy has ended, though it was not waited for. It asks
-// waitid(2): in /proc a process is a zombie also while another of its threads than
-// the first execs, as the launcher does (de_thread in fs/exec.c).
+// gone reports whether the proxy has ended, though it may not have been waited for.
+// While another thread than the first execs, as in the launcher, the first is a zombie
+// and the process goes on (de_thread in fs/exec.c): it has two threads then.
 func (p *transom) gone() bool {
-	var info unix.Siginfo
-	err := unix.Waitid(unix.P_PID, p.cmd.Process.Pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
-	return err != nil || info.Signo != 0
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	return err != nil || regexp.MustCompile(`\) [ZX] (\S+ ){16}[01] `).Match(b)
 }
 
 // stop lets the proxy end in order, so that all is printed that it has to say.
