@@ -79,6 +79,7 @@ func TestTerminalLost(t *testing.T) {
 			for _, sig := range sent {
 				w.refused()
 				p.signal(sig)
+				p.taken(sig)
 			}
 			w.refused()
 			close(s.goOn)
@@ -98,6 +99,21 @@ func TestTerminalLost(t *testing.T) {
 			}
 		})
 	}
+}
+
+// taken waits until a thread of the proxy has taken a signal. The one that is meant to may
+// have no processor, while others come to the end, where a signal has its usual meaning.
+func (p *transom) taken(sig syscall.Signal) {
+	p.t.Helper()
+	eventually(p.t, fmt.Sprintf("%v to be taken", sig), func() bool {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid()))
+		_, rest, found := strings.Cut(string(b), "\nShdPnd:\t")
+		var pending uint64
+		if _, e := fmt.Sscanf(rest, "%x", &pending); err != nil || !found || e != nil {
+			p.t.Fatalf("pending signals: %v, %q", err, b)
+		}
+		return pending>>(sig-1)&1 == 0
+	})
 }
 
 // TestNoHangup has a proxy that was started to outlive its terminal go on.
