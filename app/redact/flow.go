@@ -15,6 +15,7 @@ func (c *Reader) http(h *flow.HTTP) {
 	if h.Request != nil && h.Request.Method == "" && len(h.Request.Raw) > 0 {
 		c.note("the request's head, which could not be parsed, is left out")
 	}
+	h.Response, h.OriginalResponse = c.chosen(h.Request, h.Response), c.chosen(h.Request, h.OriginalResponse)
 	h.Request, h.OriginalRequest = c.request(h.Request), c.request(h.OriginalRequest)
 	h.Response, h.OriginalResponse = c.response(h.Response), c.response(h.OriginalResponse)
 	for i := range h.Interim {

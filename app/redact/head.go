@@ -112,6 +112,31 @@ func (r *Rules) protocols(list string) string {
 	return strings.Join(items, ",")
 }
 
+// chosen returns what a server answered, without a secret that it chose among the names of
+// protocols that were offered.
+func (r *Rules) chosen(offered *flow.RequestHead, h *flow.ResponseHead) *flow.ResponseHead {
+	const name = "Sec-WebSocket-Protocol"
+	if h == nil || offered == nil || h.Header.Get(name) == "" {
+		return h
+	}
+	for i := range offered.Header {
+		if !flow.EqualFold(offered.Header[i].Name, name) {
+			continue
+		}
+		was := strings.Split(offered.Header[i].Value, ",")
+		for k, is := range strings.Split(r.protocols(offered.Header[i].Value), ",") {
+			if is != was[k] && strings.TrimSpace(was[k]) == strings.TrimSpace(h.Header.Get(name)) {
+				c := *h
+				c.Header = append(flow.Header(nil), h.Header...)
+				c.Header.Set(name, strings.TrimSpace(is))
+				c.Raw, c.H2 = nil, nil
+				return &c
+			}
+		}
+	}
+	return h
+}
+
 // inProtocol says where in the name of a protocol a secret begins, or 0.
 func (r *Rules) inProtocol(name string) int {
 	for at := range len(name) {

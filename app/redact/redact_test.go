@@ -164,6 +164,22 @@ func TestFields(t *testing.T) {
 	}
 }
 
+// TestChosenProtocol: a token that was offered as a protocol is one in the answer, too.
+func TestChosenProtocol(t *testing.T) {
+	w := newWorld(t)
+	const name = "Sec-WebSocket-Protocol"
+	for chosen, want := range map[string]string{"s3cr3t": "REDACTED", "chat": "chat", "bearer": "bearer"} {
+		h := exchange("")
+		h.Request.Header = flow.Header{{Name: name, Value: "chat"}, {Name: name, Value: "bearer, s3cr3t"}}
+		h.Response.Header, h.Response.Raw = flow.Header{{Name: "A", Value: "b"}, {Name: "sec-websocket-protocol", Value: chosen}}, []byte(chosen)
+		f, _ := w.written(flowOf(h))
+		r := f.Detail.(*flow.HTTP).Response
+		if got := r.Header.Get(name); got != want || (r.Raw == nil) != (got != chosen) || h.Response.Header[1].Value != chosen {
+			t.Errorf("of %s there is %s, %q", chosen, got, r.Raw)
+		}
+	}
+}
+
 func TestBodies(t *testing.T) {
 	w := newWorld(t)
 	for name, c := range map[string]struct {
