@@ -33,10 +33,10 @@ func (d *document) put(e *jsonEntry) error {
 	case e.StartedDateTime.IsZero():
 		return errNoTime
 	}
-	f := &flow.Flow{ID: flow.NewID(e.StartedDateTime.Time), Start: e.StartedDateTime.Time, State: flow.Done, Rev: 1}
+	f := &flow.Flow{ID: d.id(e), Start: e.StartedDateTime.Time, State: flow.Done, Rev: 1}
 	h := &flow.HTTP{Request: request(e.Request), RequestTrailer: header(e.Request.Trailers)}
 	f.Detail = h
-	f.Conn = d.conns.of(e, h.Request)
+	f.Conn = d.conns.of(e, h.Request, f.ID)
 	e.times(f, h)
 	if e.Response.Status > 0 {
 		h.Response, h.ResponseTrailer = response(&e.Response), header(e.Response.Trailers)
@@ -50,6 +50,21 @@ func (d *document) put(e *jsonEntry) error {
 		f.State = flow.Failed
 	}
 	return d.keep(e, f, h)
+}
+
+// id is the ID of an entry's flow: the same each time that the file is read, or one that has
+// the entry, too.
+func (d *document) id(e *jsonEntry) flow.ID {
+	name := fmt.Sprintf("har %s %s %s", e.Connection, e.Request.Method, e.Request.URL)
+	id := export.TimedID(name, e.StartedDateTime.Time)
+	if d.ids == nil {
+		d.ids = map[flow.ID]int{}
+	}
+	n := d.ids[id]
+	if d.ids[id] = n + 1; n > 0 { // another one at the same time
+		id = export.TimedID(fmt.Sprintf("%s %d", name, n), e.StartedDateTime.Time)
+	}
+	return id
 }
 
 // keep puts a flow with its bodies, and the WebSocket that it began.
@@ -175,7 +190,7 @@ func (e *jsonEntry) log(of *flow.Flow) ([]byte, *flow.Flow, error) {
 	h := of.Detail.(*flow.HTTP)
 	start := of.Start
 	m := &flow.Messages{Kind: "websocket", Handshake: of.ID, Request: h.Request}
-	f := &flow.Flow{ID: flow.NewID(start), Conn: of.Conn, Start: start, End: of.End, State: flow.Done, Rev: 1, Detail: m}
+	f := &flow.Flow{ID: export.Behind(export.TimedID("websocket "+of.ID.String(), start), of.ID), Conn: of.Conn, Start: start, End: of.End, State: flow.Done, Rev: 1, Detail: m}
 	var log []byte
 	var before time.Duration
 	for i, frame := range e.Messages {
@@ -222,13 +237,13 @@ func seconds(n number) time.Time {
 // conns has one connection for what the file says was one.
 type conns map[[3]string]*flow.Conn
 
-func (c *conns) of(e *jsonEntry, r *flow.RequestHead) *flow.Conn {
+func (c *conns) of(e *jsonEntry, r *flow.RequestHead, first flow.ID) *flow.Conn {
 	host, port := split(r)
 	key := [3]string{string(e.Connection), string(e.ServerIPAddress), r.Scheme + "://" + host + ":" + strconv.Itoa(int(port))}
 	if known := (*c)[key]; known != nil && key[0] != "" {
 		return known
 	}
-	conn := &flow.Conn{ID: flow.NewID(e.StartedDateTime.Time), Start: e.StartedDateTime.Time, Network: "tcp", Host: host}
+	conn := &flow.Conn{ID: export.TimedID("connection of "+first.String(), e.StartedDateTime.Time), Start: e.StartedDateTime.Time, Network: "tcp", Host: host}
 	addr, err := netip.ParseAddr(strings.Trim(string(e.ServerIPAddress), "[]"))
 	if err != nil {
 		addr = netip.Addr{}

@@ -9,6 +9,7 @@ import (
 	"io"
 
 	"transom/app/export"
+	"transom/flow"
 )
 
 // errShape is of a document that is JSON and no HAR.
@@ -34,7 +35,8 @@ type document struct {
 	skipped int64
 	to      export.Sink
 	conns   conns
-	found   bool // there was a log with entries
+	ids     map[flow.ID]int // how often each came, before those that come again got others
+	found   bool            // there was a log with entries
 }
 
 // read reads all of it.

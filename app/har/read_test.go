@@ -120,6 +120,30 @@ const (
 "content":{"size":2,"mimeType":"text/plain","text":"hi"}},"timings":{"send":0,"wait":10,"receive":2.5}}`
 )
 
+// TestSameIDs: who reads a file twice finds the same flows, and all of them.
+func TestSameIDs(t *testing.T) {
+	entry := func(url, more string) string {
+		return `{"startedDateTime":"2026-03-04T05:06:07Z","time":1,"request":{"method":"GET","url":"` + url + `"},"response":{"status":200}` + more + `}`
+	}
+	const socket = `,"_resourceType":"websocket","_webSocketMessages":[{"type":"send","time":1772600767,"opcode":1,"data":"x"}]`
+	doc := `{"log":{"entries":[` + entry("http://a.test/", "") + "," + entry("http://a.test/", "") + "," + entry("http://b.test/", socket) + `]}}`
+	ids := func(doc string) (all []string) {
+		flows, err := newWorld(t).read(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range flows {
+			all = append(all, f.ID.String()+" "+f.Conn.ID.String())
+		}
+		slices.Sort(all)
+		return all
+	}
+	one, two := ids(doc), ids(doc)
+	if len(one) != 4 || !slices.Equal(one, two) || len(slices.Compact(one)) != 4 {
+		t.Errorf("%q, and then %q", one, two)
+	}
+}
+
 // TestProducers: programs differ in how they write it.
 func TestProducers(t *testing.T) {
 	for name, c := range map[string]struct {

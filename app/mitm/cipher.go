@@ -2,7 +2,6 @@ package mitm
 
 import (
 	"crypto/tls"
-	"hash/fnv"
 )
 
 // suites are OpenSSL's names, which mitmproxy's files have; those of TLS 1.3 are
@@ -45,10 +44,3 @@ func cipher(id uint16) string {
 }
 
 func suiteOf(name string) uint16 { return suites[name] }
-
-// fnv8 returns eight octets that name stands for.
-func fnv8(name string) []byte {
-	h := fnv.New64a()
-	h.Write([]byte(name))
-	return h.Sum(nil)
-}

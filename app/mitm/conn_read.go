@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"transom/app/export"
 	"transom/flow"
 )
 
@@ -203,29 +204,5 @@ func idOf(v value, at time.Time) flow.ID {
 	if err == nil && id[6]>>4 == 7 {
 		return id
 	}
-	return timed(v.text(), at)
-}
-
-// behind returns id if it sorts behind before, and else the next one behind that.
-func behind(id, before flow.ID) flow.ID {
-	if bytes.Compare(id[:], before[:]) > 0 {
-		return id
-	}
-	for i := len(before) - 1; i >= 0; i-- {
-		if before[i]++; before[i] != 0 {
-			break
-		}
-	}
-	return before
-}
-
-// timed makes an ID of a name and a time.
-func timed(name string, at time.Time) flow.ID {
-	if at.IsZero() || at.Unix() < 0 {
-		at = time.Unix(0, 0)
-	}
-	id := flow.NewID(at)
-	copy(id[8:], fnv8(name))
-	id[8] = id[8]&0x3f | 0x80
-	return id
+	return export.TimedID(v.text(), at)
 }

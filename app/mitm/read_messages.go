@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"transom/app/export"
 	"transom/flow"
 	"transom/message"
 )
@@ -158,7 +159,7 @@ func (r *reader) webSocket(v value, handshake *flow.Flow, h *flow.HTTP, m *messa
 		ws.Start = handshake.End
 	}
 	if foreign {
-		ws.ID = behind(timed("websocket "+handshake.ID.String(), ws.Start), handshake.ID)
+		ws.ID = export.Behind(export.TimedID("websocket "+handshake.ID.String(), ws.Start), handshake.ID)
 	} else {
 		ws.ID = *m.ID
 	}

@@ -217,6 +217,14 @@ func TestFlowsImportAgain(t *testing.T) {
 			t.Errorf("exit code %d: %q, want %q", code, log, tc.want)
 		}
 	}
+	for _, name := range []string{"f.har", "f.mitm", "f.json"} { // which have the same IDs each time
+		other, file := filepath.Join(t.TempDir(), "s"), filepath.Join(t.TempDir(), name)
+		said(t, "flows", "export", "--store", dir, "-o", file)
+		said(t, "flows", "import", "--store", other, file)
+		if _, log := failing("flows", "import", "--store", other, file); !strings.Contains(log, "put 3 flows into "+other+", 3 of them") {
+			t.Errorf("%s again: %s", name, log)
+		}
+	}
 }
 
 // What nothing here compresses as is not written under its name.
