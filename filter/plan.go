@@ -3,6 +3,8 @@ package filter
 import (
 	"net/netip"
 	"slices"
+
+	"transom/pattern"
 )
 
 // An Answer is what is known of whether a flow matches. The less of two is what is
@@ -28,6 +30,7 @@ type Plan struct {
 	In       func(int64) bool         //
 	Texts    []Text                   // the best of what Search answers for each; No of ASCII that has not got Literals in it, one behind the other, no matter which case
 	Search   func(list string) Answer // a list as in Facts.Text
+	Scanner  func() *pattern.Scanner  // what says the same of one element, if it is not nil and returns one
 	Bodies   []Number                 // Maybe if one of these is not None, and the body
 	Words    []string                 // has all of these words, if there are any,
 	Literals []string                 // and has these in it, one behind the other, no matter which case of ASCII
@@ -74,7 +77,7 @@ func (e *expr) searchPlan() *Plan {
 		return p
 	}
 	p.Literals = e.regex.Literals()
-	p.Search = searches(e.regex.MatchString)
+	p.Search, p.Scanner = searches(e.regex.MatchString), e.regex.Scanner
 	return p
 }
 

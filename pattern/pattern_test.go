@@ -123,7 +123,12 @@ func FuzzCompile(f *testing.F) {
 		var e *pattern.Error
 		switch {
 		case err == nil:
-			_, _ = p.MatchString(in)
+			want, err := p.MatchString(in)
+			if s := p.Scanner(); s != nil && err == nil {
+				if found, known := s.Match([]byte(in)); known && found != want {
+					t.Errorf("%q in %q: a scanner says %v", text, in, found)
+				}
+			}
 		case !errors.As(err, &e) || e.Offset < 0 || e.Offset > len(text):
 			t.Errorf("%q: %v", text, err)
 		}

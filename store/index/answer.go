@@ -49,7 +49,7 @@ func (q *question) another() *question {
 	}
 	c := *q
 	c.sketches, c.without = 0, 0
-	c.memo, c.finder, c.of = map[string]filter.Answer{}, newFinder(q.Literals), nil
+	c.memo, c.finder, c.of = map[string]filter.Answer{}, newFinder(q.Plan), nil
 	for _, of := range q.of {
 		c.of = append(c.of, of.another())
 	}
@@ -62,7 +62,7 @@ const maxMemo = 4 << 10
 
 // question makes one of a plan, and looks for the words in it.
 func (x *Index) question(p *filter.Plan) (*question, error) {
-	q := &question{Plan: p, memo: map[string]filter.Answer{}, finder: newFinder(p.Literals)}
+	q := &question{Plan: p, memo: map[string]filter.Answer{}, finder: newFinder(p)}
 	for _, of := range p.Of {
 		sub, err := x.question(of)
 		if err != nil {

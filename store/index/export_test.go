@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"transom/filter"
 	"transom/flow"
 )
 
@@ -117,7 +118,7 @@ func Lacking(lists []string, literals []string, wanted func(list string) bool) (
 		codes[i] = int64(i)
 	}
 	data := packTexts(nil, lists, codes)
-	f := newFinder(literals)
+	f := newFinder(&filter.Plan{Literals: literals})
 	for range len(literals) + 1 { // each once, and then the one that most lack
 		sorted, lacks = sorted[:0], lacks[:0]
 		w, err := walkThrough(data, new(room))
@@ -139,7 +140,8 @@ func Lacking(lists []string, literals []string, wanted func(list string) bool) (
 				lacks = append(lacks, false)
 				continue
 			}
-			lacks = append(lacks, f.lacks(&w))
+			_, known := f.find(&w)
+			lacks = append(lacks, known)
 		}
 	}
 	return sorted, lacks, nil
@@ -151,7 +153,7 @@ func Searcher(lists []string, literal string) (search func(), size int64) {
 	for i := range codes {
 		codes[i] = int64(i)
 	}
-	data, f, r := packTexts(nil, lists, codes), newFinder([]string{literal}), new(room)
+	data, f, r := packTexts(nil, lists, codes), newFinder(&filter.Plan{Literals: []string{literal}}), new(room)
 	for _, l := range lists {
 		size += int64(len(l))
 	}
@@ -159,7 +161,7 @@ func Searcher(lists []string, literal string) (search func(), size int64) {
 		w, _ := walkThrough(data, r)
 		f.begin()
 		for ok := true; ok; ok, _ = w.next() {
-			f.lacks(&w)
+			f.find(&w)
 		}
 	}, size
 }

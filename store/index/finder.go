@@ -4,6 +4,9 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"strings"
+
+	"transom/filter"
+	"transom/pattern"
 )
 
 // A finder leaves out texts that have not got what a pattern requires, which is to be seen
@@ -16,12 +19,17 @@ type finder struct {
 
 	plain int // so much of the text is known to be ASCII
 	clean int // and not to have the needle in it
+
+	scanner *pattern.Scanner // of what has it; nil if there is none
 }
 
-func newFinder(literals []string) *finder {
+func newFinder(p *filter.Plan) *finder {
 	f := &finder{}
-	for _, l := range literals {
+	for _, l := range p.Literals {
 		f.needles = append(f.needles, newNeedle(l))
+	}
+	if p.Scanner != nil {
+		f.scanner = p.Scanner()
 	}
 	return f
 }
@@ -29,6 +37,9 @@ func newFinder(literals []string) *finder {
 // begin begins a walk. The first walks find out which needle most texts lack.
 func (f *finder) begin() {
 	f.plain, f.clean = 0, 0
+	if f.scanner != nil {
+		f.scanner.Pass(0)
+	}
 	if f.tried < len(f.needles) {
 		f.now = f.tried
 		f.tried++
@@ -41,12 +52,23 @@ func (f *finder) begin() {
 	}
 }
 
-// lacks reports whether a text is known not to match.
+// find reports whether a text matches, if that is known.
+func (f *finder) find(w *walk) (found, known bool) {
+	f.pass(w)
+	switch {
+	case f.lacks(w):
+		return false, true
+	case f.scanner == nil || !w.single:
+		return false, false
+	}
+	return f.scanner.Match(w.text)
+}
+
+// lacks reports whether a text lacks what a match has to have.
 func (f *finder) lacks(w *walk) bool {
 	if len(f.needles) == 0 {
 		return false
 	}
-	f.pass(w)
 	f.plain += plainBytes(w.text[f.plain:])
 	if f.plain < len(w.text) {
 		return false // case is more there than we know of
@@ -65,7 +87,12 @@ func (f *finder) lacks(w *walk) bool {
 }
 
 // pass passes a text that nobody asks about.
-func (f *finder) pass(w *walk) { f.plain, f.clean = min(f.plain, w.same), min(f.clean, w.same) }
+func (f *finder) pass(w *walk) {
+	f.plain, f.clean = min(f.plain, w.same), min(f.clean, w.same)
+	if f.scanner != nil {
+		f.scanner.Pass(w.same)
+	}
+}
 
 const (
 	ones  = 0x0101010101010101

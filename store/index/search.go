@@ -49,10 +49,8 @@ func (s stored) search(t filter.Text, q *question, need []bool, into []filter.An
 			q.finder.pass(&w)
 			continue
 		}
-		if !q.finder.lacks(&w) {
-			said[w.i] = q.say(w.list(), w.n > s.b.n/2)
-			found = found || said[w.i] != filter.No
-		}
+		said[w.i] = q.say(&w, w.n > s.b.n/2)
+		found = found || said[w.i] != filter.No
 	}
 	if !found {
 		return nil
@@ -94,7 +92,13 @@ func count(mask []bool) (n int) {
 
 // say asks about one text, and remembers what was said. Of texts that come once, as URLs,
 // there are too many for that.
-func (q *question) say(list []byte, once bool) filter.Answer {
+func (q *question) say(w *walk, once bool) filter.Answer {
+	if found, known := q.finder.find(w); found {
+		return filter.Yes
+	} else if known {
+		return filter.No
+	}
+	list := w.list()
 	if once {
 		return q.Search(string(list))
 	}
