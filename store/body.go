@@ -23,13 +23,10 @@ type body struct {
 	cost   int64
 	closed bool
 
-	mu      sync.Mutex
-	size    int64
-	kept    int64
-	cut     bool // nothing more is kept
-	counted bool // as truncated
-	gone    bool // the store has dropped it
-	pieces  []piece
+	mu sync.Mutex
+	tally
+	gone   bool // the store has dropped it
+	pieces []piece
 }
 
 // A piece holds a body's bytes from off on.
@@ -56,7 +53,7 @@ func (b *body) Write(p []byte) (int, error) {
 		}
 		rest, kept = b.grow(data, rest)
 	}
-	b.account(len(p))
+	b.accountFor(len(p))
 	return len(p), nil
 }
 
@@ -65,11 +62,7 @@ func (b *body) Write(p []byte) (int, error) {
 func (b *body) begin(p []byte) (rest []byte, kept int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.size += int64(len(p))
-	if b.cut {
-		return nil, b.kept
-	}
-	rest = b.fillLocked(p[:min(int64(len(p)), b.m.maxBody-b.kept)])
+	rest = b.fillLocked(b.came(p, b.m.maxBody))
 	return rest, b.kept
 }
 
@@ -85,16 +78,13 @@ func (b *body) grow(data, p []byte) (rest []byte, kept int64) {
 	return rest, b.kept
 }
 
-// account cuts the body if not all was kept of what came, n bytes at last.
-func (b *body) account(n int) {
+// accountFor cuts the body if not all was kept of what came, n bytes at last.
+func (b *body) accountFor(n int) {
 	b.mu.Lock()
-	lost := b.size - b.kept
-	first := lost > 0 && !b.counted
-	b.cut = b.cut || lost > 0
-	b.counted = b.counted || first
+	lost, first := b.account(n)
 	b.mu.Unlock()
 	if lost > 0 {
-		b.m.dropped(min(lost, int64(n)), first)
+		b.m.dropped(lost, first)
 	}
 }
 
@@ -132,7 +122,7 @@ func (m *Memory) dropped(n int64, first bool) {
 func (b *body) Ref() flow.BodyRef {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return flow.BodyRef{Size: b.size, Kept: b.kept, Truncated: b.kept < b.size, Segment: b.number}
+	return b.ref(b.number)
 }
 
 // Close implements io.Closer. A body that no flow refers to is dropped.

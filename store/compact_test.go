@@ -241,56 +241,39 @@ func TestDiskCompactGivesWay(t *testing.T) {
 
 // tidyLife is a life in which room is given back. gone gets what is deleted for good.
 func tidyLife(fs *disk.Disk, owed map[flow.ID]int, gone map[flow.ID]bool) error {
-	conns := someConns(2)
-	n := 0
-	for range 2 {
-		d, err := store.OpenDisk(store.DiskOptions{FS: fs, SegmentSize: 8 << 10, Grace: time.Millisecond})
-		if err != nil {
-			return err
-		}
-		err = func() error {
-			for range 2 {
-				fresh := map[flow.ID]int{}
-				for range 12 {
-					n++
-					f, err := recordOne(d, conns, n)
-					if err != nil {
-						return err
-					}
-					fresh[f.ID] = n
-				}
-				if err := d.Sync(context.Background()); err != nil {
-					return err
-				}
-				maps.Copy(owed, fresh)
-				var dead []flow.ID
-				for id, n := range owed {
-					if n%4 != 0 {
-						dead = append(dead, id)
-						delete(owed, id)
-					}
-				}
-				slices.SortFunc(dead, func(a, b flow.ID) int { return slices.Compare(a[:], b[:]) })
-				if err := d.Delete(context.Background(), dead...); err != nil {
-					return err
-				}
-				if err := d.Compact(context.Background()); err != nil {
-					return err
-				}
-				if err := d.Sync(context.Background()); err != nil {
-					return err
-				}
-				for _, id := range dead {
-					gone[id] = true
+	return lives(2, store.DiskOptions{FS: fs, SegmentSize: 8 << 10}, func(d *store.Disk, record func(n int) (map[flow.ID]int, error)) error {
+		for range 2 {
+			fresh, err := record(12)
+			if err == nil {
+				err = d.Sync(context.Background())
+			}
+			if err != nil {
+				return err
+			}
+			maps.Copy(owed, fresh)
+			var dead []flow.ID
+			for id, n := range owed {
+				if n%4 != 0 {
+					dead = append(dead, id)
+					delete(owed, id)
 				}
 			}
-			return nil
-		}()
-		if err := errors.Join(err, d.Close()); err != nil {
-			return err
+			slices.SortFunc(dead, func(a, b flow.ID) int { return slices.Compare(a[:], b[:]) })
+			if err := d.Delete(context.Background(), dead...); err != nil {
+				return err
+			}
+			if err := d.Compact(context.Background()); err != nil {
+				return err
+			}
+			if err := d.Sync(context.Background()); err != nil {
+				return err
+			}
+			for _, id := range dead {
+				gone[id] = true
+			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // compacted reports whether a file says so of itself.

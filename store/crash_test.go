@@ -177,38 +177,49 @@ func killed(t *testing.T, dir string, owed map[flow.ID]int, chance *rand.Rand) {
 // life is what a store goes through, on a disk whose power is cut: it is recorded,
 // deleted, closed, opened again. owed gets what is synced.
 func life(fs *disk.Disk, owed map[flow.ID]int) error {
-	conns := someConns(2)
-	n := 0
-	for range 3 {
-		d, err := store.OpenDisk(store.DiskOptions{FS: fs, SegmentSize: 16 << 10, Grace: time.Millisecond})
+	return lives(3, store.DiskOptions{FS: fs, SegmentSize: 16 << 10}, func(d *store.Disk, record func(n int) (map[flow.ID]int, error)) error {
+		for range 4 {
+			fresh, err := record(4)
+			if err != nil {
+				return err
+			}
+			for id := range owed {
+				delete(owed, id)
+				if err := d.Delete(context.Background(), id); err != nil {
+					return err
+				}
+				break
+			}
+			if err := d.Sync(context.Background()); err != nil {
+				return err
+			}
+			maps.Copy(owed, fresh)
+		}
+		return nil
+	})
+}
+
+// lives opens and closes a store some times, and has it used each time. record records some flows.
+func lives(times int, o store.DiskOptions, use func(d *store.Disk, record func(n int) (map[flow.ID]int, error)) error) error {
+	conns, last := someConns(2), 0
+	o.Grace = time.Millisecond
+	for range times {
+		d, err := store.OpenDisk(o)
 		if err != nil {
 			return err
 		}
-		err = func() error {
-			for range 4 {
-				fresh := map[flow.ID]int{}
-				for range 4 {
-					n++
-					f, err := recordOne(d, conns, n)
-					if err != nil {
-						return err
-					}
-					fresh[f.ID] = n
+		err = use(d, func(n int) (map[flow.ID]int, error) {
+			fresh := map[flow.ID]int{}
+			for range n {
+				last++
+				f, err := recordOne(d, conns, last)
+				if err != nil {
+					return nil, err
 				}
-				for id := range owed {
-					delete(owed, id)
-					if err := d.Delete(context.Background(), id); err != nil {
-						return err
-					}
-					break
-				}
-				if err := d.Sync(context.Background()); err != nil {
-					return err
-				}
-				maps.Copy(owed, fresh)
+				fresh[f.ID] = last
 			}
-			return nil
-		}()
+			return fresh, nil
+		})
 		if err := errors.Join(err, d.Close()); err != nil {
 			return err
 		}

@@ -19,17 +19,14 @@ type stream struct {
 	referred bool // by a flow; guarded by d.mu, as is
 	whole    bool // that this flow has ended
 
-	mu      sync.Mutex
-	size    int64
-	kept    int64
-	cut     bool // nothing more is kept
-	counted bool // as truncated
-	gone    bool // the store has dropped it
-	closed  bool // by who writes it; changed with d.mu locked, too
-	listed  bool // in d.dirty
-	stored  []stored
-	pieces  []piece // what is in memory; as in a Memory
-	taken   int     // pieces that are being written
+	mu sync.Mutex
+	tally
+	gone   bool // the store has dropped it
+	closed bool // by who writes it; changed with d.mu locked, too
+	listed bool // in d.dirty
+	stored []stored
+	pieces []piece // what is in memory; as in a Memory
+	taken  int     // pieces that are being written
 
 	digest hash.Hash // of what is stored; of the one who writes, nil if it is one chunk or none
 }
@@ -69,7 +66,7 @@ func (s *stream) Write(p []byte) (int, error) {
 			s.d.list(s) // before it may have to wait for that to be written
 		}
 	}
-	if s.account(len(p), starved) {
+	if s.accountFor(len(p), starved) {
 		s.d.list(s)
 	}
 	return len(p), nil
@@ -88,11 +85,7 @@ func (d *Disk) list(s *stream) {
 func (s *stream) begin(p []byte) (rest []byte, kept int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.size += int64(len(p))
-	if s.cut {
-		return nil, s.kept
-	}
-	rest = s.fillLocked(p[:min(int64(len(p)), s.d.o.BodyLimit-s.kept)])
+	rest = s.fillLocked(s.came(p, s.d.o.BodyLimit))
 	return rest, s.kept
 }
 
@@ -124,24 +117,21 @@ func (s *stream) fillLocked(p []byte) []byte {
 	return p[n:]
 }
 
-// account cuts the body if not all was kept of what came, n bytes at last. starved is
+// accountFor cuts the body if not all was kept of what came, n bytes at last. starved is
 // that there was no room for it. It returns whether there is something to write of
 // which nobody knows.
-func (s *stream) account(n int, starved bool) (news bool) {
+func (s *stream) accountFor(n int, starved bool) (news bool) {
 	s.mu.Lock()
 	news = !s.listed && len(s.pieces) > s.taken
 	s.listed = s.listed || news
-	lost := s.size - s.kept
-	first := lost > 0 && !s.counted
-	s.cut = s.cut || lost > 0
-	s.counted = s.counted || first
+	lost, first := s.account(n)
 	s.mu.Unlock()
 	if lost <= 0 {
 		return news
 	}
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()
-	s.d.stats.DroppedBytes += min(lost, int64(n))
+	s.d.stats.DroppedBytes += lost
 	if first {
 		s.d.stats.TruncatedBody++
 	}
@@ -161,7 +151,7 @@ func (d *Disk) free(n int64) {
 func (s *stream) Ref() flow.BodyRef {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return flow.BodyRef{Size: s.size, Kept: s.kept, Truncated: s.kept < s.size, Segment: s.number}
+	return s.ref(s.number)
 }
 
 // Close implements io.Closer. A body that no flow refers to is dropped.
