@@ -726,3 +726,48 @@ func TestDiskOrphanStays(t *testing.T) {
 		d.Close()
 	}
 }
+
+// TestDiskConnsWhole: no flow refers to a connection that was written before in another file than its hello: that may be
+// of no use to anybody, and gone, when the flow comes.
+func TestDiskConnsWhole(t *testing.T) {
+	for size := int64(400); size < 2000; size += 20 {
+		synctest.Test(t, func(t *testing.T) {
+			fs := disk.New()
+			d := newDisk(t, store.DiskOptions{FS: fs, SegmentSize: size})
+			conns := someConns(2)
+			for i := range 10 {
+				put(t, d, someFlow(i, conns, flow.BodyRef{}, flow.BodyRef{}))
+				if err := d.Sync(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			log, err := segment.OpenReader(segment.Options{FS: fs})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer log.Close()
+			apart, used := map[uint64]bool{}, map[uint64]int{}
+			for at, err := range log.Scan(t.Context(), segment.Position{}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				name := at.Segment<<32 | uint64(at.Offset)
+				switch at.Kind {
+				case wire.KindConn:
+					_, err = wire.ReadConn(at.Payload, func(blob uint64) ([]byte, error) {
+						apart[name] = apart[name] || blob>>32 != at.Segment
+						return nil, nil
+					})
+				case wire.KindFlow:
+					_, name, err = wire.ReadFlow(at.Payload)
+					if used[name]++; apart[name] && used[name] > 1 {
+						t.Errorf("files of %d bytes: segment %d, record at %d refers to what is not whole there", size, at.Segment, at.Offset)
+					}
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -396,7 +396,7 @@ func positionOf(name uint64) segment.Position {
 // names them all.
 func (s *scribe) connections(flows []*flow.Flow) error {
 	s.name(flows)
-	for range tries {
+	for try := range tries {
 		missing := s.missing()
 		if len(missing) == 0 {
 			return nil
@@ -413,10 +413,20 @@ func (s *scribe) connections(flows []*flow.Flow) error {
 			return err
 		}
 		for i, c := range missing {
-			s.named[c], s.conns[weak.Make(c)] = at[i], at[i]
+			switch {
+			case beside(at[i], s.names[s.starts[i]:s.starts[i+1]]):
+				s.named[c], s.conns[weak.Make(c)] = at[i], at[i]
+			case try == tries-1: // for these flows, and no later ones: what it refers to may go before them
+				s.named[c] = at[i]
+			}
 		}
 	}
 	return nil
+}
+
+// beside reports whether all that a record names is in its segment.
+func beside(at segment.Position, names []uint64) bool {
+	return !slices.ContainsFunc(names, func(name uint64) bool { return positionOf(name).Segment != at.Segment })
 }
 
 // name looks up where the connections of flows are, so far.
