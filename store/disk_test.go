@@ -23,6 +23,7 @@ import (
 
 	"transom/filter"
 	"transom/flow"
+	"transom/internal/testnet"
 	"transom/internal/testnet/disk"
 	"transom/store"
 	"transom/store/wire"
@@ -631,7 +632,7 @@ func TestDiskOpenedForNothing(t *testing.T) {
 // segments lists the files of the log, with times and sizes.
 func segments(t *testing.T, dir string) []string {
 	t.Helper()
-	return slices.DeleteFunc(files(t, dir), func(s string) bool { return !strings.Contains(s, ".seg") })
+	return slices.DeleteFunc(testnet.Listing(t, dir), func(s string) bool { return !strings.Contains(s, ".seg") })
 }
 
 // A file that does not begin as it should is said once, and as what it is: no crash has cut it short.

@@ -3,7 +3,6 @@ package store_test
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +11,7 @@ import (
 
 	"transom/filter"
 	"transom/flow"
+	"transom/internal/testnet"
 	"transom/store"
 )
 
@@ -62,23 +62,6 @@ func copied(t *testing.T, from string, without ...string) (to string) {
 	return to
 }
 
-// files lists a directory, with times and sizes.
-func files(t *testing.T, dir string) (list []string) {
-	t.Helper()
-	all, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range all {
-		info, err := e.Info()
-		if err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, fmt.Sprint(e.Name(), info.ModTime(), info.Size()))
-	}
-	return list
-}
-
 // queries are some of each kind.
 func queries(t *testing.T, after flow.ID) (list []store.Query) {
 	t.Helper()
@@ -109,7 +92,7 @@ func TestReader(t *testing.T) {
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
-	before := files(t, dir)
+	before := testnet.Listing(t, dir)
 	fast, said := reader(t, dir)
 	slow, said2 := reader(t, copied(t, dir, "index.db"))
 	for _, q := range queries(t, flows[250].ID) {
@@ -125,7 +108,7 @@ func TestReader(t *testing.T) {
 	if s, err := fast.Stats(); err != nil || s.Flows != 500 {
 		t.Errorf("%d flows, %v", s.Flows, err)
 	}
-	if after := files(t, dir); !slices.Equal(after, before) {
+	if after := testnet.Listing(t, dir); !slices.Equal(after, before) {
 		t.Errorf("%q was there, %q is", before, after)
 	}
 	if got := ids(t, fast, store.Query{After: flows[0].ID, Limit: 2}); !slices.Equal(got, []flow.ID{flows[1].ID, flows[2].ID}) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -16,6 +15,7 @@ import (
 
 	"transom/filter"
 	"transom/flow"
+	"transom/internal/testnet"
 	"transom/store/index"
 	"transom/store/segment"
 )
@@ -303,7 +303,7 @@ func TestReadOnly(t *testing.T) {
 	if err := x.Close(); err != nil {
 		t.Fatal(err)
 	}
-	before := listed(t, dir)
+	before := testnet.Listing(t, dir)
 	y, err := index.Open(path, index.Options{ReadOnly: true})
 	if err != nil {
 		t.Fatal(err)
@@ -316,7 +316,7 @@ func TestReadOnly(t *testing.T) {
 	if n, err := count(t.Context(), y, index.Query{By: index.BySize}); err != nil || n != 500 || y.Len() != 500 {
 		t.Errorf("%d flows of %d, %v", n, y.Len(), err)
 	}
-	if after := listed(t, dir); !slices.Equal(after, before) {
+	if after := testnet.Listing(t, dir); !slices.Equal(after, before) {
 		t.Errorf("%q was in the directory, %q is", before, after)
 	}
 	if x, err = index.Open(path, index.Options{}); err != nil {
@@ -351,13 +351,13 @@ func TestReadOnlyAfterCrash(t *testing.T) {
 	if err := x.Close(); err != nil {
 		t.Fatal(err)
 	}
-	before := listed(t, crashed)
+	before := testnet.Listing(t, crashed)
 	t.Setenv("TMPDIR", t.TempDir())
 	y, err := index.Open(filepath.Join(crashed, "index"), index.Options{ReadOnly: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if copies := listed(t, os.Getenv("TMPDIR")); len(copies) > 0 { // and if it was killed now
+	if copies := testnet.Listing(t, os.Getenv("TMPDIR")); len(copies) > 0 { // and if it was killed now
 		t.Errorf("there to be left behind: %q", copies)
 	}
 	over, cancel := context.WithCancel(t.Context())
@@ -373,7 +373,7 @@ func TestReadOnlyAfterCrash(t *testing.T) {
 	if err := y.Close(); err != nil {
 		t.Error(err)
 	}
-	if after := listed(t, crashed); !slices.Equal(after, before) {
+	if after := testnet.Listing(t, crashed); !slices.Equal(after, before) {
 		t.Errorf("%q was in the directory, %q is", before, after)
 	}
 	if err := os.Truncate(filepath.Join(crashed, "index-wal"), 1<<30); err != nil {
@@ -382,26 +382,9 @@ func TestReadOnlyAfterCrash(t *testing.T) {
 	if _, err := index.Open(filepath.Join(crashed, "index"), index.Options{ReadOnly: true}); err == nil || !strings.HasSuffix(err.Error(), "index-wal is too large") {
 		t.Errorf("with more than can be copied: %v", err)
 	}
-	if copies := listed(t, os.Getenv("TMPDIR")); len(copies) > 0 {
+	if copies := testnet.Listing(t, os.Getenv("TMPDIR")); len(copies) > 0 {
 		t.Errorf("left behind: %q", copies)
 	}
-}
-
-// listed returns the names, times and sizes of what is in a directory.
-func listed(t *testing.T, dir string) (list []string) {
-	t.Helper()
-	all, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range all {
-		info, err := e.Info()
-		if err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, fmt.Sprint(e.Name(), info.ModTime(), info.Size()))
-	}
-	return list
 }
 
 // TestReadersAndWriter: queries go on while flows come, change and go.
