@@ -43,6 +43,9 @@ func (d *Disk) flows(ctx context.Context, q Query) iter.Seq2[*flow.Flow, error] 
 			if !yield(f, err) {
 				return
 			}
+			if err != nil {
+				continue // it takes nobody's place
+			}
 			if left--; left == 0 {
 				return
 			}

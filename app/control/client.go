@@ -139,12 +139,18 @@ func (c *Client) Flows(ctx context.Context, q store.Query) iter.Seq2[*flow.Flow,
 			return
 		}
 		defer res.Body.Close()
-		d := decoder{r: bufio.NewReaderSize(res.Body, 64<<10), doubt: q.Doubt}
+		d := decoder{r: bufio.NewReaderSize(res.Body, 64<<10), doubt: q.Doubt, lacks: q.Lacks}
 		for {
 			f, err := d.next()
+			var unread *unreadError
 			switch {
 			case err == io.EOF:
 				return
+			case errors.As(err, &unread):
+				if !yield(nil, err) {
+					return
+				}
+				continue
 			case err != nil:
 				yield(nil, err)
 				return
@@ -164,12 +170,20 @@ func (c *Client) Flows(ctx context.Context, q store.Query) iter.Seq2[*flow.Flow,
 type decoder struct {
 	r     *bufio.Reader
 	doubt func(*flow.Flow, error)
+	lacks func(*flow.Flow, error)
 
 	conn    *flow.Conn
 	blobs   [][]byte
-	unsure  string
+	unsure  string // of the flow that comes next
+	without string // likewise
 	payload []byte
 }
+
+// An unreadError says what the running transom could not read. It goes on with what comes
+// behind it.
+type unreadError struct{ what string }
+
+func (e *unreadError) Error() string { return "the running transom says: " + e.what }
 
 // next returns the next flow, io.EOF behind the last one.
 func (d *decoder) next() (*flow.Flow, error) {
@@ -185,9 +199,11 @@ func (d *decoder) next() (*flow.Flow, error) {
 		case goneFrame:
 			return nil, store.ErrGone
 		case errorFrame:
-			return nil, fmt.Errorf("the running transom says: %s", payload)
+			return nil, &unreadError{string(payload)}
 		case doubtFrame:
 			d.unsure = string(payload)
+		case lackFrame:
+			d.without = string(payload)
 		case blobFrame:
 			d.blobs = append(d.blobs, append([]byte(nil), payload...))
 		case connFrame:
@@ -219,6 +235,9 @@ func (d *decoder) flow(payload []byte) (*flow.Flow, error) {
 	if d.unsure != "" && d.doubt != nil {
 		d.doubt(f, errors.New(d.unsure))
 	}
-	d.unsure = ""
+	if d.without != "" && d.lacks != nil {
+		d.lacks(f, errors.New(d.without))
+	}
+	d.unsure, d.without = "", ""
 	return f, nil
 }

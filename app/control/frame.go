@@ -17,8 +17,9 @@ const (
 	connFrame  = 'c'
 	flowFrame  = 'f'
 	doubtFrame = 'd' // the filter could not judge the flow that comes next
-	errorFrame = 'e' // nothing comes behind it
-	goneFrame  = 'g' // likewise: store.ErrGone
+	lackFrame  = 'l' // of the flow that comes next the connection can't be read
+	errorFrame = 'e' // what can't be read is not there; others may come
+	goneFrame  = 'g' // store.ErrGone; nothing comes behind it
 	endFrame   = '.' // all is said
 )
 

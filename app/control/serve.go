@@ -98,6 +98,7 @@ func (s *server) flows(w http.ResponseWriter, r *http.Request) {
 	}
 	a := &answer{w: bufio.NewWriterSize(w, 64<<10)}
 	q.Doubt = func(_ *flow.Flow, err error) { a.frame(doubtFrame, []byte(err.Error())) }
+	q.Lacks = func(_ *flow.Flow, err error) { a.frame(lackFrame, []byte(err.Error())) }
 	for f, err := range s.of.Flows(r.Context(), q) {
 		switch {
 		case errors.Is(err, store.ErrGone):
@@ -107,7 +108,7 @@ func (s *server) flows(w http.ResponseWriter, r *http.Request) {
 		default:
 			a.flow(f)
 		}
-		if err != nil || a.err != nil {
+		if a.err != nil {
 			break
 		}
 	}
