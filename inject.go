@@ -35,10 +35,10 @@ func (p *Proxy) Inject(ctx context.Context, id flow.ID, m message.Message) error
 func (p *Proxy) whyNot(ctx context.Context, id flow.ID) error {
 	q := store.Query{Limit: 1, Match: func(f *flow.Flow) bool { return f.ID == id }}
 	for f, err := range p.Store.Flows(ctx, q) {
-		switch _, ok := f.Detail.(*flow.Messages); {
-		case err != nil:
+		if err != nil {
 			return err
-		case !ok:
+		}
+		if _, ok := f.Detail.(*flow.Messages); !ok {
 			return fmt.Errorf("%w: it is of type %s", message.ErrOpaque, f.Type())
 		}
 		return message.ErrEnded
