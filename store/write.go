@@ -63,7 +63,7 @@ type work struct {
 // the index is so far behind that who asks it would have to wait for seconds.
 const (
 	quiet  = 500     // flows a second
-	behind = 200_000 // flows
+	behind = 500_000 // flows
 )
 
 // index has the index filled, if it is time for that. Before there is traffic it never
