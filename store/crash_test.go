@@ -575,6 +575,58 @@ func TestDiskFull(t *testing.T) {
 	})
 }
 
+// A store is opened on a full disk, too: what a crash has left under way ends in memory,
+// and in the log when there is room.
+func TestDiskOpenFull(t *testing.T) {
+	for extra := int64(0); extra < 700; extra += 35 {
+		synctest.Test(t, func(t *testing.T) {
+			fs := disk.New()
+			d := newDisk(t, store.DiskOptions{FS: fs})
+			w := d.NewBody()
+			p := bytes.Repeat([]byte("a body that is under way. "), 10_000)
+			write(t, w, p)
+			put(t, d, httpFlow(id(1), 0, flow.Open, w.Ref()))
+			put(t, d, httpFlow(id(2), 1, flow.Done, flow.BodyRef{}))
+			if err := d.Sync(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			fs = fs.Kill()
+			w.Close()
+			d.Close()
+			whole := func(d *store.Disk) {
+				t.Helper()
+				var got []*flow.Flow
+				for f, err := range d.Flows(t.Context(), store.Query{}) {
+					if err != nil {
+						t.Fatal(err)
+					}
+					got = append(got, f)
+				}
+				if len(got) != 2 || got[0].State != flow.Failed || got[1].State != flow.Done {
+					t.Fatalf("%d bytes of room: %v", extra, got)
+				}
+				if b, err := open(d, got[0].Detail.(*flow.HTTP).ResponseBody); err != nil || !bytes.Equal(b, p) {
+					t.Errorf("%d bytes of room: a body of %d bytes, %v; want %d", extra, len(b), err, len(p))
+				}
+			}
+			fs.Room = fs.Used() + extra
+			d, err := store.OpenDisk(store.DiskOptions{FS: fs})
+			if err != nil {
+				t.Fatalf("%d bytes of room: %v", extra, err)
+			}
+			defer d.Close()
+			whole(d)
+			fs.Set(func(fs *disk.Disk) { fs.Room = 0 })
+			if err := d.Sync(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			whole(d)
+			d.Close()
+			whole(newDisk(t, store.DiskOptions{FS: fs}))
+		})
+	}
+}
+
 // When it may lose nothing, who records waits for a full disk, and goes on when there
 // is room.
 func TestDiskFullLossless(t *testing.T) {

@@ -184,35 +184,41 @@ func (r *replay) grown(f *flow.Flow) {
 		if ref == nil || ref.Segment == 0 {
 			continue
 		}
-		at, ok := r.known.bodies.get(ref.Segment)
-		if !ok {
-			continue
+		s := r.streams[ref.Segment] // if its end could not be written
+		if at, ok := r.known.bodies.get(ref.Segment); ok {
+			s, _ = r.stream(ref.Segment, at.position()) // who reads what can't be read is told
 		}
-		if s, err := r.stream(ref.Segment, at.position()); err == nil && s.kept > ref.Kept { // else who reads it is told
+		if s != nil && s.kept > ref.Kept {
 			ref.Kept, ref.Size = s.kept, max(ref.Size, s.kept)
 		}
 	}
 }
 
 // end writes where bodies are that were not written to their end, and that flows that
-// were open are not.
+// were open are not. If there is no room for that it is done when there is some.
 func (r *replay) end() error {
 	s := newScribe(r.Disk)
 	numbers := make([]uint64, 0, len(r.parts))
+	ends := make([][]wire.Extent, 0, len(r.parts))
 	for number, parts := range r.parts {
 		parts := joined(parts)
 		if len(parts) == 0 {
 			continue
 		}
-		numbers = append(numbers, number)
+		numbers, ends = append(numbers, number), append(ends, parts)
 		s.record(wire.KindBody, func(dst []byte) []byte { return wire.AppendBody(dst, &wire.Body{Number: number, Extents: parts}) })
 	}
 	at, err := s.append()
-	if err != nil {
+	full := errors.Is(err, segment.ErrFull)
+	if err != nil && !full {
 		return err
 	}
 	for i, number := range numbers {
-		r.known.bodies.set(number, placeOf(at[i]))
+		if full {
+			r.endLater(number, ends[i])
+		} else {
+			r.known.bodies.set(number, placeOf(at[i]))
+		}
 	}
 	var again []*flow.Flow
 	var costs []int64
@@ -229,13 +235,43 @@ func (r *replay) end() error {
 		again, costs = append(again, f), append(costs, flowCost(f))
 	}
 	places := make([]stood, len(again))
-	if err := s.flows(again, costs, places); err != nil {
+	if !full { // else they would stand before their bodies
+		err = s.flows(again, costs, places)
+		full = errors.Is(err, segment.ErrFull)
+	}
+	switch {
+	case full:
+		r.putLater(again, costs)
+		return nil
+	case err != nil:
 		return err
 	}
 	for i, f := range again {
 		r.known.put(f.ID, flowAtOf(places[i].Position, f.Rev, f.State), places[i].size)
 	}
 	return nil
+}
+
+// endLater has the end of a body written as that of one that was closed just now.
+func (r *replay) endLater(number uint64, parts []wire.Extent) {
+	s := &stream{d: r.Disk, number: number, referred: true, whole: true, closed: true, listed: true}
+	for _, e := range parts {
+		s.stored = append(s.stored, stored{s.kept, e})
+		s.kept += e.Length
+	}
+	s.size = s.kept
+	r.streams[number] = s
+	r.dirty = append(r.dirty, s)
+	wake(r.soon)
+}
+
+// putLater has flows written as if they were Put now, but they wait for no room in the queue.
+func (r *replay) putLater(flows []*flow.Flow, costs []int64) {
+	for i, f := range flows {
+		r.used += costs[i]
+		r.queued.insert(&entry{flow: f, cost: costs[i]})
+	}
+	wake(r.soon)
 }
 
 // outdone returns the flows that have ended of which a later state is left out: that is there

@@ -192,6 +192,13 @@ func (u unlocker) Close() error {
 // Close implements segment.FS. The disk stays what it is.
 func (d *Disk) Close() error { return nil }
 
+// Used returns how many bytes are taken of the room.
+func (d *Disk) Used() int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.usedLocked()
+}
+
 // usedLocked returns how many bytes all files have.
 func (d *Disk) usedLocked() (n int64) {
 	for _, f := range d.names {
