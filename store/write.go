@@ -59,10 +59,11 @@ type work struct {
 	lost   DiskStats // when it began to fail
 }
 
-// Indexing takes as long as writing. It is done when there is little else to do, or when
-// the index is so far behind that who asks it would have to wait for seconds.
+// Indexing takes longer than writing. It is done as long as it takes a few hundredths of a
+// processor, and else when the index is so far behind that who asks it would have to wait for
+// seconds.
 const (
-	quiet  = 500     // flows a second
+	quiet  = 5000    // flows a second
 	behind = 500_000 // flows
 )
 
