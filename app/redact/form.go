@@ -177,14 +177,19 @@ func (r *Rules) inPart(head string, value []byte, part bool, level int) ([]cut, 
 
 // partHead reads the fields of a part.
 func partHead(head string) (h flow.Header) {
-	for line := range strings.SplitSeq(head, "\n") {
-		if strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t") { // folded
-			if len(h) > 0 {
-				h[len(h)-1].Value += " " + strings.TrimSpace(line)
-			}
-		} else if name, value, ok := strings.Cut(line, ":"); ok {
+	var lines []string // of one field, which may be folded
+	add := func() {
+		if name, value, ok := strings.Cut(strings.Join(lines, " "), ":"); ok {
 			h.Add(strings.TrimSpace(name), strings.TrimSpace(value))
 		}
 	}
+	for line := range strings.SplitSeq(head, "\n") {
+		if !strings.HasPrefix(line, " ") && !strings.HasPrefix(line, "\t") {
+			add()
+			lines = lines[:0]
+		}
+		lines = append(lines, strings.TrimSpace(line))
+	}
+	add()
 	return h
 }

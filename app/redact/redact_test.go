@@ -344,6 +344,22 @@ func TestHostileCodings(t *testing.T) {
 	}
 }
 
+// TestFoldedHead: a part's field that is folded into very many lines is joined once, not
+// with each line.
+func TestFoldedHead(t *testing.T) {
+	const lines = 10_000
+	w := newWorld(t)
+	body := "--B\r\nContent-Disposition: form-data;" + strings.Repeat("\r\n\t ", lines) + " name=token\r\n\r\ns3cr3t\r\n--B--"
+	var got string
+	var ok bool
+	if n := testing.AllocsPerRun(1, func() { got, ok = w.redacted("multipart/form-data; boundary=B", body) }); n > lines/10 {
+		t.Errorf("%v allocations for %d lines", n, lines)
+	}
+	if want := strings.ReplaceAll(body, "s3cr3t", "REDACTED"); !ok || got != want {
+		t.Errorf("%.100q, %v", got, ok)
+	}
+}
+
 func TestMessages(t *testing.T) {
 	w := newWorld(t)
 	var log []byte
