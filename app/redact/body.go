@@ -162,7 +162,7 @@ func (r *Rules) find(data []byte, k kind, boundary string, part bool, level int)
 	case isEvents:
 		return r.inEvents(data)
 	case isFields:
-		return r.inForm(data)
+		return r.inFields(data, part)
 	case isParts:
 		return r.inParts(data, boundary, part, level)
 	case isWide:

@@ -10,6 +10,21 @@ import (
 	"transom/flow"
 )
 
+// inFields finds secrets in what is called a form, but may be JSON: that is what curl and others
+// call whatever they send, unless they are told what it is.
+func (r *Rules) inFields(src []byte, part bool) ([]cut, error) {
+	if !startsJSON(src) {
+		return r.inForm(src)
+	}
+	if cuts, err := r.inJSON(src, part); err == nil {
+		return cuts, nil
+	}
+	if cuts, err := r.inText(src, 0); err != nil || len(cuts) > 0 {
+		return cuts, err
+	}
+	return r.inForm(src)
+}
+
 // inForm finds secrets in a form, and in JSON that one of its fields has.
 func (r *Rules) inForm(src []byte) ([]cut, error) {
 	var cuts []cut
