@@ -25,6 +25,7 @@ type scan struct {
 	cuts   []cut
 	path   []string
 	name   []byte // the last one, folded
+	said   [2]int // where the last string is
 	deep   int
 	level  int  // of strings
 	strict bool // what is no JSON is an error; else, as in text, it goes on behind that
@@ -72,14 +73,45 @@ func (r *Rules) inText(src []byte, level int) ([]cut, error) {
 			return s.cuts, nil
 		}
 		s.at += n
-		switch err := s.value(); err {
-		case nil, errJSON: // on from where it is none any more
+		err := s.object()
+		switch err {
+		case nil:
+		case errJSON: // on from where it is none any more
+			s.back()
 		case errEnd:
 			return s.cuts, nil
 		default:
 			return nil, err
 		}
 	}
+}
+
+// object reads an object of a text. One whose quotes are escaped is in a string of a script,
+// or of an array, that nobody has seen begin.
+func (s *scan) object() error {
+	next := s.at + 1 + len(s.src[s.at+1:]) - len(bytes.TrimLeft(s.src[s.at+1:], " \t"))
+	if next == len(s.src) || s.src[next] != '\\' {
+		return s.value()
+	}
+	from := s.at
+	for s.at = next; s.at < len(s.src) && s.src[s.at] != '"' && s.src[s.at] != '\n' && s.src[s.at] != '\r'; s.at++ {
+		if s.src[s.at] == '\\' {
+			s.at++
+		}
+	}
+	s.at = min(s.at, len(s.src))
+	return s.inString(from, s.at)
+}
+
+// back goes back into the string behind which there is no JSON any more, if it ends as an object
+// begins: then it was none, but what stands between two strings.
+func (s *scan) back() {
+	said := bytes.TrimRight(s.src[s.said[0]:s.said[1]], " \t")
+	behind := s.src[s.said[1]:s.at]
+	if len(said) > 0 && said[len(said)-1] == '{' && len(bytes.TrimSpace(bytes.TrimPrefix(behind, []byte(`"`)))) == 0 {
+		s.at = s.said[0] + len(said) - 1
+	}
+	s.said = [2]int{} // once
 }
 
 func (s *scan) space() {
@@ -219,6 +251,7 @@ func (s *scan) text(name bool) ([]byte, error) {
 	}
 	s.at = min(s.at, len(s.src))
 	said := s.src[from:to]
+	s.said = [2]int{from, to}
 	switch {
 	case !escaped:
 	case name:
