@@ -139,9 +139,13 @@ func (r *Rules) chosen(offered *flow.RequestHead, h *flow.ResponseHead) *flow.Re
 
 // inProtocol says where in the name of a protocol a secret begins, or 0.
 func (r *Rules) inProtocol(name string) int {
+	from := 0
 	for at := range len(name) {
-		if c := name[at]; (c == '.' || c == '=' || c == ':') && at+1 < len(name) && r.tells(name[strings.LastIndexByte(name[:at], '.')+1:at]) {
-			return at + 1
+		if c := name[at]; c == '.' || c == '=' || c == ':' {
+			if at+1 < len(name) && r.tells(name[from:at]) {
+				return at + 1
+			}
+			from = at + 1
 		}
 	}
 	return 0
@@ -228,18 +232,31 @@ func userless(a string) string {
 
 // userlessURLs takes user and password out of URLs.
 func userlessURLs(u string) string {
+	var b strings.Builder
+	done := 0
 	for from := 0; ; {
 		i := strings.Index(u[from:], "//")
 		if i < 0 {
-			return u
+			break
 		}
 		at := from + i + 2
-		end := at + strings.IndexAny(u[at:]+"/", "/?#<> \"")
+		end := at + strings.IndexAny(u[at:], "/?#<> \"")
+		if end < at {
+			end = len(u)
+		}
 		from = end
 		if i := at - 3; i >= 0 && strings.IndexByte(":<\"'= ,;", u[i]) < 0 {
 			continue // in a path
 		}
-		plain := userless(u[at:end])
-		u, from = u[:at]+plain+u[end:], at+len(plain)
+		if who := u[at:end]; userless(who) != who {
+			b.WriteString(u[done:at])
+			b.WriteString(userless(who))
+			done = end
+		}
 	}
+	if done == 0 {
+		return u
+	}
+	b.WriteString(u[done:])
+	return b.String()
 }

@@ -144,6 +144,7 @@ func TestFields(t *testing.T) {
 		{"Sec-WebSocket-Protocol", "realtime, openai-insecure-api-key.sk-x, openai-beta.realtime-v1", "realtime, openai-insecure-api-key.REDACTED, openai-beta.realtime-v1"},
 		{"Sec-WebSocket-Protocol", "access_token, eyJa.b.c , graphql-ws", "access_token, REDACTED, graphql-ws"},
 		{"Sec-WebSocket-Protocol", "eyJa.b.c", "REDACTED"},
+		{"Sec-WebSocket-Protocol", "v1=a:token=abc", "v1=a:token=REDACTED"},
 		{"Sec-WebSocket-Protocol", "graphql-transport-ws, mqttv3.1", "graphql-transport-ws, mqttv3.1"},
 	} {
 		h := exchange("")
@@ -160,6 +161,27 @@ func TestFields(t *testing.T) {
 		}
 		if h.Response.Header[1] != was {
 			t.Error("the flow itself was changed")
+		}
+	}
+}
+
+// TestLongFields: what is long is looked through once, and not copied for each piece.
+func TestLongFields(t *testing.T) {
+	const pieces = 5_000
+	w := newWorld(t)
+	for _, c := range []struct{ name, piece, want string }{
+		{"Location", "//a@ ", "//REDACTED@ "},
+		{"Location", " //", " //"},
+		{"Sec-WebSocket-Protocol", "=", "="},
+	} {
+		h := exchange("")
+		h.Request.Header = flow.Header{{Name: c.name, Value: strings.Repeat(c.piece, pieces)}}
+		var f *flow.Flow
+		if n := testing.AllocsPerRun(1, func() { f, _ = w.written(flowOf(h)) }); n > pieces/10 {
+			t.Errorf("%s of %q: %v allocations", c.name, c.piece, n)
+		}
+		if got := f.Detail.(*flow.HTTP).Request.Header[0].Value; got != strings.Repeat(c.want, pieces) {
+			t.Errorf("%s of %q: %.100q", c.name, c.piece, got)
 		}
 	}
 }
