@@ -1,6 +1,7 @@
 package redact
 
 import (
+	"bytes"
 	"net/url"
 	"strings"
 
@@ -81,10 +82,17 @@ func (r *Rules) field(name, value string) string {
 			return scheme + " " + Mark
 		}
 		return Mark
-	case r.header[name]:
+	case r.secretField(name):
 		return Mark
 	case name == "sec-websocket-protocol":
 		return r.protocols(value)
+	}
+	if strings.IndexByte(value, '{') >= 0 {
+		cuts, err := r.inText([]byte(value), 0)
+		if err != nil {
+			return Mark
+		}
+		value = string(apply([]byte(value), cuts))
 	}
 	return r.url(value) // which many have, as Location, Link, Destination and X-Original-Url
 }
@@ -153,8 +161,8 @@ func (r *Rules) inProtocol(name string) int {
 
 // tells reports whether a name says that a secret is behind it.
 func (r *Rules) tells(name string) bool {
-	name = fold(name)
-	return r.query[name] || strings.HasSuffix(name, "token") || strings.HasSuffix(name, "apikey") || strings.HasSuffix(name, "bearer")
+	folded := appendFolded(nil, name)
+	return r.query[string(folded)] || tellsSecret(folded) || bytes.HasSuffix(folded, []byte("bearer"))
 }
 
 // isJWT reports whether it has the form of a JSON Web Token (RFC 7519).

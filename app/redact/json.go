@@ -208,6 +208,7 @@ func (s *scan) member() error {
 	s.at++
 	s.name = appendFolded(s.name[:0], name)
 	secret := s.json[string(s.name)]
+	perhaps := !secret && tellsSecret(s.name)
 	if len(s.paths) > 0 {
 		s.path = append(s.path, string(s.name))
 		defer func() { s.path = s.path[:len(s.path)-1] }()
@@ -218,10 +219,14 @@ func (s *scan) member() error {
 	}
 	from, before := s.at, len(s.cuts)
 	err = s.value()
-	if err == errDeep || err == errJSON && s.strict || !secret {
+	if err == errDeep || err == errJSON && s.strict || !secret && !perhaps {
 		return err
 	}
-	if said := s.src[from:s.at]; len(said) > 0 && string(said) != "null" && string(said) != `""` {
+	said := s.src[from:s.at]
+	if !secret && (string(said) == "true" || string(said) == "false") { // as in hasPassword
+		return err
+	}
+	if len(said) > 0 && string(said) != "null" && string(said) != `""` {
 		s.cuts = append(s.cuts[:before], cut{from, s.at, `"` + Mark + `"`}) // with what was found within
 		if err == errJSON {
 			return nil

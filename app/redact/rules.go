@@ -6,8 +6,10 @@
 package redact
 
 import (
+	"bytes"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -32,14 +34,35 @@ var secretHeaders = [...]string{
 	"authorization", "proxy-authorization", "cookie", "set-cookie", "set-cookie2", "x-api-key", "api-key", "apikey", "x-auth-token", "x-access-token",
 	"x-csrf-token", "x-xsrf-token", "x-amz-security-token", "x-goog-api-key", "x-vault-token", "private-token", "ocp-apim-subscription-key",
 	"x-forwarded-access-token", "cf-access-client-secret", "cf-access-jwt-assertion", "x-goog-iap-jwt-assertion", "x-ms-token-aad-access-token",
+	"dpop", "x-auth",
 }
 
 // Names of parameters and members, without - and _.
 var secretNames = [...]string{
 	"accesstoken", "apikey", "apisecret", "auth", "authtoken", "authorization", "bearer", "bearertoken", "clientsecret", "cookie", "credential", "credentials",
-	"csrftoken", "idtoken", "jwt", "key", "otp", "passcode", "passphrase", "passwd", "password", "pin", "privatekey", "pwd", "refreshtoken", "secret", "secretkey",
+	"codeverifier", "csrftoken", "devicecode", "idtoken", "jwt", "key", "otp", "pass", "passcode", "passphrase", "passwd", "password", "pin", "privatekey", "pwd", "refreshtoken", "secret", "secretkey",
 	"secretaccesskey", "session", "sessionid", "sessiontoken", "sid", "sig", "signature", "token", "xamzcredential", "xamzsecuritytoken", "xamzsignature",
 	"xapikey", "xgoogcredential", "xgoogsignature", "xsrftoken",
+}
+
+// secretEndings are what names of secrets end with, folded: new_password, AWSAccessKeyId,
+// X-Shopify-Access-Token.
+var secretEndings = [...]string{
+	"accesskey", "accesskeyid", "apikey", "assertion", "authkey", "authorization", "credential", "credentials", "encryptionkey", "jwt", "passphrase", "passwd", "privatekey",
+	"samlresponse", "secret", "secretkey", "sessid", "sessionid", "signature", "signature256", "signingkey", "token",
+}
+
+// plainEndings are of names that would be secrets by secretEndings: where lists go on, and
+// what a response allows.
+var plainEndings = [...]string{"continuationtoken", "cursortoken", "nexttoken", "pagetoken", "synctoken", "accesscontrolallowcredentials"}
+
+// tellsSecret reports whether a folded name is a secret's by what it has in it.
+func tellsSecret(name []byte) bool {
+	if bytes.Contains(name, []byte("password")) {
+		return true
+	}
+	ends := func(with string) bool { return bytes.HasSuffix(name, []byte(with)) }
+	return slices.ContainsFunc(secretEndings[:], ends) && !slices.ContainsFunc(plainEndings[:], ends)
 }
 
 // notInJSON are names that are common there, and no secrets.
@@ -107,6 +130,11 @@ func (r *Rules) add(text string) error {
 	return nil
 }
 
+// secretField reports whether the value of a field is a secret. name is in lower case.
+func (r *Rules) secretField(name string) bool {
+	return r.header[name] || tellsSecret(appendFolded(nil, name))
+}
+
 // fold makes names the same that people write in different ways.
 func fold(name string) string { return string(appendFolded(nil, name)) }
 
@@ -126,14 +154,18 @@ func appendFolded[T string | []byte](b []byte, name T) []byte {
 // named reports whether a parameter or a field of a form is among the secret ones, or one
 // of the names that it has, as in user[password].
 func named(secret map[string]bool, name string) bool {
-	if secret[fold(name)] {
+	is := func(name string) bool {
+		folded := appendFolded(nil, name)
+		return secret[string(folded)] || tellsSecret(folded)
+	}
+	if is(name) {
 		return true
 	}
 	if !strings.HasSuffix(name, "]") {
 		return false
 	}
 	for part := range strings.FieldsFuncSeq(name, func(c rune) bool { return c == '[' || c == ']' }) {
-		if secret[fold(part)] {
+		if is(part) {
 			return true
 		}
 	}
