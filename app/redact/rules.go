@@ -34,7 +34,7 @@ var secretHeaders = [...]string{
 	"authorization", "proxy-authorization", "cookie", "set-cookie", "set-cookie2", "x-api-key", "api-key", "apikey", "x-auth-token", "x-access-token",
 	"x-csrf-token", "x-xsrf-token", "x-amz-security-token", "x-goog-api-key", "x-vault-token", "private-token", "ocp-apim-subscription-key",
 	"x-forwarded-access-token", "cf-access-client-secret", "cf-access-jwt-assertion", "x-goog-iap-jwt-assertion", "x-ms-token-aad-access-token",
-	"dpop", "x-auth",
+	"dpop", "x-auth", "x-amzn-oidc-data",
 }
 
 // Names of parameters and members, without - and _.
