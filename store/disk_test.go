@@ -611,6 +611,13 @@ func TestDiskBehind(t *testing.T) {
 		if s := d.Stats(); s.Behind != 0 || s.BehindBytes != 0 {
 			t.Errorf("all is indexed: %+v", s)
 		}
+		put(t, d, httpFlow(id(1), 1, flow.Done, flow.BodyRef{}))
+		if err := d.Index(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if s := d.Stats(); s.Behind != 0 || s.Queued != 0 || s.Flows != 201 {
+			t.Errorf("all is indexed once more: %+v", s)
+		}
 	})
 }
 

@@ -362,6 +362,17 @@ func (d *Disk) look(ctx context.Context, q *Query, after index.Cursor, bodies fi
 // orders are what the index calls them.
 var orders = [...]index.Order{ByTime: index.ByTime, BySize: index.BySize, ByDuration: index.ByDuration, ByHost: index.ByHost}
 
+// Index returns when all is in the index that was Put before: who reads the directory then
+// has nothing to make up for. It fails if that was not written, or ctx ends; an index that
+// fails says so itself, and filters do without.
+func (d *Disk) Index(ctx context.Context) error {
+	if err := d.Sync(ctx); err != nil {
+		return err
+	}
+	_ = d.index.catchUp(ctx)
+	return context.Cause(ctx)
+}
+
 // indexed waits until all is in the index that was Put before.
 func (d *Disk) indexed(ctx context.Context) error {
 	if err := d.Sync(ctx); err != nil {

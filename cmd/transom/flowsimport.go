@@ -62,6 +62,9 @@ is there already is replaced. What can be read before a file's first error is ke
 				break
 			}
 		}
+		if err == nil {
+			err = d.Index(cmd.Context())
+		}
 		there := ""
 		after := d.Stats()
 		if old := in.n - (after.Flows - before.Flows) - int(after.Evicted-before.Evicted); old > 0 {
