@@ -40,8 +40,9 @@ var secretHeaders = [...]string{
 // Names of parameters and members, without - and _.
 var secretNames = [...]string{
 	"accesstoken", "apikey", "apisecret", "auth", "authtoken", "authorization", "bearer", "bearertoken", "clientsecret", "cookie", "credential", "credentials",
-	"codeverifier", "csrftoken", "devicecode", "idtoken", "jwt", "key", "otp", "pass", "passcode", "passphrase", "passwd", "password", "pin", "privatekey", "pwd", "refreshtoken", "secret", "secretkey",
-	"secretaccesskey", "session", "sessionid", "sessiontoken", "sid", "sig", "signature", "token", "xamzcredential", "xamzsecuritytoken", "xamzsignature",
+	"codeverifier", "csrftoken", "cvc", "cvv", "devicecode", "idtoken", "idtokenhint", "jwt", "key", "mfacode", "oauthverifier", "otp", "pass", "passcode", "passphrase", "passwd",
+	"password", "pin", "privatekey", "pwd", "refreshtoken", "secret", "secretkey",
+	"secretaccesskey", "securityanswer", "session", "sessionid", "sessiontoken", "sid", "sig", "signature", "token", "xamzcredential", "xamzsecuritytoken", "xamzsignature",
 	"xapikey", "xgoogcredential", "xgoogsignature", "xsrftoken",
 }
 
