@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"syscall"
 
 	"transom/flow"
 	"transom/store"
@@ -74,6 +75,9 @@ func (c *Client) ask(req *http.Request) (*http.Response, error) {
 	res, err := c.http.Do(req)
 	if u := (*url.Error)(nil); errors.As(err, &u) {
 		err = u.Err // the address is of no use to anybody
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+		err = fmt.Errorf("process %d hangs up: it answers root and the user that it runs as, as sudo has you ask; or it has just ended: %w", c.pid, err)
 	}
 	if err != nil {
 		return nil, err

@@ -300,6 +300,24 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// Who may not ask is hung up on, and is told what that means.
+func TestHungUp(t *testing.T) {
+	c := control.New(7, func(context.Context) (net.Conn, error) {
+		near, far := net.Pipe()
+		return near, far.Close()
+	})
+	defer c.Close()
+	_, err := c.About(t.Context())
+	for _, err := range c.Flows(t.Context(), store.Query{}) {
+		if err == nil || !strings.Contains(err.Error(), "process 7 hangs up") {
+			t.Error(err)
+		}
+	}
+	if err == nil || !strings.Contains(err.Error(), "sudo") {
+		t.Error(err)
+	}
+}
+
 // What can't be read is told of, and what comes behind it is there.
 func TestUnread(t *testing.T) {
 	var said []string
