@@ -171,6 +171,8 @@ func (s *stream) Close() error {
 	case first:
 		d.dirty = append(d.dirty, s)
 		wake(d.soon)
+	case s.whole:
+		wake(d.soon) // its flow waits for that
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -367,10 +368,13 @@ func (w *work) left() bool {
 	return d.queued.len() > 0 || len(d.dead) > 0 || len(d.dirty) > 0 || w.dirty
 }
 
+// errLate is why something is left where nothing has failed.
+var errLate = errors.New("more came until the store was closed")
+
 func (w *work) givenUp() error {
 	d := w.d
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	flows := d.countLocked() - d.known.flows.len()
-	return fmt.Errorf("%d flows and %d bodies could not be written to %s: %w", flows, len(d.dirty), d.o.Dir, w.failed)
+	return fmt.Errorf("%d flows and %d bodies could not be written to %s: %w", flows, len(d.dirty), d.o.Dir, cmp.Or(w.failed, errLate))
 }
