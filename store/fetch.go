@@ -196,10 +196,10 @@ func (d *Disk) flow(_ context.Context, id flow.ID) (*flow.Flow, error) {
 	return d.read(hit)
 }
 
-// read returns a flow that was found.
+// read returns a flow that was found, with its bodies as they are by now.
 func (d *Disk) read(hit found) (*flow.Flow, error) {
 	if hit.flow != nil {
-		return hit.flow, nil
+		return d.current(hit.flow), nil
 	}
 	b, err := d.record(hit.at, wire.KindFlow, nil)
 	if err != nil {
@@ -215,7 +215,7 @@ func (d *Disk) read(hit found) (*flow.Flow, error) {
 	if name != 0 {
 		f.Conn = d.connOf(positionOf(name))
 	}
-	return f, nil
+	return d.current(f), nil
 }
 
 // record returns a record's payload, in dst if there is room.

@@ -150,3 +150,55 @@ func damageLast(t *testing.T, fs *disk.Disk, what []byte) {
 	}
 	t.Fatalf("no file has %q", what)
 }
+
+// TestCurrent: a flow under way is told of with its bodies as they are by now, and what was Put
+// stays as it was.
+func TestCurrent(t *testing.T) {
+	stores := map[string]store.Store{"memory": store.NewMemory(store.MemoryOptions{}), "disk": newDisk(t, store.DiskOptions{})}
+	for name, s := range stores {
+		for _, written := range []bool{false, true} {
+			sent, log := s.NewBody(), s.NewBody()
+			write(t, sent, []byte("some"))
+			write(t, log, []byte("some"))
+			original := sent.Ref()
+			exchange := httpFlow(id(1), 1, flow.Open, sent.Ref())
+			exchange.Detail.(*flow.HTTP).OriginalResponseBody = &original
+			messages := &flow.Flow{ID: id(2), Rev: 1, Detail: &flow.Messages{Kind: "tcp", Log: log.Ref()}}
+			put(t, s, exchange)
+			put(t, s, messages)
+			if d, ok := s.(*store.Disk); ok && written {
+				if err := d.Sync(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			write(t, sent, []byte(" more"))
+			write(t, log, []byte(" more"))
+			for _, q := range []store.Query{{}, {Descending: true}} {
+				var sizes []int64
+				for f, err := range s.Flows(t.Context(), q) {
+					if err != nil {
+						t.Fatal(err)
+					}
+					switch d := f.Detail.(type) {
+					case *flow.HTTP:
+						sizes = append(sizes, d.ResponseBody.Kept, d.OriginalResponseBody.Size)
+					case *flow.Messages:
+						sizes = append(sizes, d.Log.Kept)
+					}
+				}
+				if !slices.Equal(sizes, []int64{9, 9, 9}) {
+					t.Errorf("%s, %v, %+v: %d", name, written, q, sizes)
+				}
+			}
+			if h := exchange.Detail.(*flow.HTTP); h.ResponseBody.Kept != 4 || original.Kept != 4 || messages.Detail.(*flow.Messages).Log.Kept != 4 {
+				t.Errorf("%s: what was put is %+v, %+v now", name, h, messages.Detail)
+			}
+			if err := s.Delete(t.Context(), exchange.ID, messages.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

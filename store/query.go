@@ -179,7 +179,7 @@ func (m *Memory) walk(ctx context.Context, after flow.ID) iter.Seq2[*flow.Flow, 
 				return
 			}
 			for _, f := range batch[:n] {
-				if !yield(f, nil) {
+				if !yield(m.current(f), nil) {
 					return
 				}
 			}
@@ -202,9 +202,13 @@ func (m *Memory) ids() []flow.ID {
 // flow implements source.
 func (m *Memory) flow(_ context.Context, id flow.ID) (*flow.Flow, error) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
+	var f *flow.Flow
 	if e := m.flows.get(id); e != nil {
-		return e.flow, nil
+		f = e.flow
 	}
-	return nil, ErrGone
+	m.mu.Unlock()
+	if f == nil {
+		return nil, ErrGone
+	}
+	return m.current(f), nil
 }
