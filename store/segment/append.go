@@ -200,9 +200,9 @@ func (l *Log) retireLocked() {
 	if l.active == nil {
 		return
 	}
+	l.outlined = len(l.active.outline.lines) // before Sync seals it, which takes that
 	l.mu.Lock()
 	l.active.closed = true
 	l.mu.Unlock()
-	l.outlined = len(l.active.outline.lines)
 	l.active = nil
 }
