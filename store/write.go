@@ -50,21 +50,23 @@ type work struct {
 	flows  []*flow.Flow // being written, by ID
 	costs  []int64      // of these
 	dead   []wire.Deleted
-	dirty  bool   // something is not synced
-	unsafe error  // of a sync since the last flush: what was Put before is not on disk
-	wrote  bool   // something was written
-	recent int    // flows that were written since the last look
-	lag    int    // flows that may not be in the index
-	looked uint64 // the segment that was written to when it was last looked at what is too much
+	dirty  bool      // something is not synced
+	unsafe error     // of a sync since the last flush: what was Put before is not on disk
+	wrote  bool      // something was written
+	recent int       // flows that were written since the last look
+	came   time.Time // when the last were
+	lag    int       // flows that may not be in the index
+	looked uint64    // the segment that was written to when it was last looked at what is too much
 	failed error
 	lost   DiskStats // when it began to fail
 }
 
 // Indexing takes longer than writing. It is done as long as it takes a few hundredths of a
-// processor, and else when the index is so far behind that who asks it would have to wait for
-// seconds.
+// processor, once nothing comes any more, and else when the index is so far behind that who asks
+// it would have to wait for seconds.
 const (
-	quiet  = 5000    // flows a second
+	quiet  = 5000 // flows a second
+	idle   = 4 * linger
 	behind = 500_000 // flows
 )
 
@@ -72,7 +74,7 @@ const (
 // is: a process may still have rights then that files should not be made with.
 func (w *work) index() {
 	w.lag += w.recent
-	if w.wrote && (w.recent < quiet || w.lag >= behind) {
+	if w.wrote && (w.recent < quiet || time.Since(w.came) > idle || w.lag >= behind) {
 		w.lag = 0
 		wake(w.d.index.wake)
 	}
@@ -162,7 +164,10 @@ func (d *Disk) ending() bool {
 // was. all is that no body waits for more.
 func (w *work) batch(due, all bool) error {
 	bodies := w.take(due, all)
-	w.recent += len(w.flows)
+	if len(w.flows) > 0 {
+		w.recent += len(w.flows)
+		w.came = time.Now()
+	}
 	w.dirty = w.dirty || len(bodies)+len(w.flows)+len(w.dead) > 0
 	w.wrote = w.wrote || w.dirty
 	w.scribe.forget()
