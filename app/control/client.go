@@ -14,7 +14,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"syscall"
 
 	"transom/flow"
 	"transom/store"
@@ -35,9 +34,20 @@ type Client struct {
 // for some seconds is a SilentError.
 func New(pid int, dial func(context.Context) (net.Conn, error)) *Client {
 	return &Client{pid: pid, http: http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			c, err := dial(ctx)
+			if err != nil {
+				return nil, &unreachedError{err}
+			}
+			return c, nil
+		},
 	}}}
 }
+
+// An unreachedError says why there is no connection.
+type unreachedError struct{ error }
+
+func (e *unreachedError) Unwrap() error { return e.error }
 
 // Close ends connections that are not in use.
 func (c *Client) Close() error {
@@ -76,7 +86,7 @@ func (c *Client) ask(req *http.Request) (*http.Response, error) {
 	if u := (*url.Error)(nil); errors.As(err, &u) {
 		err = u.Err // the address is of no use to anybody
 	}
-	if errors.Is(err, io.EOF) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+	if err != nil && req.Context().Err() == nil && !errors.As(err, new(*unreachedError)) {
 		err = fmt.Errorf("process %d hangs up: it answers root and the user that it runs as, as sudo has you ask; or it has just ended: %w", c.pid, err)
 	}
 	if err != nil {

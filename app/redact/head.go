@@ -256,10 +256,10 @@ func userlessURLs(u string) string {
 		if i := at - 3; i >= 0 && strings.IndexByte(":<\"'= ,;", u[i]) < 0 {
 			continue // in a path
 		}
-		if who := u[at:end]; userless(who) != who {
+		if i := strings.LastIndexByte(u[at:end], '@'); i >= 0 {
 			b.WriteString(u[done:at])
-			b.WriteString(userless(who))
-			done = end
+			b.WriteString(Mark)
+			done = at + i
 		}
 	}
 	if done == 0 {
